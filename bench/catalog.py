@@ -1,0 +1,66 @@
+"""Everything that has a name on the command line: plug-ins by folder, backbones, data sets.
+
+Reads folders and docstrings without importing a plug-in, because plug-ins import torch, which takes seconds.
+"""
+
+import ast
+import importlib.util
+import pkgutil
+from collections.abc import Collection
+from pathlib import Path
+
+BACKBONES = {
+    "r50_fpn": "ResNet-50 with a feature pyramid network, P2 to P7.",
+    "r50_defenc": "ResNet-50 with a deformable encoder, P2 to P7.",
+    "small_fpn": "A small ResNet with GroupNorm and a feature pyramid network, for the small preset.",
+}
+
+DATASETS = {
+    "coco": "COCO val2017: --coco DIR with DIR/val2017/*.jpg and DIR/annotations/instances_val2017.json.",
+    "lvis": "LVIS v0.5 val, for AP* and APB*: --lvis FILE, cocofied or not.",
+}
+
+
+def plugins(package: str) -> dict[str, str]:
+    """First docstring line of every plug-in of a package, by name: its public modules."""
+    modules = sorted(pkgutil.iter_modules([str(_folder(package))]), key=lambda module: module.name)
+    return {
+        module.name: _first_line(_folder(package) / f"{module.name}.py")
+        for module in modules
+        if not module.name.startswith("_")
+    }
+
+
+def kernels() -> dict[str, str]:
+    """First docstring line of every kernel of the `sps` backend, by name: `reference` in `sps:reference`."""
+    return plugins("sparsity._kernels")
+
+
+def check(kind: str, name: str, known: Collection[str]) -> None:
+    """Raise ValueError with the closest names and the full list where `name` is not known."""
+    if name not in known:
+        from sparsity._plugins import unknown  # imports torch, which only this error may wait for
+
+        raise unknown(kind, name, sorted(known))
+
+
+def check_backend(name: str) -> None:
+    """Raise ValueError for an unknown backend, or an unknown kernel after its colon."""
+    backend, _, kernel = name.partition(":")
+    check("backend", backend, plugins("sparsity"))
+    if kernel:
+        check("kernel", kernel, kernels())
+
+
+def _folder(package: str) -> Path:
+    """Folder of a package. Only its top level is looked up by import, which imports nothing."""
+    top, *below = package.split(".")
+    spec = importlib.util.find_spec(top)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0], *below)
+
+
+def _first_line(file: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0]

@@ -1,0 +1,210 @@
+"""Cells to measure, minus those in the store: measure the rest one by one, keep values or the error.
+
+Also the contract of a probe: a module of `bench/probes/` that measures one thing in a `Context` and returns a
+`Measurement`. Imports no torch; probes do.
+"""
+
+import importlib
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol, runtime_checkable
+
+from bench import catalog, machine
+from bench.record import Code, Failure, Machine, Record, Scalar, Subject, key
+from bench.store import Array, Entry, Store
+
+Dtype = Literal["float32", "float64", "bfloat16", "float16"]
+
+_FRAMES_KEPT = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """With what the subjects are measured: the same for all cells of a run.
+
+    `coco` is a directory in the standard layout, `images` the number of its validation images, first by image id
+    (None: the probe's default). `detections` says whose boxes the heads get: "detector", "ground_truth", or the path of
+    a file of detections. `regions` fixes the number of RoIs where the probe does not run the detector.
+    `cache_dir` keeps what is slow to make again; losing it loses nothing else.
+    """
+
+    coco: Path | None = None
+    lvis: Path | None = None
+    images: int | None = None
+    device: str = "cpu"
+    dtype: Dtype = "float32"
+    weights: Path | None = None
+    detections: str = "detector"
+    regions: int | None = None
+    seed: int = 0
+    cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "finegrained-bench")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a probe found: values with their units ("" for a plain number), as in a `Record`.
+
+    `samples` are arrays kept in the npz file beside the record, `files` whole files by name, such as
+    {"predictions.json.gz": content}. `uncounted` names operations that a cost does not include.
+    """
+
+    values: Mapping[str, int | float]
+    units: Mapping[str, str]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    samples: Mapping[str, Array] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """A module of `bench/probes/`. Raise `VERSION` when the same protocol would give other values than before.
+
+    `TIMED`: values depend on the machine (time, memory), so the key of the record includes it.
+    `NEEDS_IMAGES`: cannot do without `context.coco`.
+    """
+
+    VERSION: int
+    TIMED: bool
+    NEEDS_IMAGES: bool
+
+    def protocol(self, subject: Subject, context: Context) -> dict[str, Scalar]:
+        """Everything of subject and context that the values depend on; must be quick. `plan` adds probe and version."""
+        ...
+
+    def measure(self, subject: Subject, context: Context) -> Measurement:
+        """Measure. Any exception becomes a record with the error."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One thing to measure for a recipe."""
+
+    recipe: str
+    subject: Subject
+    probe: str
+
+    def __str__(self) -> str:
+        return f"{self.recipe}/{self.subject.name}/{self.probe}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A cell with how it will be measured, and the good record if the store has one and none newer is asked for."""
+
+    cell: Cell
+    probe: Probe
+    protocol: dict[str, Scalar]
+    key: str
+    found: Entry | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A finished cell; `measured` is False where the record was in the store already."""
+
+    cell: Cell
+    entry: Entry
+    measured: bool
+
+    @property
+    def record(self) -> Record:
+        """The record of the cell."""
+        return self.entry.record
+
+
+def load_probes(names: Iterable[str]) -> dict[str, Probe]:
+    """Import probes by name. Raises ValueError for an unknown name and for a module that is no probe."""
+    loaded: dict[str, Probe] = {}
+    for name in dict.fromkeys(names):
+        catalog.check("probe", name, catalog.plugins("bench.probes"))
+        module = importlib.import_module(f"bench.probes.{name}")
+        if not isinstance(module, Probe):
+            raise ValueError(
+                f"{module.__name__} is no probe. A probe has VERSION, TIMED, NEEDS_IMAGES, protocol and measure. "
+                "See bench.plan.Probe, and add what is missing."
+            )
+        loaded[name] = module
+    return loaded
+
+
+def lacking_images(cells: Iterable[Cell], probes: Mapping[str, Probe], context: Context) -> list[Cell]:
+    """The cells that cannot be measured in this context, for want of images."""
+    return [cell for cell in cells if probes[cell.probe].NEEDS_IMAGES and context.coco is None]
+
+
+def prepare(
+    cells: Iterable[Cell], probes: Mapping[str, Probe], context: Context, store: Store, *, force: bool = False
+) -> list[Step]:
+    """Look up every cell in the store. With `force`, none counts as found."""
+    here = machine.card()
+    steps = []
+    for cell in cells:
+        probe = probes[cell.probe]
+        protocol = {"probe": cell.probe, "version": probe.VERSION, **probe.protocol(cell.subject, context)}
+        cell_key = key(cell.subject, protocol, here if probe.TIMED else None)
+        found = None if force else store.newest(cell.recipe, cell.subject.name, cell.probe, cell_key)
+        if found is not None and found.record.error is not None:
+            found = None
+        steps.append(Step(cell=cell, probe=probe, protocol=protocol, key=cell_key, found=found))
+    return steps
+
+
+def run(steps: Iterable[Step], context: Context, store: Store) -> Iterator[Outcome]:
+    """Measure what is missing and yield every cell as soon as its record is stored.
+
+    An exception of a probe becomes a record and the run goes on. KeyboardInterrupt passes through; the cells that
+    finished before it are in the store.
+    """
+    here, code = machine.card(), machine.code()
+    for step in steps:
+        if step.found is not None:
+            yield Outcome(cell=step.cell, entry=step.found, measured=False)
+            continue
+        record, measurement = _measure(step, context, here, code)
+        entry = store.add(step.cell.recipe, step.key, record, measurement.samples, measurement.files)
+        yield Outcome(cell=step.cell, entry=entry, measured=True)
+
+
+def _measure(step: Step, context: Context, here: Machine, code: Code) -> tuple[Record, Measurement]:
+    started = datetime.now(UTC).isoformat(timespec="microseconds")
+    begin = time.perf_counter()
+
+    def record(measurement: Measurement, error: Failure | None) -> Record:
+        return Record(
+            subject=step.cell.subject,
+            protocol=step.protocol,
+            machine=here,
+            code=code,
+            values={name: _number(value) for name, value in measurement.values.items()},
+            intervals={name: (float(low), float(high)) for name, (low, high) in measurement.intervals.items()},
+            units=dict(measurement.units),
+            uncounted=tuple(measurement.uncounted),
+            error=error,
+            started=started,
+            seconds=time.perf_counter() - begin,
+        )
+
+    try:
+        measurement = step.probe.measure(step.cell.subject, context)
+        return record(measurement, None), measurement
+    except Exception as error:  # whatever a probe raises is a result; the other cells must still be measured
+        nothing = Measurement(values={}, units={})
+        return record(nothing, _failure(error)), nothing
+
+
+def _failure(error: Exception) -> Failure:
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_KEPT:]
+    # Two parts of the path name a file of any package and leave out whose computer it is on.
+    places = [f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} in {frame.name}" for frame in frames]
+    return Failure(type=type(error).__name__, message=str(error), frames=tuple(places))
+
+
+def _number(value: int | float) -> int | float:
+    """A plain number: counts stay whole, and numpy's float64, which calls itself a float, becomes one."""
+    return value if isinstance(value, int) else float(value)

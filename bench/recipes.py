@@ -1,0 +1,190 @@
+"""Lists of cells, each the material of one table of the paper. A recipe is a function without parameters.
+
+Its first docstring line is its description. Any importable `package.module:function` that returns cells is a recipe.
+Imports no torch.
+"""
+
+import dataclasses
+import hashlib
+import importlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench import catalog
+from bench.plan import Cell
+from bench.record import Subject
+
+Recipe = Callable[[], list[Cell]]
+
+HEADS = ("mask_rcnn", "point_rend", "refine_mask", "effseg")
+MODULES = ("mlp", "conv", "deform_conv", "sfm", "dense_sfm")
+
+
+def main() -> list[Cell]:
+    """Table 3: four heads on one detector, two backbones, two schedules."""
+    rows = (("r50_fpn", "12ep"), ("r50_fpn", "24ep"), ("r50_defenc", "12ep"))
+    subjects = [subject(head, backbone=backbone, schedule=schedule) for backbone, schedule in rows for head in HEADS]
+    return cells("main", subjects, ("params", "flops", "speed", "predictions"))
+
+
+def heads() -> list[Cell]:
+    """Table 4: the cost of the heads alone."""
+    return cells("heads", [subject(head) for head in HEADS], ("params", "flops", "head_cost"))
+
+
+def modules() -> list[Cell]:
+    """Table 5: which processing module should EffSeg use?"""
+    subjects = [subject("effseg", module=module) for module in MODULES]
+    return cells("modules", subjects, ("params", "flops", "speed"))
+
+
+def overfit() -> list[Cell]:
+    """Can every head learn? The small preset on four real images."""
+    subjects = [subject(head, backbone="small_fpn", preset="small") for head in HEADS]
+    return cells("overfit", subjects, ("overfit",))
+
+
+RECIPES: dict[str, Recipe] = {recipe.__name__: recipe for recipe in (main, heads, modules, overfit)}
+
+
+def subject(
+    head: str,
+    *,
+    backbone: str = "r50_fpn",
+    preset: str = "paper",
+    schedule: str = "12ep",
+    module: str = "sfm",
+    backend: str = "sps",
+) -> Subject:
+    """A head on a backbone. Only EffSeg has a module and a backend; the others ignore both."""
+    return Subject(
+        head=head,
+        backend=backend if head == "effseg" else None,
+        module=module if head == "effseg" else None,
+        backbone=backbone,
+        preset=preset,
+        schedule=schedule,
+    )
+
+
+def cells(recipe: str, subjects: Iterable[Subject], probes: Sequence[str]) -> list[Cell]:
+    """Every subject with every probe, subject by subject. `recipe` names the directory of the records."""
+    return [Cell(recipe=recipe, subject=subject, probe=probe) for subject in subjects for probe in probes]
+
+
+def load(name: str) -> list[Cell]:
+    """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none."""
+    module_name, colon, function = name.partition(":")
+    if not colon:
+        catalog.check("recipe", name, RECIPES)
+        return RECIPES[name]()
+    try:
+        recipe = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"The recipe {name!r} cannot be imported: {error}. A recipe is package.module:function. "
+            "Check the spelling and that Python finds the package (PYTHONPATH)."
+        ) from error
+    made = recipe()
+    if not (isinstance(made, list) and made and all(isinstance(cell, Cell) for cell in made)):
+        raise ValueError(
+            f"The recipe {name!r} did not return cells. A recipe returns a list of bench.plan.Cell. "
+            "Make it with bench.recipes.cells(name, subjects, probes)."
+        )
+    return made
+
+
+def select(
+    cells: Iterable[Cell],
+    *,
+    heads: Collection[str] = (),
+    backbones: Collection[str] = (),
+    modules: Collection[str] = (),
+    backends: Sequence[str] = (),
+    probes: Sequence[str] = (),
+) -> list[Cell]:
+    """Part of a recipe; nothing given for a part keeps all of it.
+
+    A recipe says which heads, backbones and modules belong together: these are filters, and a subject without a
+    module passes. `probes` and `backends` take the place of the recipe's own, as in `backends=("dense", "sps:native")`.
+    Raises ValueError for an unknown name and where no cell is left.
+    """
+    _check_names(heads, backbones, modules, backends)
+    all_cells = list(cells)
+    kept = [
+        cell
+        for cell in all_cells
+        if (not heads or cell.subject.head in heads)
+        and (not backbones or cell.subject.backbone in backbones)
+        and (not modules or cell.subject.module is None or cell.subject.module in modules)
+    ]
+    if not kept:
+        have = "; ".join(_have(all_cells, field) for field in ("head", "backbone", "module"))
+        raise ValueError(f"No cell is left of the recipe, which has {have}. Choose among these, or another recipe.")
+    if probes:
+        kept = [dataclasses.replace(cell, probe=probe) for cell in _without_repeats(kept) for probe in probes]
+    if backends:
+        kept = [
+            dataclasses.replace(cell, subject=chosen) for cell in kept for chosen in _on(cell.subject, tuple(backends))
+        ]
+    return list(dict.fromkeys(kept))
+
+
+def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
+    """Fill in whose weights are measured: those of a file, or None for random ones, which know no schedule.
+
+    Subjects that differ only in their schedule become one when weights are random. Raises ValueError where a file
+    does not exist or would have to fit several subjects.
+    """
+    if weights is None:
+        return list(dict.fromkeys(_with_subject(cell, schedule="none", weights="random") for cell in cells))
+    if not weights.is_file():
+        raise ValueError(f"There is no file {weights}. Weights are a file of --weights. Check the path.")
+    found = list(cells)
+    names = sorted({cell.subject.name for cell in found})
+    if len(names) > 1:
+        raise ValueError(
+            f"One file of weights cannot fit {len(names)} subjects: {', '.join(names)}. Weights belong to one head, "
+            "backbone and schedule. Narrow the recipe with --heads, --backbones and --modules."
+        )
+    with weights.open("rb") as file:
+        checksum = hashlib.file_digest(file, "sha256").hexdigest()
+    return [_with_subject(cell, schedule=cell.subject.schedule, weights=f"sha256:{checksum}") for cell in found]
+
+
+def _check_names(
+    heads: Iterable[str], backbones: Iterable[str], modules: Iterable[str], backends: Iterable[str]
+) -> None:
+    for head in heads:
+        catalog.check("head", head, catalog.plugins("heads"))
+    for backbone in backbones:
+        catalog.check("backbone", backbone, catalog.BACKBONES)
+    for module in modules:
+        catalog.check("processing module", module, catalog.plugins("heads._modules"))
+    for backend in backends:
+        catalog.check_backend(backend)
+
+
+def _have(cells: Iterable[Cell], field: str) -> str:
+    values = dict.fromkeys(getattr(cell.subject, field) for cell in cells)
+    return f"{field} " + ", ".join(str(value) for value in values if value is not None)
+
+
+def _without_repeats(cells: Iterable[Cell]) -> list[Cell]:
+    """One cell for every subject."""
+    return list({cell.subject: cell for cell in cells}.values())
+
+
+def _on(subject: Subject, backends: tuple[str, ...]) -> list[Subject]:
+    """The subject on every backend and kernel; itself where it has no backend."""
+    if subject.backend is None:
+        return [subject]
+    parts = [backend.partition(":") for backend in backends]
+    return [msgspec.structs.replace(subject, backend=name, kernel=kernel or None) for name, _, kernel in parts]
+
+
+def _with_subject(cell: Cell, *, schedule: str, weights: str) -> Cell:
+    subject = msgspec.structs.replace(cell.subject, schedule=schedule, weights=weights)
+    return dataclasses.replace(cell, subject=subject)

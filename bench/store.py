@@ -1,0 +1,147 @@
+"""A directory of records: `<machine>/<recipe>/<subject>/<probe>-<key8>.json`, arrays and files beside them.
+
+A record appears whole or not at all: everything is written under a temporary name, synchronised and renamed, the
+record last. A good record is never touched again. Measuring a cell once more adds `<probe>-<key8>-2.json`, and so on;
+the newest counts. A record with an error is replaced by the next attempt. Imports no torch.
+"""
+
+import hashlib
+import io
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.record import Record, decode, encode
+
+_RECORD_NAME = re.compile(r"(?P<cell>(?P<probe>\w+)-(?P<key>[0-9a-f]{8}))(-\d+)?\.json")
+_TEMPORARY = ".unfinished-"
+
+_log = logging.getLogger(__name__)
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A record and where it lies."""
+
+    recipe: str
+    path: Path
+    record: Record
+
+    def arrays(self) -> dict[str, Array]:
+        """Per-sample values by name; none where the probe kept none."""
+        if self.record.samples is None:
+            return {}
+        with np.load(self.path.with_name(self.record.samples), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+
+class Store:
+    """Records below one directory, which need not exist yet. Iterates over the newest entry of every cell.
+
+    One process at a time may write a cell. Files that are no readable record are reported to the log and skipped;
+    they are not overwritten, since a newer version of the project may have written them.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def __iter__(self) -> Iterator[Entry]:
+        newest: dict[tuple[str, str, str], Entry] = {}
+        for entry in self._entries("*/*/*/*.json"):
+            cell = _record_name(entry.path)["cell"]
+            newest[(entry.recipe, entry.path.parent.name, cell)] = entry
+        yield from newest.values()
+
+    def newest(self, recipe: str, subject: str, probe: str, key: str) -> Entry | None:
+        """The newest record of a cell, good or not, from whichever machine: the key says if that matters."""
+        entries = list(self._entries(f"*/{recipe}/{subject}/{probe}-{key}*.json"))
+        return entries[-1] if entries else None
+
+    def add(
+        self,
+        recipe: str,
+        key: str,
+        record: Record,
+        samples: Mapping[str, Array] | None = None,
+        files: Mapping[str, bytes] | None = None,
+    ) -> Entry:
+        """Write a record with its arrays and files, whose names and checksums are filled in here."""
+        folder = self.directory / record.machine.name / recipe / record.subject.name
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = _free_stem(folder, f"{record.probe}-{key}")
+        if samples:
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, allow_pickle=False, **samples)
+            record = msgspec.structs.replace(record, samples=f"{stem}.npz")
+            _write(folder / f"{stem}.npz", buffer.getvalue())
+        checksums = {}
+        for name, content in (files or {}).items():
+            _write(folder / f"{stem}.{name}", content)
+            checksums[f"{stem}.{name}"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        record = msgspec.structs.replace(record, files=checksums)
+        path = folder / f"{stem}.json"
+        _write(path, encode(record, indent=2) + b"\n")
+        return Entry(recipe=recipe, path=path, record=record)
+
+    def _entries(self, pattern: str) -> Iterator[Entry]:
+        """Readable records, oldest first."""
+        entries = []
+        for path in sorted(self.directory.glob(pattern)):
+            if not _RECORD_NAME.fullmatch(path.name):
+                continue
+            try:
+                record = decode(path.read_bytes())
+            except (ValueError, OSError) as error:
+                _log.warning("%s is no readable record and is skipped: %s Delete it, or restore it.", path, error)
+                continue
+            entries.append(Entry(recipe=path.parent.parent.name, path=path, record=record))
+        yield from sorted(entries, key=lambda entry: entry.record.started)
+
+
+def _record_name(path: Path) -> re.Match[str]:
+    match = _RECORD_NAME.fullmatch(path.name)
+    assert match is not None
+    return match
+
+
+def _free_stem(folder: Path, cell: str) -> str:
+    """`cell`, or `cell-2`, ...: the first name that holds no record, or one with an error."""
+    number = 1
+    while True:
+        stem = cell if number == 1 else f"{cell}-{number}"
+        path = folder / f"{stem}.json"
+        if not path.exists() or _failed(path):
+            return stem
+        number += 1
+
+
+def _failed(path: Path) -> bool:
+    try:
+        return decode(path.read_bytes()).error is not None
+    except ValueError:
+        return False
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all, also after a power failure."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp's files are private; results are there to be shared
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,241 @@
+"""The command line: exit codes, what goes to which stream, messages for people."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import cli, plan
+from bench.plan import Context, Measurement
+from bench.record import Record, Scalar, Subject, decode
+
+
+class FakeProbe:
+    """Stands in for every probe; prints while measuring, as libraries do."""
+
+    VERSION = 1
+    TIMED = False
+    NEEDS_IMAGES = False
+    broken_head: str | None = None
+    interrupted_head: str | None = None
+
+    def protocol(self, subject: Subject, context: Context) -> dict[str, Scalar]:
+        return {"regions": context.regions}
+
+    def measure(self, subject: Subject, context: Context) -> Measurement:
+        print("chatter")
+        if subject.head == self.interrupted_head:
+            raise KeyboardInterrupt
+        if subject.head == self.broken_head:
+            raise RuntimeError("a [bracket] broke")
+        return Measurement(values={"params_head": 2_906_192}, units={"params_head": "parameters"})
+
+
+@pytest.fixture
+def probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeProbe:
+    """A fake behind every name, and an empty working directory."""
+    fake = FakeProbe()
+
+    def load(names: Iterable[str]) -> dict[str, FakeProbe]:
+        return dict.fromkeys(names, fake)
+
+    monkeypatch.setattr(plan, "load_probes", load)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+def run_heads(*options: str) -> int:
+    return cli.main(["run", "heads", "--probes", "params", *options])
+
+
+def test_complete(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_heads() == 0
+    out, err = capsys.readouterr()
+    assert "4 cells: 0 in store, 4 to do" in err
+    assert "[4/4] heads/effseg-sps-sfm-r50_fpn-paper-none-seed0/params" in err
+    assert "Table 4" in out
+    assert "2.91" in out
+    assert run_heads() == 0
+    out, err = capsys.readouterr()
+    assert "4 cells: 4 in store, 0 to do" in err
+    assert "2.91" in out
+
+
+def test_failed_cells(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    probe.broken_head = "point_rend"
+    assert run_heads() == 1
+    assert "RuntimeError: a [bracket] broke" in capsys.readouterr().err
+    probe.broken_head = None
+    assert run_heads() == 0
+    assert "4 cells: 3 in store, 1 to do" in capsys.readouterr().err
+
+
+def test_interrupt(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    probe.interrupted_head = "refine_mask"
+    assert run_heads() == 1
+    assert "Stopped: 2 of 4 cells are in the store." in capsys.readouterr().err
+    probe.interrupted_head = None
+    assert run_heads() == 0
+
+
+def test_json_on_standard_output_is_pure(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    probe.broken_head = "point_rend"
+    assert run_heads("--json", "-") == 1
+    out, err = capsys.readouterr()
+    records = [decode(line.encode()) for line in out.splitlines()]
+    assert [record.subject.head for record in records] == ["mask_rcnn", "point_rend", "refine_mask", "effseg"]
+    assert [record.error is None for record in records] == [True, False, True, True]
+    assert "chatter" in err
+    assert "Table 4" in err
+    # Cells that were in the store are printed as well, as they are stored.
+    assert run_heads("--json", "-") == 1
+    again = [decode(line.encode()) for line in capsys.readouterr().out.splitlines()]
+    assert [again[i] for i in (0, 2, 3)] == [records[i] for i in (0, 2, 3)]
+
+
+def test_json_file(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_heads("--json", "records.jsonl") == 0
+    assert len(Path("records.jsonl").read_text().splitlines()) == 4
+    assert "Table 4" in capsys.readouterr().out
+
+
+def test_force_and_options_reach_the_records(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--heads", "effseg", "--regions", "60", "--results", "elsewhere", "--json", "-")
+    run_heads(*arguments)
+    run_heads(*arguments, "--force")
+    first, second = (decode(line.encode()) for line in capsys.readouterr().out.splitlines())
+    assert first.protocol["regions"] == 60
+    assert first.started < second.started
+    assert len(list(Path("elsewhere").rglob("*.json"))) == 2
+
+
+def test_dry_run_measures_nothing(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_heads("--dry-run", "--backends", "sps", "dense") == 0
+    out, err = capsys.readouterr()
+    assert not out
+    assert "5 cells: 0 in store, 5 to do" in err
+    assert "to do    heads/effseg-dense-sfm-r50_fpn-paper-none-seed0/params" in err
+    assert not Path("results").exists()
+
+
+def test_probes_without_images(probe: FakeProbe, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    probe.NEEDS_IMAGES = True
+    assert cli.main(["run", "heads", "--dry-run"]) == 0
+    err = capsys.readouterr().err
+    assert "Left out: params, flops, head_cost (12 cells), which need images: --coco DIR." in err
+    assert run_heads() == 2
+    assert "The probe params needs images" in capsys.readouterr().err
+    assert run_heads("--coco", str(tmp_path)) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "hads"], "There is no recipe named 'hads'. Did you mean 'heads'? Known: heads, main, modules."),
+        (["run", "heads", "--heads", "efseg"], "There is no head named 'efseg'. Did you mean 'effseg'?"),
+        (["run", "heads", "--coco", "nowhere"], "--coco nowhere is not there"),
+        (["run", "heads", "--images", "0"], "--images is 0. It must be at least 1."),
+        (["run", "heads", "--device", "gpu"], "--device gpu is no device of torch. Use cpu or cuda."),
+        (["run", "heads", "--weights", "nowhere"], "There is no file nowhere."),
+        (["report", "--results", "nowhere"], "There is no record with values in nowhere."),
+    ],
+)
+def test_usage_errors(probe: FakeProbe, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert f"error: {message}" in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_cuda_that_is_not_there(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_heads("--device", "cuda") == 2
+    assert "torch sees 0 CUDA devices" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["rum"], ["run"], ["run", "heads", "--imagse", "3"], ["list", "colours"]])
+def test_wrong_arguments(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        cli.main(arguments)
+    assert exit_info.value.code == 2
+
+
+def test_without_arguments(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    out, err = capsys.readouterr()
+    assert "8 cells: 0 in store, 8 to do" in err
+    assert all(f"Table {number}" in out for number in (3, 4, 5))
+    # The last column, although nothing here is a terminal of its width.
+    assert "subtracted  paper  isolated" in out
+    assert "| Mask R-CNN++ |" in Path("report/tables.md").read_text()
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in ("effseg", "sps", "dense_sfm", "params", "modules", "coco"):
+        assert f"\n  {name} " in out
+    assert cli.main(["list", "recipes"]) == 0
+    out = capsys.readouterr().out
+    assert "\n    main/effseg-sps-sfm-r50_defenc-paper-none-seed0/params\n" in out
+    assert "pointwise" not in out
+
+
+def test_doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["doctor"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(rf"ok +torch +{re.escape(torch.__version__.partition('+')[0])}\b", out)
+    assert "ImageNet weights" in out
+
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "annotations" / "instances_val2017.json").write_text(
+        json.dumps({"images": [{"file_name": "1.jpg"}, {"file_name": "2.jpg"}]})
+    )
+    (tmp_path / "val2017" / "1.jpg").touch()
+    cli.main(["doctor", "--coco", str(tmp_path)])
+    assert "1 of 2 images are missing, the first is 2.jpg" in capsys.readouterr().out
+    (tmp_path / "val2017" / "2.jpg").touch()
+    cli.main(["doctor", "--coco", str(tmp_path)])
+    assert "all 2 images of the annotations are there" in capsys.readouterr().out
+    cli.main(["doctor", "--coco", str(tmp_path / "val2017")])
+    assert "instances_val2017.json cannot be read" in capsys.readouterr().out
+
+
+def test_doctor_accepts_real_data(coco_mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["doctor", "--coco", str(coco_mini)])
+    assert "ok      COCO val2017" in capsys.readouterr().out
+
+
+def test_help_without_torch() -> None:
+    """The help appears at once: neither torch nor pandas is imported for it."""
+    code = (
+        "import sys, bench.cli\n"
+        "try: bench.cli.main(['run', '--help'])\n"
+        "except SystemExit as stop: print(stop.code, 'torch' in sys.modules, 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--dry-run" in done.stdout
+    assert done.stdout.endswith("0 False False\n")
+
+
+def test_run_bench_is_the_command_line(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "run_bench.py"
+    done = subprocess.run([sys.executable, script, "report"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: There is no record with values in results.")
+
+
+def test_records_are_read_by_scripts(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+    """A record of `--json` is the record of the store."""
+    run_heads("--heads", "effseg", "--json", "-")
+    line = capsys.readouterr().out
+    (path,) = Path("results").rglob("params-*.json")
+    record: Record = decode(line.encode())
+    assert record == decode(path.read_bytes())

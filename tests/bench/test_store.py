@@ -1,0 +1,176 @@
+"""The store: whole records or none, good ones never lost, the newest counts."""
+
+import hashlib
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from bench.record import Code, Failure, Machine, Record, Subject, encode
+from bench.store import Entry, Store
+
+KEY = "0123abcd"
+FAILURE = Failure(type="RuntimeError", message="no", frames=())
+
+
+def record(value: float | None, *, second: int = 0, cpu: str = "epyc") -> Record:
+    """A record with one value, or with an error."""
+    return Record(
+        subject=Subject(head="effseg"),
+        protocol={"probe": "speed", "version": 1},
+        machine=Machine(
+            cpu=cpu, cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch=None
+        ),
+        code=Code(commit=None, dirty=None),
+        values={} if value is None else {"fps": value},
+        units={} if value is None else {"fps": "1/s"},
+        error=FAILURE if value is None else None,
+        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
+        seconds=1.0,
+    )
+
+
+def newest(store: Store) -> Entry | None:
+    return store.newest("heads", "effseg-none-seed0", "speed", KEY)
+
+
+def test_place_and_content(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    assert list(store) == []
+    samples = {"latency_ms": np.arange(3.0)}
+    added = store.add("heads", KEY, record(1.5), samples, {"predictions.json.gz": b"content"})
+    folder = tmp_path / "results" / "epyc-2c" / "heads" / "effseg-none-seed0"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        f"speed-{KEY}.json",
+        f"speed-{KEY}.npz",
+        f"speed-{KEY}.predictions.json.gz",
+    ]
+    assert added.record.samples == f"speed-{KEY}.npz"
+    assert added.record.files == {
+        f"speed-{KEY}.predictions.json.gz": f"sha256:{hashlib.sha256(b'content').hexdigest()}"
+    }
+    assert list(store) == [added] == [newest(store)]
+    np.testing.assert_array_equal(added.arrays()["latency_ms"], samples["latency_ms"])
+    assert added.path.read_bytes() == encode(added.record, indent=2) + b"\n"
+
+
+def test_no_arrays_no_file(tmp_path: Path) -> None:
+    added = Store(tmp_path).add("heads", KEY, record(1.0))
+    assert added.record.samples is None
+    assert added.arrays() == {}
+    assert len(list(added.path.parent.iterdir())) == 1
+
+
+def test_good_records_stay_and_the_newest_counts(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = store.add("heads", KEY, record(1.0, second=1), {"x": np.zeros(1)})
+    before = first.path.read_bytes()
+    for second in range(2, 13):  # more than nine: names must not be ordered as text
+        store.add("heads", KEY, record(float(second), second=second), {"x": np.full(1, second)})
+    assert first.path.read_bytes() == before
+    assert first.arrays()["x"] == 0
+    assert [entry.record.values["fps"] for entry in store] == [12.0]
+    found = newest(store)
+    assert found is not None
+    assert found.record.values["fps"] == 12.0
+    assert found.arrays()["x"] == 12
+    assert len(list(tmp_path.rglob("*.json"))) == 12
+
+
+def test_error_is_replaced(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    failed = store.add("heads", KEY, record(None, second=1))
+    good = store.add("heads", KEY, record(1.0, second=2))
+    assert good.path == failed.path
+    assert [entry.record.error for entry in store] == [None]
+    failed_again = store.add("heads", KEY, record(None, second=3))
+    assert failed_again.path != good.path
+    assert newest(store) == failed_again
+
+
+def test_a_crash_before_the_rename_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    kept = store.add("heads", KEY, record(1.0, second=1))
+    left_behind = []
+
+    def crash(source: str, target: Path) -> None:
+        left_behind.append((Path(source).read_bytes(), target))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.add("heads", KEY, record(2.0, second=2))
+    monkeypatch.undo()
+    assert list(tmp_path.rglob("*.json")) == [kept.path]
+    assert list(store) == [kept]
+    # A killed process cannot clean up: what it leaves is neither read nor in the way.
+    content, target = left_behind[0]
+    assert target != kept.path
+    (kept.path.parent / ".unfinished-x1").write_bytes(content)
+    assert list(store) == [kept]
+    assert store.add("heads", KEY, record(3.0, second=3)).path == target
+
+
+def test_a_crash_between_arrays_and_record_leaves_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path)
+    replace = os.replace
+
+    def crash(source: str, target: Path) -> None:
+        if target.suffix == ".json":
+            raise OSError("disk full")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", crash)
+    with pytest.raises(OSError, match="disk full"):
+        store.add("heads", KEY, record(1.0), {"x": np.zeros(1)})
+    monkeypatch.undo()
+    assert list(store) == []
+    added = store.add("heads", KEY, record(2.0), {"x": np.ones(1)})
+    assert added.arrays()["x"] == 1
+
+
+@pytest.mark.parametrize("content", [b"", b'{"schema": 1, "subject"', b"[]", b'{"schema": 7}', b"\xff\x00"])
+def test_unreadable_files_are_reported_and_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
+) -> None:
+    store = Store(tmp_path)
+    good = store.add("heads", KEY, record(1.0, second=1))
+    bad = good.path.with_name(f"speed-{KEY}-2.json")
+    bad.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert list(store) == [good]
+    assert str(bad) in caplog.text
+    added = store.add("heads", KEY, record(2.0, second=2))
+    assert bad.read_bytes() == content
+    assert newest(store) == added
+
+
+def test_foreign_files_are_not_looked_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(tmp_path)
+    added = store.add("heads", KEY, record(1.0), files={"predictions.json": b"[]"})
+    (added.path.parent / "notes.json").write_text("mine")
+    assert list(store) == [added]
+    assert not caplog.records
+
+
+def test_the_key_decides_whether_the_machine_matters(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    other = store.add("heads", KEY, record(1.0, cpu="another"))
+    assert newest(store) == other
+    assert store.newest("heads", "effseg-none-seed0", "speed", "ffffffff") is None
+    assert store.newest("modules", "effseg-none-seed0", "speed", KEY) is None
+    here = store.add("heads", KEY, record(2.0, second=1))
+    assert list(store) == [here]
+
+
+def test_cells_do_not_hide_each_other(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one = record(1.0)
+    store.add("heads", KEY, one)
+    store.add("modules", KEY, one)
+    store.add("heads", "ffffffff", one)
+    store.add("heads", KEY, msgspec.structs.replace(one, subject=Subject(head="mask_rcnn")))
+    assert len(list(store)) == 4

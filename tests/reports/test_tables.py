@@ -1,0 +1,246 @@
+"""Tables: the paper's numbers as published, ours beside them, nothing shown that means nothing."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import reports
+from bench.record import Code, Failure, Machine, Record, Subject
+from bench.store import Store
+from reports import paper
+from reports.frame import frame
+from reports.layout import Column
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def subject(head: str, schedule: str = "none", backend: str = "sps", weights: str = "random") -> Subject:
+    is_effseg = head == "effseg"
+    return Subject(
+        head=head,
+        backend=backend if is_effseg else None,
+        module="sfm" if is_effseg else None,
+        backbone="r50_fpn",
+        preset="paper",
+        schedule=schedule,
+        weights=weights,
+    )
+
+
+def record(of: Subject, probe: str, values: dict[str, float], *, second: int = 0, cpu: str = "epyc") -> Record:
+    machine = Machine(cpu=cpu, cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2")
+    return Record(
+        subject=of,
+        protocol={"probe": probe, "version": 1, "regions": "97" if of.head != "effseg" else "60, 61"},
+        machine=machine,
+        code=Code(commit=None, dirty=None),
+        values=values,
+        units=dict.fromkeys(values, "u"),
+        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
+        seconds=1.0,
+    )
+
+
+RECORDS = [
+    record(subject("mask_rcnn"), "params", {"params_trainable": 37_488_266, "params_head": 2_906_192}),
+    record(
+        subject("mask_rcnn"),
+        "flops",
+        {"macs": 220.46e9, "macs_paper": 235.36e9, "macs_head": 55.5e9, "macs_head_paper": 70.44e9, "regions": 97},
+    ),
+    record(subject("effseg"), "params", {"params_trainable": 38_809_546, "params_head": 4_208_872}),
+    record(
+        subject("effseg"),
+        "flops",
+        {"macs": 245.24e9, "macs_paper": 245.24e9, "macs_head": 80.3e9, "macs_head_paper": 80.3e9, "regions": 60.5},
+    ),
+    record(subject("effseg"), "speed", {"fps_paper": 0.25}),
+    record(subject("effseg"), "accuracy", {"ap": 3.7, "ap_star": 3.9, "apb_star": 1.7}),
+]
+
+
+def cell(table: reports.Table, row: str, column: str, *, nth: int = 0) -> object:
+    """Value in the first row whose last label starts with `row`; `nth` of the columns of that name."""
+    columns = [i for i, found in enumerate(table.columns) if found.name == column]
+    (first, *_) = [values for values in table.rows if row in values]
+    return first[columns[nth]]
+
+
+@pytest.mark.parametrize(
+    ("number", "rows"), [(3, paper.TABLE3), (4, paper.TABLE4), (5, paper.TABLE5)], ids=["table3", "table4", "table5"]
+)
+def test_paper_is_as_published(number: int, rows: tuple[paper.Row, ...]) -> None:
+    root = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[2] / ".." / "shared"))
+    file = root / "paper" / f"table{number}.csv"
+    if not file.is_file():
+        pytest.skip(f"no published tables: {file} is not there; set BENCH_TEST_DATA to the folder that holds paper/")
+    with file.open() as lines:
+        published = list(csv.DictReader(lines))
+    assert len(rows) == len(published)
+    for row, expected in zip(rows, published, strict=True):
+        assert paper.HEADS[row.head] == expected["head"]
+        assert row.schedule.removesuffix("ep") == expected.get("epochs", "12")
+        assert paper.BACKBONES[row.backbone] == expected.get("backbone", "R50+FPN")
+        if "module" in expected:
+            assert row.module is not None
+            assert paper.MODULES[row.module] == expected["module"]
+        named = {name.replace("gmacs", "gflops"): value for name, value in row.values.items()}
+        assert named == {name: float(expected[name]) for name in named}
+        costs_alone = {"params_decrease_pct", "gflops_decrease_pct", "fps_gain_pct"}
+        assert expected.keys() - named.keys() <= {"head", "module", "backbone", "detector", "epochs"} | costs_alone
+
+
+def test_table2_is_as_published() -> None:
+    root = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[2] / ".." / "shared"))
+    file = root / "paper" / "table2.csv"
+    if not file.is_file():
+        pytest.skip(f"no published tables: {file} is not there; set BENCH_TEST_DATA to the folder that holds paper/")
+    with file.open() as lines:
+        for row, expected in zip(paper.TABLE2, csv.DictReader(lines), strict=True):
+            assert row.backend.replace("_", "") == expected["method"].lower()
+            assert (row.example or "") == expected["example"]
+            for ability in ("computationally_efficient", "access_to_neighbors", "supports_any_2d_operation"):
+                assert getattr(row, ability) == (expected[ability] == "yes")
+            assert row.storage_efficient == (expected["storage_efficient"] == "yes")
+
+
+def test_row_ids_are_unique() -> None:
+    ids = [row.id for row in (*paper.TABLE2, *paper.TABLE3, *paper.TABLE4, *paper.TABLE5)]
+    assert len(set(ids)) == len(ids) == 5 + 12 + 4 + 5
+
+
+def test_markdown_golden(tmp_path: Path) -> None:
+    """The whole document of a small store. To renew it, look at the difference, then copy the new text."""
+    store = Store(tmp_path)
+    for number, made in enumerate(RECORDS):
+        store.add("main", f"{number:08x}", made)
+    loaded = reports.load(tmp_path)
+    assert reports.document(reports.table(name, loaded) for name in reports.TABLES) == (GOLDEN / "tables.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_values_and_differences() -> None:
+    table = reports.table("main", frame(RECORDS))
+    assert cell(table, "Mask R-CNN++", "Params (M)") == pytest.approx(37.488266)
+    assert cell(table, "Mask R-CNN++", "paper") == 37.5
+    assert cell(table, "Mask R-CNN++", "diff") == pytest.approx(37.488266 - 37.5)
+    assert cell(table, "Mask R-CNN++", "GMACs (paper: GFLOPs)") == pytest.approx(235.36)
+    assert cell(table, "Mask R-CNN++", "GMACs, correct") == pytest.approx(220.46)
+    assert cell(table, "EffSeg", "Regions") == 60.5
+    assert cell(table, "EffSeg", "FPS") == 0.25
+    assert cell(table, "PointRend++", "Params (M)") is None
+    heads = reports.table("heads", frame(RECORDS))
+    assert cell(heads, "Mask R-CNN++", "GMACs (paper: GFLOPs)") == pytest.approx(70.44)
+    assert cell(heads, "Mask R-CNN++", "paper", nth=1) == 70.3
+
+
+def test_schedules_share_what_random_weights_cost() -> None:
+    rows = [row for row in reports.table("main", frame(RECORDS)).rows if "EffSeg" in row]
+    assert [row[:3] for row in rows] == [
+        ("R50+FPN", "EffSeg", "12"),
+        ("R50+FPN", "EffSeg", "24"),
+        ("R50+DefEnc", "EffSeg", "12"),
+    ]
+    assert rows[0][3] == rows[1][3] == pytest.approx(38.809546)
+    assert rows[2][3] is None
+
+
+def test_accuracy_of_random_weights_is_never_shown() -> None:
+    table = reports.table("main", frame(RECORDS))
+    assert "AP" not in [column.name for column in table.columns]
+    assert any("accuracy of random weights is never shown" in sentence for sentence in table.caption)
+    trained = record(subject("effseg", "12ep", weights="sha256:0"), "accuracy", {"ap": 39.8})
+    table = reports.table("main", frame([*RECORDS, trained]))
+    assert cell(table, "EffSeg", "AP") == 39.8
+    assert cell(table, "EffSeg", "paper") == 40.1
+    assert [row[3] for row in table.rows if "EffSeg" in row] == [39.8, None, None]
+
+
+def test_the_newest_counts() -> None:
+    newer = record(subject("effseg"), "params", {"params_trainable": 1e6}, second=9)
+    for records in ([*RECORDS, newer], [newer, *RECORDS]):
+        assert cell(reports.table("main", frame(records)), "EffSeg", "Params (M)") == 1.0
+
+
+def test_nominal_costs_count_for_random_weights() -> None:
+    def kind(made: Record, name: str) -> Record:
+        return msgspec.structs.replace(made, protocol=made.protocol | {"kind": name})
+
+    nominal = kind(record(subject("effseg"), "flops", {"regions": 60.5}), "nominal")
+    measured = kind(record(subject("effseg"), "flops", {"regions": 3}, second=9), "measured")
+    assert cell(reports.table("main", frame([nominal, measured])), "EffSeg", "Regions") == 60.5
+    assert cell(reports.table("main", frame([measured])), "EffSeg", "Regions") == 3
+
+
+def test_speeds_are_those_of_one_machine() -> None:
+    other = record(subject("mask_rcnn"), "speed", {"fps_paper": 9.0}, cpu="xeon")
+    later = record(subject("effseg"), "speed", {"fps_paper": 0.5}, second=9)
+    table = reports.table("main", frame([other, later]))
+    assert cell(table, "Mask R-CNN++", "FPS") is None
+    assert cell(table, "EffSeg", "FPS") == 0.5
+    assert "FPS: ours on epyc-2c, the paper's on an A100." in table.caption
+
+
+def test_other_backends_have_their_own_rows() -> None:
+    dense = record(subject("effseg", backend="dense"), "params", {"params_trainable": 2e6})
+    table = reports.table("modules", frame([*RECORDS, dense]))
+    assert [row[0] for row in table.rows] == ["MLP", "Conv", "DeformConv", "SFM", "SFM (dense)", "Dense SFM"]
+    assert cell(table, "SFM (dense)", "Params (M)") == 2.0
+
+
+def test_only_the_papers_sizes_and_good_records() -> None:
+    small = msgspec.structs.replace(RECORDS[0], subject=msgspec.structs.replace(RECORDS[0].subject, preset="small"))
+    failed = msgspec.structs.replace(RECORDS[0], values={}, units={}, error=Failure(type="E", message="m", frames=()))
+    assert frame([failed]).empty
+    table = reports.table("main", frame([small, failed]))
+    assert cell(table, "Mask R-CNN++", "Params (M)") is None
+
+
+def test_caption_says_what_is_fitted() -> None:
+    for name in reports.TABLES:
+        caption = " ".join(reports.table(name, frame(RECORDS)).caption)
+        assert "97 for the baselines and 60.5 for EffSeg (94 and 58 with DefEnc), are fitted" in caption
+        assert "nine rows fitted by two numbers" in caption
+
+
+def test_protocols_are_in_the_caption() -> None:
+    caption = reports.table("main", frame(RECORDS)).caption
+    assert "Protocol of flops: version 1; by row: regions." in caption
+
+
+def test_unknown_table() -> None:
+    with pytest.raises(ValueError, match="There is no table for 'sparsity'"):
+        reports.table("sparsity", frame([]))
+
+
+def test_frame_is_tidy() -> None:
+    interval = msgspec.structs.replace(RECORDS[-1], intervals={"ap": (3.0, 4.5)})
+    rows = frame([interval])
+    assert list(rows["name"]) == ["ap", "ap_star", "apb_star"]
+    first = rows.iloc[0]
+    assert (first["head"], first["value"], first["low"], first["high"], first["machine"]) == (
+        "effseg",
+        3.7,
+        3.0,
+        4.5,
+        "epyc-2c",
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.04, "+0.0"), (0.04, "+0.0"), (1.25, "+1.2"), (-3.0, "-3.0"), (None, ""), ("a", "a")]
+)
+def test_differences_show_their_sign_but_no_negative_zero(value: float | str | None, text: str) -> None:
+    assert Column(name="diff", digits=1, signed=True).show(value) == text
+
+
+def test_torch_is_not_imported() -> None:
+    code = "import reports, sys; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
