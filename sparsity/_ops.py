@@ -1,0 +1,109 @@
+"""Operations on any grid, written once on `gather` and `sample` (Sec. 3.2): convolution, SFM, deformable convolution.
+
+They compute the active cells only and read passive cells as they are. A backend that can do better has a method of the
+same name, and the operation hands over to it; its result must be the same.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sparsity._grid import Grid, unravel, window
+
+
+@runtime_checkable
+class OwnConvolution(Protocol):
+    """A backend with its own convolution."""
+
+    def conv2d(
+        self, weight: Float[Tensor, "O F k k"], bias: Float[Tensor, "O"] | None, dilation: int
+    ) -> Float[Tensor, "A O"]:
+        """Compute what `sparsity.conv2d` computes."""
+        ...
+
+
+@runtime_checkable
+class OwnSemanticFusion(Protocol):
+    """A backend with its own branches of the semantic fusion module."""
+
+    def sfm(
+        self, weight: Float[Tensor, "D O F 3 3"], bias: Float[Tensor, "D O"], dilations: Sequence[int]
+    ) -> Float[Tensor, "A O"]:
+        """Compute what `sparsity.sfm` computes."""
+        ...
+
+
+@runtime_checkable
+class OwnDeformableConvolution(Protocol):
+    """A backend with its own deformable convolution."""
+
+    def deform_conv2d(
+        self,
+        weight: Float[Tensor, "O F k k"],
+        bias: Float[Tensor, "O"] | None,
+        displacement: Float[Tensor, "A k*k 2"],
+    ) -> Float[Tensor, "A O"]:
+        """Compute what `sparsity.deform_conv2d` computes."""
+        ...
+
+
+def conv2d(
+    grid: Grid, weight: Float[Tensor, "O F k k"], bias: Float[Tensor, "O"] | None, dilation: int = 1
+) -> Float[Tensor, "A O"]:
+    """Convolve at the active cells, stride 1, zeros outside the lattice; weights as in `torch.nn.Conv2d` (Fig. 2).
+
+    Raises ValueError for an even kernel, `Unsupported` where the backend does not store the neighbours.
+    """
+    if isinstance(grid, OwnConvolution):
+        return grid.conv2d(weight, bias, dilation)
+    return _contract(grid.gather(window(weight.shape[-1], dilation, weight.device)), weight, bias)
+
+
+def sfm(
+    grid: Grid, weight: Float[Tensor, "D O F 3 3"], bias: Float[Tensor, "D O"], dilations: Sequence[int]
+) -> Float[Tensor, "A O"]:
+    """Branches of the semantic fusion module: `sum_d relu(conv2d(dilation d))`, each with its own bias (Sec. 3.3).
+
+    Raises ValueError if there are not as many dilations as weights; `Unsupported` as `conv2d`.
+    """
+    if weight.shape[0] != len(dilations) or not dilations:
+        raise ValueError(
+            f"sfm got {weight.shape[0]} weights for the dilations {tuple(dilations)}; "
+            "it needs one weight per branch, and at least one branch; stack one [O F 3 3] weight per dilation."
+        )
+    if isinstance(grid, OwnSemanticFusion):
+        return grid.sfm(weight, bias, dilations)
+    # The activation comes before the sum, so the branches cannot be merged into one larger kernel.
+    first, *others = (
+        F.relu(conv2d(grid, weight[branch], bias[branch], dilation)) for branch, dilation in enumerate(dilations)
+    )
+    return sum(others, first)
+
+
+def deform_conv2d(
+    grid: Grid,
+    weight: Float[Tensor, "O F k k"],
+    bias: Float[Tensor, "O"] | None,
+    displacement: Float[Tensor, "A k*k 2"],
+) -> Float[Tensor, "A O"]:
+    """Convolve samples at `cell + displacement` (y, x), in cells, one per tap, zeros outside the lattice.
+
+    The regular grid of the taps is part of the displacement, unlike in `torchvision.ops.deform_conv2d`: a displacement
+    of `window(k, 1)` gives `conv2d`. Raises `Unsupported` where the backend cannot read arbitrary cells.
+    """
+    if isinstance(grid, OwnDeformableConvolution):
+        return grid.deform_conv2d(weight, bias, displacement)
+    _, row, column = unravel(grid.cells, grid.size)
+    centers = torch.stack((row, column), dim=-1)[:, None]
+    return _contract(grid.sample(centers + displacement), weight, bias)
+
+
+def _contract(
+    taps: Float[Tensor, "A T F"], weight: Float[Tensor, "O F k k"], bias: Float[Tensor, "O"] | None
+) -> Float[Tensor, "A O"]:
+    """Sum over taps and features: one matrix product with the weights in the order of the gathered taps."""
+    return F.linear(taps.flatten(1), weight.permute(0, 2, 3, 1).flatten(1), bias)

@@ -1,0 +1,145 @@
+"""SPS, structure-preserving sparsity (Sec. 3.2): active rows, passive rows without duplicates, an index map.
+
+Every feature is stored once, and the index map says which feature a cell shows; a passive feature may fill a whole
+block of cells. Active and passive features are matrices, so pointwise operations need no reorganisation, and any 2D
+operation can still find its neighbours through the map. The map is int32: at stage 3 it is a quarter of all bytes.
+
+All rows are in one buffer `[zero row | passive | active]`. So an operation never concatenates, neighbours outside the
+lattice are the zero row, and a passive feature keeps its row number for life.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int, Int32
+from torch import Tensor
+
+from sparsity._grid import check_active, children_of, interpolate, neighbors_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Backend:
+    """A grid that stores every feature once.
+
+    `rows` holds, for every cell, the row of `buffer` that it shows; `index` is the same map with the paper's ids.
+    """
+
+    buffer: Float[Tensor, "N F"]
+    rows: Int32[Tensor, "R H W"]
+    cells: Int32[Tensor, "A"]
+
+    @classmethod
+    def dense(cls, features: Float[Tensor, "R F H W"]) -> "Backend":
+        """Make a grid in which every cell is active: no passive rows, and the map counts."""
+        regions, num_features, height, width = features.shape
+        active = features.permute(0, 2, 3, 1).reshape(regions * height * width, num_features)
+        cells = torch.arange(regions * height * width, device=features.device, dtype=torch.int32)
+        return cls(
+            buffer=_stack(active),
+            rows=(cells + 1).reshape(regions, height, width),
+            cells=cells,
+        )
+
+    @property
+    def num_active(self) -> int:
+        """Number of active cells, N_A in the paper."""
+        return self.cells.shape[0]
+
+    @property
+    def num_passive(self) -> int:
+        """Number of passive features, N_P in the paper."""
+        return self.buffer.shape[0] - 1 - self.num_active
+
+    @property
+    def active(self) -> Float[Tensor, "A F"]:
+        """Features of the active cells: a view of the buffer."""
+        return self.buffer[1 + self.num_passive :]
+
+    @property
+    def passive(self) -> Float[Tensor, "P F"]:
+        """Features of cells that are not refined any more, the oldest first: a view of the buffer."""
+        return self.buffer[1 : 1 + self.num_passive]
+
+    @property
+    def index(self) -> Int32[Tensor, "R H W"]:
+        """The paper's index map: active ids `0..A-1` in the order of `cells`, then passive ids `A..A+P-1`."""
+        is_active = self.rows > self.num_passive
+        return self.rows - 1 + torch.where(is_active, -self.num_passive, self.num_active).to(torch.int32)
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """`(R, H, W)`."""
+        regions, height, width = self.rows.shape
+        return regions, height, width
+
+    def with_active(self, active: Float[Tensor, "A G"]) -> "Backend":
+        """Replace the active features; map and cells are shared with this grid. Raises ValueError as in `Grid`."""
+        check_active(self, active, self.buffer.shape[1])
+        stored = (self.passive, active) if self.num_passive else (active,)
+        return replace(self, buffer=_stack(*stored))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Backend":
+        """Apply a row-wise function to passive and active rows in one call; the zero row stays zero."""
+        return replace(self, buffer=_stack(function(self.buffer[1:])))
+
+    def subdivide(self, keep: Int[Tensor, "K"], children: Float[Tensor, "4*K F"]) -> "Backend":
+        """Split the kept cells in 4; the other active cells join the passive rows, in order, behind the old ones.
+
+        Passive rows keep their numbers, so relabelling touches active rows only. Then each cell of the map becomes a
+        2x2 block: four times the same passive row, or the rows of four children, which follow each other.
+        """
+        regions, height, width = self.size
+        num_kept, num_demoted = keep.shape[0], self.num_active - keep.shape[0]
+        first_active = 1 + self.num_passive
+        first_child = first_active + num_demoted
+        # A stable sort puts the demoted rows first and in order; unlike `nonzero` it does not wait for the device.
+        is_kept = torch.zeros_like(self.cells).index_put((keep,), self.cells.new_ones(()))
+        demoted = is_kept.argsort(stable=True)[:num_demoted].to(torch.int32)
+
+        def count(start: int, end: int, step: int = 1) -> Int32[Tensor, "N"]:
+            return torch.arange(start, end, step, device=self.cells.device, dtype=torch.int32)
+
+        relabel = count(0, self.buffer.shape[0]).index_put(
+            (first_active + torch.cat((demoted, keep)),),
+            torch.cat((count(first_active, first_child), count(first_child, first_child + 4 * num_kept, 4))),
+        )
+        blocks = relabel.index_select(0, self.rows.flatten()).reshape(regions, height, 1, width, 1)
+        blocks = blocks + (blocks >= first_child) * count(0, 4).reshape(2, 1, 2)
+        return Backend(
+            buffer=torch.cat((self.buffer[:first_active], self.active.index_select(0, demoted), children)),
+            rows=blocks.reshape(regions, 2 * height, 2 * width),
+            cells=children_of(self.cells.index_select(0, keep), self.size),
+        )
+
+    def gather(self, offsets: Int[Tensor, "T 2"]) -> Float[Tensor, "A T F"]:
+        """Features at lattice offsets `(dy, dx)` from every active cell; outside the lattice the zero row."""
+        neighbors, inside = neighbors_of(self.cells, offsets, self.size)
+        rows = self.rows.flatten().index_select(0, neighbors.flatten()) * inside.flatten()
+        return self.buffer.index_select(0, rows).unflatten(0, neighbors.shape)
+
+    def sample(self, points: Float[Tensor, "A T 2"]) -> Float[Tensor, "A T F"]:
+        """Bilinear samples at lattice positions `(y, x)`, the four corners read through the index map."""
+        return interpolate(self._read, self.cells, points, self.size)
+
+    def to_dense(self) -> Float[Tensor, "R F H W"]:
+        """Expand into a full map, channels last in memory: what SPS avoids storing."""
+        return self.buffer.index_select(0, self.rows.flatten()).unflatten(0, self.size).permute(0, 3, 1, 2)
+
+    def storage(self) -> dict[str, int]:
+        """Bytes stored; `index` is the map and the list of active cells, `padding` the zero row."""
+        padding = self.buffer[:1].nbytes
+        return {
+            "features": self.buffer.nbytes - padding,
+            "padding": padding,
+            "index": self.rows.nbytes + self.cells.nbytes,
+        }
+
+    def _read(self, cells: Int32[Tensor, "N"]) -> Float[Tensor, "N F"]:
+        """Features that cells show."""
+        return self.buffer.index_select(0, self.rows.flatten().index_select(0, cells))
+
+
+def _stack(*features: Float[Tensor, "_ F"]) -> Float[Tensor, "N F"]:
+    """Put the zero row in front of feature rows."""
+    return torch.cat((features[0].new_zeros(1, features[0].shape[1]), *features))

@@ -1,0 +1,94 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torchvision.ops import deform_conv2d as torchvision_deform_conv2d
+
+import sparsity
+from sparsity import backend, names
+from tests.sparsity.walks import assert_equal_with_gradients, randn, skip_unsupported
+
+pytestmark = pytest.mark.parametrize("name", names("sparsity"))
+DTYPES = [torch.float32, torch.float64]
+
+
+def rows(full: torch.Tensor) -> torch.Tensor:
+    """A full map as rows in the order of a new grid's cells."""
+    return full.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("dilation", [1, 3, 5])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_convolution_of_a_full_grid_is_conv2d(
+    name: str, kernel_size: int, dilation: int, has_bias: bool, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(kernel_size + dilation)
+    features = randn((2, 5, 7, 6), generator, dtype)
+    weight = randn((4, 5, kernel_size, kernel_size), generator, dtype)
+    bias = randn((4,), generator, dtype) if has_bias else None
+    leaves = [features, weight] + ([bias] if bias is not None else [])
+    with skip_unsupported():
+        actual = sparsity.conv2d(backend(name).dense(features), weight, bias, dilation)
+    expected = F.conv2d(features, weight, bias, padding=dilation * (kernel_size // 2), dilation=dilation)
+    assert_equal_with_gradients(actual, rows(expected), leaves)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dilations", [(1, 3, 5), (2,)])
+def test_sfm_of_a_full_grid_sums_branches_after_their_activation(
+    name: str, dilations: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(len(dilations))
+    features = randn((2, 4, 6, 7), generator, dtype)
+    weight = randn((len(dilations), 3, 4, 3, 3), generator, dtype)
+    bias = randn((len(dilations), 3), generator, dtype)
+    with skip_unsupported():
+        actual = sparsity.sfm(backend(name).dense(features), weight, bias, dilations)
+    expected = torch.stack(
+        [
+            F.conv2d(features, weight[i], bias[i], padding=dilation, dilation=dilation).relu()
+            for i, dilation in enumerate(dilations)
+        ]
+    ).sum(0)
+    assert_equal_with_gradients(actual, rows(expected), [features, weight, bias])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("spread", [0.0, 0.4, 3.0])
+def test_deformable_convolution_of_a_full_grid_is_torchvisions(
+    name: str, spread: float, kernel_size: int, dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(kernel_size)
+    features = randn((2, 5, 6, 7), generator, dtype)
+    weight = randn((3, 5, kernel_size, kernel_size), generator, dtype)
+    bias = randn((3,), generator, dtype)
+    # Per cell and tap (y, x), relative to the regular taps; zero offsets test the slope at cell centres.
+    offset = (randn((2, 6, 7, kernel_size**2, 2), generator, dtype).detach() * spread).requires_grad_()
+    displacement = offset.flatten(0, 2) + sparsity.window(kernel_size, 1, features.device)
+    with skip_unsupported():
+        actual = sparsity.deform_conv2d(backend(name).dense(features), weight, bias, displacement)
+    expected = torchvision_deform_conv2d(
+        features, offset.flatten(3).permute(0, 3, 1, 2), weight, bias, padding=kernel_size // 2
+    )
+    assert_equal_with_gradients(actual, rows(expected), [features, weight, bias, offset])
+
+
+def test_undisplaced_deformable_convolution_is_convolution(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features, weight = randn((1, 2, 4, 5), generator), randn((3, 2, 3, 3), generator)
+    with skip_unsupported():
+        grid = backend(name).dense(features)
+        regular = sparsity.window(3, 2, features.device).double().expand(20, -1, -1)
+        deformed = sparsity.deform_conv2d(grid, weight, None, regular)
+        convolved = sparsity.conv2d(grid, weight, None, dilation=2)
+    assert_equal_with_gradients(deformed, convolved, [features, weight])
+
+
+def test_wrong_kernels_and_branches_are_refused(name: str) -> None:
+    grid = backend(name).dense(torch.zeros(1, 2, 4, 4))
+    with pytest.raises(ValueError, match="needs an odd one"):
+        sparsity.conv2d(grid, torch.zeros(3, 2, 2, 2), None)
+    with pytest.raises(ValueError, match="one weight per branch"):
+        sparsity.sfm(grid, torch.zeros(2, 3, 2, 3, 3), torch.zeros(2, 3), (1, 3, 5))
