@@ -1,0 +1,12 @@
+"""The common detector, FQDet v1: backbone -> neck -> selected anchors -> decoder -> `Detections` (Sec. 3.1, 4.1).
+
+    backbone   ResNet50 (ImageNet, partly frozen) or SmallResNet: images -> C2..C5
+    fpn        FPN: C2..C5 -> pyramid P2..P7; deform_encoder: the stronger neck DeformEncoder
+    anchors    nine boxes per pyramid cell;  boxes: their deltas
+    selector   which anchors become queries
+    decoder    queries look at the pyramid (deform) and at each other
+    fqdet      the detector itself, FQDetOutput;  detect: its inference rule;  losses: its training
+
+Shapes in this package: B images, N anchors or cells of all levels (level-major), Q queries of an image, C channels,
+L levels, P points. Boxes are xyxy in input pixels, float32, and may reach outside the image.
+"""

@@ -1,0 +1,143 @@
+"""The stronger neck "DefEnc": deformable self-attention over P3..P7, and a branch for P2 beside it (Table 3)."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from bench.detector.deform import MultiScaleDeformableAttention
+
+ENCODED_LEVELS = (3, 4, 5, 6, 7)
+
+
+class DeformEncoder(nn.Module):
+    """Mask DINO's pixel decoder followed by a 1x1 convolution per level: C2..C5 to P2..P7.
+
+    This combination reproduces the paper's parameter totals. Nothing masks padding: maps are read to their padded
+    extent, which is the image itself at batch size 1.
+    """
+
+    def __init__(
+        self,
+        in_channels: Mapping[int, int],
+        channels: int = 256,
+        *,
+        num_layers: int = 6,
+        num_heads: int = 8,
+        num_points: int = 4,
+        hidden: int = 1024,
+        num_groups: int = 32,
+    ) -> None:
+        super().__init__()
+
+        def norm() -> nn.GroupNorm:
+            return nn.GroupNorm(num_groups, channels)
+
+        def pointwise(level: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(in_channels[level], channels, 1), norm())
+
+        def halve(width: int) -> nn.Sequential:
+            return nn.Sequential(nn.Conv2d(width, channels, 3, stride=2, padding=1), norm())
+
+        self.inputs = nn.ModuleDict({str(level): pointwise(level) for level in (3, 4, 5)})
+        self.inputs["6"] = halve(in_channels[5])
+        self.inputs["7"] = halve(channels)
+        self.level_embedding = nn.Parameter(torch.empty(len(ENCODED_LEVELS), channels))
+        self.layers = nn.ModuleList(
+            EncoderLayer(
+                channels=channels,
+                num_levels=len(ENCODED_LEVELS),
+                num_heads=num_heads,
+                num_points=num_points,
+                hidden=hidden,
+            )
+            for _ in range(num_layers)
+        )
+        self.fine_lateral = nn.Sequential(nn.Conv2d(in_channels[2], channels, 1, bias=False), norm())
+        self.fine_output = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), norm(), nn.ReLU(), nn.Conv2d(channels, channels, 1)
+        )
+        self.outputs = nn.ModuleDict({str(k): nn.Conv2d(channels, channels, 1) for k in (2, *ENCODED_LEVELS)})
+        nn.init.normal_(self.level_embedding)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, features: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Give the pyramid by level, every map [B channels H W], finest level first."""
+        maps = {level: self.inputs[str(level)](features[level]) for level in (3, 4, 5)}
+        maps[6] = self.inputs["6"](features[5])
+        maps[7] = self.inputs["7"](maps[6])
+        encoded = self._encode(maps)
+        lateral = self.fine_lateral(features[2])
+        upsampled = F.interpolate(encoded[3], size=lateral.shape[-2:], mode="bilinear", align_corners=False)
+        encoded[2] = self.fine_output(lateral + upsampled)
+        return {level: self.outputs[str(level)](encoded[level]) for level in (2, *ENCODED_LEVELS)}
+
+    def _encode(self, maps: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        first = maps[ENCODED_LEVELS[0]]
+        shapes = [(int(maps[level].shape[-2]), int(maps[level].shape[-1])) for level in ENCODED_LEVELS]
+        positions, centres = [], []
+        for embedding, (height, width) in zip(self.level_embedding, shapes, strict=True):
+            middle = cell_centres(height, width, first)
+            centres.append(middle)
+            positions.append(sine_encoding(middle, first.shape[1]) + embedding)
+        sides = first.new_tensor([(width, height) for height, width in shapes])
+        rows = torch.cat([maps[level].flatten(2).transpose(1, 2) for level in ENCODED_LEVELS], dim=1)
+        position, centre = torch.cat(positions)[None], torch.cat(centres)[None]
+        for layer in self.layers:
+            rows = layer(rows, position, centre, 1 / sides[None, None], shapes)
+        pieces = rows.transpose(1, 2).split([height * width for height, width in shapes], dim=2)
+        return {
+            level: piece.unflatten(2, shape) for level, piece, shape in zip(ENCODED_LEVELS, pieces, shapes, strict=True)
+        }
+
+
+class EncoderLayer(nn.Module):
+    """Deformable self-attention and a feed-forward network, normalised after each residual."""
+
+    def __init__(self, *, channels: int, num_levels: int, num_heads: int, num_points: int, hidden: int) -> None:
+        super().__init__()
+        self.feed_forward = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels))
+        for layer in self.feed_forward:
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+        self.attention = MultiScaleDeformableAttention(
+            channels=channels, num_levels=num_levels, num_heads=num_heads, num_points=num_points
+        )
+        self.attention_norm = nn.LayerNorm(channels)
+        self.feed_forward_norm = nn.LayerNorm(channels)
+
+    def forward(
+        self,
+        features: Float[Tensor, "B N C"],
+        position: Float[Tensor, "1 N C"],
+        centres: Float[Tensor, "1 N 2"],
+        unit: Float[Tensor, "1 1 L 2"],
+        shapes: Sequence[tuple[int, int]],
+    ) -> Float[Tensor, "B N C"]:
+        """Mix the cells of all levels; positions are added to the queries, not to the values."""
+        attended = self.attention(features + position, centres, unit, features, shapes)
+        features = self.attention_norm(features + attended)
+        return self.feed_forward_norm(features + self.feed_forward(features))
+
+
+def cell_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "N 2"]:
+    """Centres (x, y) in (0, 1) of the cells of a map, row-major, with the device and dtype of `like`."""
+    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
+    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+    return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1).flatten(0, 1)
+
+
+def sine_encoding(
+    points: Float[Tensor, "N 2"], channels: int, temperature: float = 10_000.0
+) -> Float[Tensor, "N {channels}"]:
+    """Sines and cosines of the coordinates, scaled to 2 pi; half of the channels describe x, the other half y."""
+    exponents = torch.arange(0, channels // 2, 2, device=points.device, dtype=points.dtype) / (channels // 2)
+    phases = 2 * math.pi * points[..., None] / temperature**exponents
+    return torch.cat((phases.sin(), phases.cos()), dim=-1).flatten(1)

@@ -1,0 +1,154 @@
+"""FQDet v1: the best anchors of a pyramid become queries, a decoder refines them, two heads read them (Sec. 3.1)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bench.detector.anchors import ANCHORS_PER_CELL, best_anchors, pyramid_anchors
+from bench.detector.blocks import prediction_head
+from bench.detector.boxes import decode
+from bench.detector.decoder import AnchorEncoding, DecoderLayer
+from bench.detector.selector import Selector, Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of the detector; the defaults are the paper's. `levels`: of the pyramid, for selection and attention."""
+
+    levels: tuple[int, ...] = (2, 3, 4, 5, 6, 7)
+    channels: int = 256
+    num_queries: int = 300
+    selector_bottleneck: int = 64
+    selector_groups: int = 8
+    num_layers: int = 6
+    num_heads: int = 8
+    num_points: int = 1
+    hidden: int = 1024
+
+
+PRESETS = {
+    "paper": Config(),
+    "small": Config(
+        levels=(3, 4, 5, 6, 7), channels=64, num_queries=100, selector_bottleneck=16, num_layers=3, hidden=256
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FQDetOutput:
+    """What the detector says about every image: scores of all anchors, and the queries of the selected ones.
+
+    `anchor_index`: flat indices into the anchors of the pyramid, all different, best selection logit first.
+    `queries`: raw output of the last decoder layer. The last of the K classes is "no object".
+    `deltas`: the predicted boxes relative to `anchor_boxes`; `boxes`: the same as xyxy.
+    """
+
+    selection_logits: Float[Tensor, "B N"]
+    anchor_index: Int[Tensor, "B Q"]
+    anchor_boxes: Float[Tensor, "B Q 4"]
+    queries: Float[Tensor, "B Q C"]
+    class_logits: Float[Tensor, "B Q K"]
+    deltas: Float[Tensor, "B Q 4"]
+    boxes: Float[Tensor, "B Q 4"]
+
+
+class FQDet(nn.Module):
+    """The detector on top of a pyramid. No shape depends on data, so it can be traced and run on meta tensors."""
+
+    def __init__(self, config: Config, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.channels
+        self.selector = Selector(
+            channels=channels, bottleneck=config.selector_bottleneck, num_groups=config.selector_groups
+        )
+        self.transition = Transition(channels)
+        self.anchor_encoding = AnchorEncoding(channels)
+        self.decoder = nn.ModuleList(
+            DecoderLayer(
+                channels=channels,
+                num_levels=len(config.levels),
+                num_heads=config.num_heads,
+                num_points=config.num_points,
+                hidden=config.hidden,
+            )
+            for _ in range(config.num_layers)
+        )
+        self.class_head = prediction_head(channels, num_classes + 1)
+        self.box_head = prediction_head(channels, 4)
+
+    def forward(
+        self, pyramid: Mapping[int, Tensor], image_size: tuple[int, int], include: Sequence[Tensor] | None = None
+    ) -> FQDetOutput:
+        """Detect in a batch; `image_size` is the (height, width) of the padded input.
+
+        `include[b]` [M] are flat anchor indices of image b that become queries in any case, in place of the lowest
+        scored ones; repetitions count once. Raises ValueError for more of them than there are queries.
+        """
+        maps = [pyramid[level] for level in self.config.levels]
+        shapes = [_size(features) for features in maps]
+        selection_logits = torch.cat([self.selector(features) for features in maps], dim=1)
+        index = self._select(selection_logits.detach(), include)
+
+        features = torch.cat([features.flatten(2).transpose(1, 2) for features in maps], dim=1)
+        cells = torch.div(index, ANCHORS_PER_CELL, rounding_mode="floor")
+        chosen = features.gather(1, cells[..., None].expand(-1, -1, features.shape[-1]))
+        queries = self.transition(chosen, index % ANCHORS_PER_CELL)
+
+        anchors = self.anchors(pyramid)[index]
+        height, width = image_size
+        placed = (anchors / anchors.new_tensor((width, height, width, height))).to(features.dtype)
+        encoding = self.anchor_encoding(placed)
+        for layer in self.decoder:
+            queries = layer(queries, encoding, placed, features, shapes)
+        deltas = self.box_head(queries)
+        return FQDetOutput(
+            selection_logits=selection_logits,
+            anchor_index=index,
+            anchor_boxes=anchors,
+            queries=queries,
+            class_logits=self.class_head(queries),
+            deltas=deltas,
+            boxes=decode(deltas, anchors),
+        )
+
+    def anchors(self, pyramid: Mapping[int, Tensor]) -> Float[Tensor, "N 4"]:
+        """All anchors of a pyramid (xyxy, input pixels): what `anchor_index` counts in."""
+        shapes = {level: _size(pyramid[level]) for level in self.config.levels}
+        return pyramid_anchors(shapes, pyramid[self.config.levels[0]].device)
+
+    def queries_at(
+        self, pyramid: Mapping[int, Tensor], image_size: tuple[int, int], boxes: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Queries [G C] of given boxes [G 4] per image: those of their best anchors, decoded among the selected ones.
+
+        Boxes with the same best anchor share a query. Raises ValueError for more anchors than there are queries.
+        """
+        anchors = self.anchors(pyramid)
+        best = [best_anchors(boxes_of_image, anchors)[:, 0] for boxes_of_image in boxes]
+        output = self(pyramid, image_size, include=best)
+        found = []
+        for queries, selected, wanted in zip(output.queries, output.anchor_index, best, strict=True):
+            found.append(queries[(wanted[:, None] == selected).int().argmax(dim=1)])
+        return found
+
+    def _select(self, logits: Float[Tensor, "B N"], include: Sequence[Tensor] | None) -> Int[Tensor, "B Q"]:
+        num_queries = min(self.config.num_queries, int(logits.shape[1]))
+        if include is not None:
+            logits = logits.clone()
+            for of_image, wanted in zip(logits, include, strict=True):
+                if len(wanted.unique()) > num_queries:
+                    raise ValueError(
+                        f"{len(wanted.unique())} anchors were asked for in one image; expected at most the "
+                        f"{num_queries} queries of the detector; ask for fewer or raise num_queries."
+                    )
+                of_image[wanted] = torch.inf
+        return logits.topk(num_queries, dim=1).indices
+
+
+def _size(features: Float[Tensor, "B C H W"]) -> tuple[int, int]:
+    # int(): while tracing, sizes are tensors.
+    return int(features.shape[-2]), int(features.shape[-1])
