@@ -1,0 +1,130 @@
+"""Network pieces that several heads or processing modules share."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sparsity import Grid, conv2d, sfm
+
+
+def two_layer_mlp(features_in: int, hidden: int, features_out: int) -> nn.Sequential:
+    """Linear, ReLU, Linear."""
+    return nn.Sequential(nn.Linear(features_in, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, features_out))
+
+
+def fcn(features_in: int, features: int, num_convs: int) -> nn.Sequential:
+    """`num_convs` times [3x3 convolution, ReLU], Kaiming-normal weights (fan-out), zero bias."""
+    layers: list[nn.Module] = []
+    for index in range(num_convs):
+        conv = nn.Conv2d(features if index else features_in, features, 3, padding=1)
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        layers += [conv, nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers)
+
+
+class QueryFusion(nn.Module):
+    """Add what the query knows to every cell of its region (Sec. 3.1): a residual two-layer MLP on [query; cell].
+
+    The query goes through a Linear and a ReLU of its own first, which the paper's text leaves out but its parameter
+    counts contain.
+    """
+
+    def __init__(self, channels: int, query_size: int) -> None:
+        super().__init__()
+        self.query = nn.Sequential(nn.Linear(query_size, channels), nn.ReLU(inplace=True))
+        self.fuse = nn.Sequential(
+            nn.Conv2d(2 * channels, channels, 1), nn.ReLU(inplace=True), nn.Conv2d(channels, channels, 1)
+        )
+
+    def forward(self, features: Float[Tensor, "R C S S"], queries: Float[Tensor, "R Q"]) -> Float[Tensor, "R C S S"]:
+        """Fuse each region's features with its query."""
+        query = self.query(queries)[:, :, None, None].expand_as(features)
+        return features + self.fuse(torch.cat([query, features], 1))
+
+
+class CoarseMask(nn.Module):
+    """Mask R-CNN's mask branch with query fusion: region features to logits at twice their side, one map per class."""
+
+    def __init__(self, channels: int, query_size: int, features: int, num_convs: int, num_masks: int) -> None:
+        super().__init__()
+        self.fusion = QueryFusion(channels, query_size)
+        self.trunk = fcn(channels, features, num_convs)
+        self.upsample = nn.ConvTranspose2d(features, features, 2, stride=2)
+        self.logits = nn.Conv2d(features, num_masks, 1)
+
+    def forward(
+        self, features: Float[Tensor, "R C S S"], queries: Float[Tensor, "R Q"]
+    ) -> Float[Tensor, "R M 2*S 2*S"]:
+        """Predict `M` mask logits for every cell of a lattice of twice the side."""
+        return self.logits(self.upsample(self.trunk(self.fusion(features, queries))).relu())
+
+
+def class_channel(logits: Float[Tensor, "R M *cells"], labels: Int[Tensor, "D"]) -> Float[Tensor, "R *cells"]:
+    """Pick each region's class out of class-specific logits; the only channel where they are class-agnostic.
+
+    Class-specific heads have one region per prediction, `D == R`. Others may have more labels and do not need them.
+    """
+    if logits.shape[1] == 1:
+        return logits[:, 0]
+    return logits[torch.arange(len(labels), device=labels.device), labels]
+
+
+class GridConv(nn.Module):
+    """A square convolution on the active cells of a grid, initialised like `nn.Conv2d`."""
+
+    def __init__(self, features_in: int, features_out: int, kernel_size: int = 3, dilation: int = 1) -> None:
+        super().__init__()
+        self.dilation = dilation
+        self.weight = nn.Parameter(torch.empty(features_out, features_in, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.empty(features_out))
+        _initialise_conv(self.weight, self.bias)
+
+    def forward(self, grid: Grid) -> Float[Tensor, "A O"]:
+        """Convolve: new features of the active cells."""
+        return conv2d(grid, self.weight, self.bias, self.dilation)
+
+
+class SemanticFusion(nn.Module):
+    """The semantic fusion module (SFM): parallel 3x3 convolutions of growing dilation between pointwise layers.
+
+    Without the 1x1 merge convolution and the global-average branch of RefineMask's (Sec. 3.3). The pointwise layers
+    change active features only: passive neighbours are read as the transition left them.
+    """
+
+    def __init__(self, features: int, dilations: Sequence[int] = (1, 3, 5)) -> None:
+        super().__init__()
+        self.dilations = tuple(dilations)
+        self.enter = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True))
+        self.weight = nn.Parameter(torch.empty(len(self.dilations), features, features, 3, 3))
+        self.bias = nn.Parameter(torch.empty(len(self.dilations), features))
+        _initialise_conv(self.weight, self.bias)
+        self.leave = nn.Sequential(
+            nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, features), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, grid: Grid) -> Float[Tensor, "A F"]:
+        """Process: new features of the active cells."""
+        grid = grid.with_active(self.enter(grid.active))
+        return self.leave(sfm(grid, self.weight, self.bias, self.dilations))
+
+
+def normalised_feedforward(features: int) -> nn.Sequential:
+    """LayerNorm, Linear F -> 4F, ReLU, Linear 4F -> F: what ends the smaller processing modules (Table 5)."""
+    return nn.Sequential(
+        nn.LayerNorm(features),
+        nn.Linear(features, 4 * features),
+        nn.ReLU(inplace=True),
+        nn.Linear(4 * features, features),
+    )
+
+
+def _initialise_conv(weight: Float[Tensor, "*branches O F k k"], bias: Float[Tensor, "*branches O"]) -> None:
+    """Initialise like `nn.Conv2d`: uniform within 1 / sqrt(fan-in), weights and bias."""
+    bound = 1 / math.sqrt(math.prod(weight.shape[-3:]))
+    with torch.no_grad():
+        weight.uniform_(-bound, bound)
+        bias.uniform_(-bound, bound)

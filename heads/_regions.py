@@ -1,0 +1,134 @@
+"""Regions and the pyramid: the level of a box (Eq. 1), RoIAlign over levels, bilinear samples at cell centres."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from heads._contract import Pyramid
+
+COARSEST_LEVEL = 5
+FINEST_LEVEL = 2
+
+
+def region_levels(boxes: Float[Tensor, "R 4"]) -> Int[Tensor, "R"]:
+    """Assign each box to a pyramid level 2..5 by its size in input pixels (Eq. 1): 112 pixels is the first of P3."""
+    size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).sqrt()
+    level = torch.log2(size / 56 + 1e-6).floor() + FINEST_LEVEL
+    return level.clamp(FINEST_LEVEL, COARSEST_LEVEL).long()
+
+
+def align_regions(
+    pyramid: Pyramid,
+    boxes: Float[Tensor, "R 4"],
+    image: Int[Tensor, "R"],
+    side: int,
+    sampling_ratio: int = 0,
+    level: int | None = None,
+) -> Float[Tensor, "R C side side"]:
+    """RoIAlign (half-pixel aligned, average) of every region, each from its own level or all from `level`.
+
+    `sampling_ratio` samples per bin and axis; 0 takes as many as the bin has cells. The result stays attached to
+    the graph where there are no regions.
+    """
+    regions = torch.cat([image[:, None].to(boxes.dtype), boxes], 1)
+    if level is not None:
+        return _align(pyramid, level, regions, side, sampling_ratio)
+    levels = range(FINEST_LEVEL, COARSEST_LEVEL + 1)
+    if boxes.is_meta:
+        # Boxes without values have no size. The level changes neither the shape nor the cost of what comes out.
+        return _align(pyramid, FINEST_LEVEL, regions, side, sampling_ratio)
+    assigned = region_levels(boxes)
+    order = assigned.argsort(stable=True)
+    counts = (assigned[:, None] == torch.tensor(levels, device=boxes.device)).sum(0).tolist()
+    parts = regions[order].split(counts)
+    aligned = [
+        _align(pyramid, part_level, part, side, sampling_ratio) for part_level, part in zip(levels, parts, strict=True)
+    ]
+    return torch.cat(aligned)[order.argsort()]
+
+
+def _align(
+    pyramid: Pyramid, level: int, regions: Float[Tensor, "R 5"], side: int, sampling_ratio: int
+) -> Float[Tensor, "R C side side"]:
+    """RoIAlign from one level. Coordinates need more digits than half precision has, so they decide the precision."""
+    features = pyramid[level]
+    precision = torch.promote_types(features.dtype, regions.dtype)
+    aligned: Tensor = roi_align(
+        features.to(precision),
+        regions.to(precision),
+        (side, side),
+        spatial_scale=1 / 2**level,
+        sampling_ratio=sampling_ratio,
+        aligned=True,
+    )
+    return aligned.to(features.dtype)
+
+
+def cell_points(
+    boxes: Float[Tensor, "R 4"], region: Int[Tensor, "A"], point: Float[Tensor, "A 2"]
+) -> Float[Tensor, "A 2"]:
+    """Input-pixel positions (x, y) of points given in [0, 1]^2 of their regions' boxes."""
+    corner = boxes[:, :2]
+    return corner[region] + point * (boxes[:, 2:] - corner)[region]
+
+
+def bilinear_corners(
+    position: Float[Tensor, "A 2"], width: Int[Tensor, "A"] | int, height: Int[Tensor, "A"] | int
+) -> tuple[Int[Tensor, "A 4"], Int[Tensor, "A 4"], Float[Tensor, "A 4"]]:
+    """Columns, rows and weights of the four cells around each (x, y) position, measured in cells from the corner.
+
+    Cell centres lie at half-integers (`align_corners=False`). Corners outside the map have weight 0 and an index
+    inside, so that reading them is safe.
+    """
+    low = (position - 0.5).floor()
+    fraction = position - 0.5 - low
+    x, y = low.long().unbind(1)
+    columns = torch.stack((x, x + 1, x, x + 1), 1)
+    rows = torch.stack((y, y, y + 1, y + 1), 1)
+    right, down = fraction.unbind(1)
+    weights = torch.stack(((1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down), 1)
+    last_column = torch.as_tensor(width, device=position.device).unsqueeze(-1) - 1
+    last_row = torch.as_tensor(height, device=position.device).unsqueeze(-1) - 1
+    inside = (columns >= 0) & (columns <= last_column) & (rows >= 0) & (rows <= last_row)
+    columns = columns.clamp(min=0).minimum(last_column)
+    rows = rows.clamp(min=0).minimum(last_row)
+    return columns, rows, weights * inside
+
+
+class FlatPyramid:
+    """All cells of a pyramid as rows of one matrix, so that one gather samples every level of every image.
+
+    Worth building once where a pyramid is sampled several times: the copy costs about as much as sampling
+    50,000 points. The levels must be consecutive.
+    """
+
+    def __init__(self, pyramid: Pyramid) -> None:
+        maps = [pyramid[level] for level in sorted(pyramid)]
+        assert sorted(pyramid) == list(range(min(pyramid), min(pyramid) + len(maps)))
+        self.rows: Float[Tensor, "N C"] = torch.cat([level.permute(0, 2, 3, 1).flatten(0, 2) for level in maps])
+        extents, start = [], 0
+        for level, features in zip(sorted(pyramid), maps, strict=True):
+            images, _, height, width = map(int, features.shape)  # while tracing, sizes are tensors
+            extents.append((2**level, height, width, start))
+            start += images * height * width
+        self._finest = min(pyramid)
+        self._extents = torch.tensor(extents, device=self.rows.device)
+
+    def sample(
+        self, levels: Int[Tensor, "A"], image: Int[Tensor, "A"], points: Float[Tensor, "A 2"]
+    ) -> Float[Tensor, "A C"]:
+        """Bilinear samples at (x, y) input pixels, zero outside the map; differentiable in features and points."""
+        stride, height, width, start = self._extents[levels - self._finest].unbind(1)
+        columns, rows, weights = bilinear_corners(points / stride[:, None], width, height)
+        index = (start + image * height * width)[:, None] + rows * width[:, None] + columns
+        corners = self.rows.index_select(0, index.flatten()).unflatten(0, index.shape)
+        # A matrix product, because that is what FLOP counters see: 4 multiply-adds per channel and point.
+        return torch.bmm(weights.to(corners.dtype)[:, None], corners)[:, 0]
+
+
+def sample_pyramid(
+    pyramid: Pyramid, levels: Int[Tensor, "A"], image: Int[Tensor, "A"], points: Float[Tensor, "A 2"]
+) -> Float[Tensor, "A C"]:
+    """Sample a pyramid once: `FlatPyramid(pyramid).sample(...)`. Give it the sampled levels only, all are copied."""
+    return FlatPyramid(pyramid).sample(levels, image, points)

@@ -1,0 +1,228 @@
+"""EffSeg: a dense stage, then three stages that refine the cells worth it, on any grid, with any processing module.
+
+Sec. 3 of the paper. Masks are class-agnostic and 112x112: predictions of one region share one mask.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from heads import processing_module
+from heads._blocks import QueryFusion, fcn, two_layer_mlp
+from heads._contract import Detections, Pyramid, Stage, Targets
+from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
+from heads._select import Budget, top_cells
+from heads._targets import at_cells, coverage, mask_loss, refinement_target, segmentation_target
+from sparsity import Grid, GridType, backend, unravel
+
+REGION_SIDE = 14
+MASK_WEIGHTS = (0.25, 0.375, 0.375, 0.5)
+REFINE_WEIGHT = 0.25
+PAPER_BUDGET = Budget(10_000, "image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes and choices of EffSeg; the defaults are the paper's.
+
+    `features` of the dense stage and the three sparse ones, each half of the one before. `module`: a processing
+    module, `backend`: how refined features are stored. `position_encoding`: in the authors' code, not in the paper.
+    """
+
+    features: tuple[int, int, int, int] = (256, 128, 64, 32)
+    num_convs: int = 4
+    module: str = "sfm"
+    backend: str = "sps"
+    budget: Budget = PAPER_BUDGET
+    position_encoding: bool = True
+
+
+PRESETS = {
+    "paper": Config(),
+    # 184 cells per region are what the paper's budget gives each of its regions, for images with any number of them.
+    "small": Config(features=(64, 32, 16, 8), budget=Budget(184, "region_pool")),
+}
+
+
+class Branches(nn.Module):
+    """Two logits for every active cell: is it foreground, and is it worth refining."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.mask = two_layer_mlp(features, features, 1)
+        self.refine = two_layer_mlp(features, features, 1)
+
+    def forward(self, active: Float[Tensor, "A F"]) -> tuple[Float[Tensor, "A"], Float[Tensor, "A"]]:
+        """Predict mask and refinement logits."""
+        return self.mask(active)[:, 0], self.refine(active)[:, 0]
+
+
+class Split(nn.Module):
+    """Make the features of 4 children from those of their parent: parent plus a learned difference per child.
+
+    Children differ in the first layer only, the second is shared: the reading of the paper's "different MLPs" that
+    has its number of parameters.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(features, 4 * features)
+        self.shared = nn.Linear(features, features)
+
+    def forward(self, parents: Float[Tensor, "K F"]) -> Float[Tensor, "4*K F"]:
+        """Split parents into children, child-minor and row-major in their 2x2 block."""
+        hidden = self.hidden(parents).relu().unflatten(1, (4, -1))
+        return (parents[:, None] + self.shared(hidden)).flatten(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Where the regions of a batch are: their boxes, images and levels, and the pyramid to read."""
+
+    pyramid: FlatPyramid
+    boxes: Float[Tensor, "R 4"]
+    image: Int[Tensor, "R"]
+    levels: Int[Tensor, "R"]
+
+    def context(self, region: Int[Tensor, "A"], point: Float[Tensor, "A 2"], depth: int) -> Float[Tensor, "A C"]:
+        """Read the pyramid at points of regions, `depth` levels finer than the region's own but not below P2."""
+        levels = (self.levels - depth).clamp(min=FINEST_LEVEL)[region]
+        return self.pyramid.sample(levels, self.image[region], cell_points(self.boxes, region, point))
+
+
+class SparseStage(nn.Module):
+    """Refine the kept cells of a grid: split, add pyramid features, halve the feature size, process, predict."""
+
+    def __init__(self, *, features: int, pyramid_channels: int, features_out: int, process: nn.Module) -> None:
+        super().__init__()
+        self.split = Split(features)
+        self.fusion = two_layer_mlp(features + pyramid_channels, features, features)
+        self.transition = nn.Sequential(nn.Linear(features, features_out), nn.ReLU(inplace=True))
+        self.process = process
+        self.branches = Branches(features_out)
+
+    def forward(self, grid: Grid, keep: Int[Tensor, "K"], scene: Scene, depth: int) -> tuple[Grid, Stage]:
+        """Subdivide a grid at the rows `keep` and predict its new active cells."""
+        grid = grid.subdivide(keep, self.split(grid.active[keep]))
+        region, row, column = unravel(grid.cells, grid.size)
+        side = grid.size[1]
+        point = (torch.stack([column, row], 1) + 0.5).to(scene.boxes.dtype) / side
+        context = scene.context(region, point, depth)
+        grid = grid.with_active(grid.active + self.fusion(torch.cat([grid.active, context], 1)))
+        # Passive features go through the same layer, or neighbours of different ages could not be convolved.
+        grid = grid.map(self.transition)
+        grid = grid.with_active(self.process(grid))
+        mask_logits, refine_logits = self.branches(grid.active)
+        return grid, Stage(
+            side=side,
+            mask_logits=mask_logits,
+            refine_logits=refine_logits,
+            region=region,
+            point=point,
+            overwrite="selected",
+        )
+
+
+class EffSeg(nn.Module):
+    """EffSeg on regions with queries (a `MaskHead`)."""
+
+    class_specific = False
+
+    def __init__(
+        self,
+        *,
+        fusion: QueryFusion,
+        trunk: nn.Module,
+        branches: Branches,
+        stages: Sequence[SparseStage],
+        grid: GridType,
+        budget: Budget,
+        position_encoding: bool,
+    ) -> None:
+        super().__init__()
+        self.fusion = fusion
+        self.trunk = trunk
+        self.branches = branches
+        self.stages = nn.ModuleList(stages)
+        self.grid = grid
+        self.budget = budget
+        self.position_encoding = position_encoding
+
+    def forward(
+        self, pyramid: Pyramid, detections: Detections, generator: torch.Generator | None = None
+    ) -> list[Stage]:
+        """Predict a dense stage and three sparse ones. Nothing is random: `generator` is not used."""
+        boxes, image, region_counts = detections.boxes, detections.image, detections.region_counts
+        aligned = align_regions(pyramid, boxes, image, REGION_SIDE)
+        if self.position_encoding:
+            aligned = aligned + sine_encoding(REGION_SIDE, aligned.shape[1], aligned)
+        grid: Grid = self.grid.dense(self.trunk(self.fusion(aligned, detections.queries)))
+        mask_logits, refine_logits = self.branches(grid.active)
+        predicted = [
+            Stage(
+                side=REGION_SIDE,
+                mask_logits=mask_logits.view(grid.size),
+                refine_logits=refine_logits.view(grid.size),
+            )
+        ]
+        counts = tuple(number * REGION_SIDE**2 for number in region_counts)
+        scene = Scene(pyramid=FlatPyramid(pyramid), boxes=boxes, image=image, levels=region_levels(boxes))
+        for depth, refine in enumerate(self.stages, start=1):
+            keep, kept = top_cells(refine_logits.detach(), counts, region_counts, self.budget)
+            grid, stage = refine(grid, keep, scene, depth)
+            predicted.append(stage)
+            refine_logits, counts = stage.refine_logits, tuple(4 * count for count in kept)
+        return predicted
+
+    def loss(self, stages: Sequence[Stage], targets: Targets) -> dict[str, Tensor]:
+        """Cross-entropy of both branches on the cells that a stage predicted; mixed cells are worth refining."""
+        losses, num_regions = {}, len(targets.boxes)
+        for stage, weight in zip(stages, MASK_WEIGHTS, strict=True):
+            assert stage.refine_logits is not None
+            covered = at_cells(coverage(targets, stage.side), stage)
+            mask, refine = segmentation_target(covered), refinement_target(covered)
+            losses[f"mask_{stage.side}"] = mask_loss(stage.mask_logits, mask, num_regions, weight)
+            losses[f"refine_{stage.side}"] = mask_loss(stage.refine_logits, refine, num_regions, REFINE_WEIGHT)
+        return losses
+
+
+def sine_encoding(side: int, channels: int, like: Float[Tensor, "..."]) -> Float[Tensor, "C side side"]:
+    """Fixed sine code of cell centres in (0, 1)^2: a quarter of the channels each for sin x, cos x, sin y, cos y.
+
+    Angles are 2 pi times the position over periods 10000^(4 i / C). Raises ValueError if 4 does not divide `channels`.
+    """
+    if channels % 4:
+        raise ValueError(
+            f"The position encoding got {channels} channels; it needs a multiple of 4. "
+            "Use such a pyramid or position_encoding=False."
+        )
+    center = (torch.arange(side, device=like.device) + 0.5) / side
+    period = 10_000 ** (torch.arange(channels // 4, device=like.device) * 4 / channels)
+    angle = 2 * math.pi * center / period[:, None]
+    along_x = torch.cat([angle.sin(), angle.cos()])[:, None].expand(-1, side, side)
+    along_y = torch.cat([angle.sin(), angle.cos()])[:, :, None].expand(-1, side, side)
+    return torch.cat([along_x, along_y]).to(like.dtype)
+
+
+def build(config: Config, pyramid_channels: int, query_size: int, num_classes: int) -> nn.Module:
+    """Build EffSeg; it predicts one mask for all classes, so `num_classes` is not used."""
+    module = processing_module(config.module)
+    pairs = zip(config.features[:-1], config.features[1:], strict=True)
+    return EffSeg(
+        fusion=QueryFusion(pyramid_channels, query_size),
+        trunk=fcn(pyramid_channels, config.features[0], config.num_convs),
+        branches=Branches(config.features[0]),
+        stages=[
+            SparseStage(
+                features=before, pyramid_channels=pyramid_channels, features_out=after, process=module.build(after)
+            )
+            for before, after in pairs
+        ],
+        grid=backend(config.backend),
+        budget=Budget(None) if module.REFINE_ALL else config.budget,
+        position_encoding=config.position_encoding,
+    )
