@@ -105,8 +105,10 @@ class SparseStage(nn.Module):
         self.process = process
         self.branches = Branches(features_out)
 
-    def forward(self, grid: Grid, keep: Int[Tensor, "K"], scene: Scene, depth: int) -> tuple[Grid, Stage]:
-        """Subdivide a grid at the rows `keep` and predict its new active cells."""
+    def forward(
+        self, grid: Grid, keep: Int[Tensor, "K"], scene: Scene, depth: int, *, refine: bool
+    ) -> tuple[Grid, Stage]:
+        """Subdivide a grid at the rows `keep` and predict its new active cells; with `refine` also where to go on."""
         grid = grid.subdivide(keep, self.split(grid.active[keep]))
         region, row, column = unravel(grid.cells, grid.size)
         side = grid.size[1]
@@ -116,11 +118,10 @@ class SparseStage(nn.Module):
         # Passive features go through the same layer, or neighbours of different ages could not be convolved.
         grid = grid.map(self.transition)
         grid = grid.with_active(self.process(grid))
-        mask_logits, refine_logits = self.branches(grid.active)
         return grid, Stage(
             side=side,
-            mask_logits=mask_logits,
-            refine_logits=refine_logits,
+            mask_logits=self.branches.mask(grid.active)[:, 0],
+            refine_logits=self.branches.refine(grid.active)[:, 0] if refine else None,
             region=region,
             point=point,
             overwrite="selected",
@@ -171,11 +172,15 @@ class EffSeg(nn.Module):
         ]
         counts = tuple(number * REGION_SIDE**2 for number in region_counts)
         scene = Scene(pyramid=FlatPyramid(pyramid), boxes=boxes, image=image, levels=region_levels(boxes))
-        for depth, refine in enumerate(self.stages, start=1):
-            keep, kept = top_cells(refine_logits.detach(), counts, region_counts, self.budget)
-            grid, stage = refine(grid, keep, scene, depth)
-            predicted.append(stage)
-            refine_logits, counts = stage.refine_logits, tuple(4 * count for count in kept)
+        for depth, stage in enumerate(self.stages, start=1):
+            scores = predicted[-1].refine_logits
+            assert scores is not None
+            keep, kept = top_cells(scores.detach().flatten(), counts, region_counts, self.budget)
+            # Nobody asks where to refine after the last stage; its branch only learns along.
+            refine = self.training or depth < len(self.stages)
+            grid, prediction = stage(grid, keep, scene, depth, refine=refine)
+            predicted.append(prediction)
+            counts = tuple(4 * count for count in kept)
         return predicted
 
     def loss(self, stages: Sequence[Stage], targets: Targets) -> dict[str, Tensor]:

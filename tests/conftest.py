@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-# Parallel test workers share the cores; more threads than cores would only make them wait for each other.
-workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+# Tests run side by side and their tensors are tiny: a second thread costs more than it brings.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

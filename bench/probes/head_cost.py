@@ -1,0 +1,64 @@
+"""Latency of the head alone, two ways that differ where work overlaps or clocks change.
+
+*Subtracted*, as in the paper's Table 4: the whole model minus the detector, each as 1000 / FPS with the paper's mean of
+rates. *Isolated*: the detector runs untimed, the head (with assembly) is timed on its outputs, image by image.
+"""
+
+import numpy as np
+import torch
+
+from bench.build import load
+from bench.model import image_size
+from bench.plan import Context, Measurement
+from bench.probes import speed
+from bench.probes._clock import Clock
+from bench.probes._images import open_run
+from bench.record import Scalar, Subject
+from heads import Pyramid
+from heads._assemble import assemble
+
+VERSION = 1
+TIMED = True
+NEEDS_IMAGES = True
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Images, clock and warm-up are those of the speed probe."""
+    return speed.protocol(subject, context)
+
+
+@torch.inference_mode()
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Time whole model, detector alone and head alone on every image, interleaved."""
+    model = load(subject, context)
+    run = open_run(subject, context)
+    times: dict[str, list[float]] = {"whole": [], "detector": [], "head": []}
+    for batch in run:
+        given = run.given(batch)
+        for _ in range(1 if times["whole"] else 1 + speed.NUM_WARM_UP):
+            whole = Clock(context.device)
+            model.predict(batch, given, whole)
+            detector = Clock(context.device)
+            pyramid: Pyramid = model.neck(model.backbone(batch.images))
+            regions = model.regions(model.detections(pyramid, image_size(batch.images), given))
+            detector("all")
+            head = Clock(context.device)
+            assemble(model.head(pyramid, regions), regions, batch.input_sizes, batch.original_sizes)
+            head("all")
+        for name, clock in (("whole", whole), ("detector", detector), ("head", head)):
+            times[name].append(clock.total_ms)
+    samples = {f"latency_ms_{name}": np.array(ms) for name, ms in times.items()}
+    rates = {name: float((1000 / np.array(ms)).mean()) for name, ms in times.items()}
+    subtracted_ms = 1000 / rates["whole"] - 1000 / rates["detector"]
+    values = {
+        **run.values(),
+        "fps_paper": rates["whole"],
+        "fps_detector": rates["detector"],
+        "fps_head_isolated": rates["head"],
+        "latency_ms_head_isolated": float(np.median(samples["latency_ms_head"])),
+        "latency_ms_head_subtracted": subtracted_ms,
+    }
+    if subtracted_ms > 0:  # noise can make a cheap head look free: then it has no rate
+        values["fps_head_subtracted"] = 1000 / subtracted_ms
+    units = {name: speed.unit(name) for name in values}
+    return Measurement(values=values, units=units, samples=samples, files=run.report())

@@ -1,0 +1,32 @@
+"""Parameters, total and trainable; the paper's column is the trainable ones."""
+
+import torch
+from torch import nn
+
+from bench.build import build
+from bench.plan import Context, Measurement
+from bench.record import Scalar, Subject
+
+VERSION = 1
+TIMED = False
+NEEDS_IMAGES = False
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Parameters depend on nothing but the subject."""
+    return {}
+
+
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Count the parameters of the whole model and of its parts, without allocating any."""
+    with torch.device("meta"):
+        model = build(subject)
+    values = {"params_total": _count(model, frozen=True), "params_trainable": _count(model)}
+    for name, part in model.named_children():
+        values[f"params_{name}"] = _count(part)
+    return Measurement(values=values, units=dict.fromkeys(values, "parameters"))
+
+
+def _count(module: nn.Module, *, frozen: bool = False) -> int:
+    """Elements of all parameters; frozen BatchNorm has none, its statistics and scales are buffers."""
+    return sum(parameter.numel() for parameter in module.parameters() if frozen or parameter.requires_grad)

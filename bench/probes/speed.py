@@ -1,0 +1,75 @@
+"""Latency of every image, by phase; FPS as the paper computes it and as throughput.
+
+Inside the clock: backbone, neck, detector with non-maximum suppression, head, assembly with Eq. 3 and pasting at the
+original size. Outside: reading, copying to the device and run-length encoding, which is timed apart. Batch 1, after
+warm-up passes on the first image.
+"""
+
+import numpy as np
+
+from bench.build import initial_weights, load
+from bench.plan import Context, Measurement
+from bench.probes._clock import Clock
+from bench.probes._images import open_run
+from bench.record import Scalar, Subject
+from heads._assemble import encode
+
+VERSION = 1
+TIMED = True
+NEEDS_IMAGES = True
+
+NUM_WARM_UP = 2
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what was run; the machine is in the record."""
+    return {
+        "images": "all" if context.images is None else f"first {context.images}",
+        "batch": 1,
+        "dtype": context.dtype,
+        "device": context.device,
+        "detections": context.detections,
+        "warm_up": NUM_WARM_UP,
+        "paste": "box extent, original size",
+        "initial": initial_weights(subject, context),
+    }
+
+
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Time every image of the run, one at a time."""
+    model = load(subject, context)
+    run = open_run(subject, context)
+    times: list[dict[str, float]] = []
+    regions = []
+    for batch in run:
+        given = run.given(batch)
+        # The first passes meet cold caches and, on a GPU, compile kernels.
+        passes = 1 + (0 if times else NUM_WARM_UP)
+        for _ in range(passes):
+            clock = Clock(context.device)
+            predictions = model.predict(batch, given, clock)
+        total = clock.total_ms
+        for image in predictions:
+            encode(image)
+        clock("encode")
+        times.append({"total": total, **clock.ms})
+        regions.append(sum(len(image.crops) for image in predictions))
+    samples = {f"latency_ms_{phase}": np.array([of_image[phase] for of_image in times]) for phase in times[0]}
+    total_ms = samples["latency_ms_total"]
+    values = {
+        **run.values(),
+        "fps_paper": float((1000 / total_ms).mean()),
+        "fps_throughput": float(1000 / total_ms.mean()),
+        "latency_ms_median": float(np.median(total_ms)),
+        "latency_ms_p95": float(np.percentile(total_ms, 95)),
+        **{f"{name}_median": float(np.median(array)) for name, array in samples.items() if name != "latency_ms_total"},
+        "regions": float(np.mean(regions)),
+    }
+    return Measurement(values=values, units={name: unit(name) for name in values}, samples=samples, files=run.report())
+
+
+def unit(name: str) -> str:
+    """Unit of a value of the timing probes."""
+    if name.startswith("latency_ms"):
+        return "ms"
+    return "1/s" if name.startswith("fps") else "images" if name.startswith("images") else "regions"
