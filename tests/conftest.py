@@ -16,5 +16,7 @@ def coco_mini() -> Path:
     root = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[1] / ".." / "shared"))
     directory = root / "data" / "coco_mini"
     if not directory.is_dir():
-        pytest.skip(f"no real data: {directory} is not there; set BENCH_TEST_DATA to the folder that holds data/coco_mini")
+        pytest.skip(
+            f"no real data: {directory} is not there; set BENCH_TEST_DATA to the folder that holds data/coco_mini"
+        )
     return directory

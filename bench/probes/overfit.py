@@ -52,11 +52,11 @@ def measure(subject: Subject, context: Context) -> Measurement:
         "mask_iou_mean": float(overlaps.mean()),
         "mask_iou_min": float(overlaps.min()),
         "objects": len(overlaps),
-        "loss_first": float(losses[:10].mean()),
-        "loss_last": float(losses[-10:].mean()),
     }
+    values |= {f"loss_{name}_last": float(of_name[-10:].mean()) for name, of_name in losses.items()}
     units = {name: "objects" if name == "objects" else "" for name in values}
-    return Measurement(values=values, units=units, samples={"loss": losses, "mask_iou": overlaps})
+    curves = {f"loss_{name}": of_name for name, of_name in losses.items()}
+    return Measurement(values=values, units=units, samples={**curves, "mask_iou": overlaps})
 
 
 def large_objects(samples: Iterable[Sample | Skipped]) -> list[Sample]:
@@ -77,24 +77,25 @@ def large_objects(samples: Iterable[Sample | Skipped]) -> list[Sample]:
     )
 
 
-def train(model: Segmenter, samples: Sequence[Sample], num_steps: int, seed: int) -> np.ndarray:
-    """Train on the same images over and over; give the loss of every step."""
+def train(model: Segmenter, samples: Sequence[Sample], num_steps: int, seed: int) -> dict[str, np.ndarray]:
+    """Train on the same images over and over; give every loss of every step, by name."""
     model.train()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
     device = next(model.parameters()).device
-    losses = []
+    curves: dict[str, list[float]] = {}
     for batch in _batches(samples, num_steps):
-        loss = torch.stack(list(model(batch.to(device), generator, true_boxes=True).values())).sum()
+        losses = model(batch.to(device), generator, true_boxes=True)
         optimizer.zero_grad()
-        loss.backward()
+        torch.stack(list(losses.values())).sum().backward()
         # Sums over all regions of a step have occasional spikes.
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
         schedule.step()
-        losses.append(loss.item())
-    return np.array(losses)
+        for name, loss in losses.items():
+            curves.setdefault(name, []).append(loss.item())
+    return {name: np.array(curve) for name, curve in curves.items()}
 
 
 def mask_overlaps(model: Segmenter, samples: Sequence[Sample]) -> np.ndarray:
