@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -89,11 +90,17 @@ def load(subject: Subject, context: Context) -> Segmenter:
     elif isinstance(model.backbone, ResNet50):
         path = imagenet_weights()
         if path is None:
-            log.warning("No weights: everything is random. Costs and speed are real, masks mean nothing.")
+            _announce("No weights: everything is random. Costs and speed are real, masks mean nothing.")
         else:
             load_imagenet(model.backbone, path)
-            log.warning("ImageNet weights in the backbone, the rest is random: masks mean nothing.")
+            _announce("ImageNet weights in the backbone, the rest is random: masks mean nothing.")
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
+
+
+@cache
+def _announce(text: str) -> None:
+    """Warn once in a run, not once in a cell."""
+    log.warning(text)
 
 
 def initial_weights(subject: Subject, context: Context) -> str:
