@@ -128,11 +128,17 @@ TABLES = {
 
 @dataclass
 class _Used:
-    """Where a table took its values from, for the caption: different protocols by probe, machines, schedules."""
+    """What a table's values rest on, for the caption: protocols by probe, machines, schedules, checks, the detector.
+
+    `rulers` says of every row with costs whether fvcore and torch agree. `detectors` are GMACs of whole models less
+    those of their heads.
+    """
 
     protocols: dict[str, list[dict[str, Scalar]]] = field(default_factory=dict)
     machines: set[str] = field(default_factory=set)
     schedules: set[str] = field(default_factory=set)
+    rulers: dict[str, bool] = field(default_factory=dict)
+    detectors: dict[str, float] = field(default_factory=dict)
 
     def add(self, value: pd.Series) -> None:
         """Note where one value is from."""
@@ -142,6 +148,15 @@ class _Used:
         self.schedules.add(value["schedule"])
         if value["name"].startswith("fps"):
             self.machines.add(value["machine"])
+
+    def check(self, measured: pd.DataFrame, row: paper.Row, name: str) -> None:
+        """Note whether both rulers agree on the row called `name`, and what its detector costs."""
+        names = ("check_torch_conv_matmul", "check_fvcore_conv_matmul", "macs", "macs_head")
+        newest = {name: _newest(measured, _Ours(heading="", name=name, digits=0, probe="flops")) for name in names}
+        values = {name: float(value["value"]) for name, value in newest.items() if value is not None}
+        if len(values) == len(names):
+            self.rulers[name] = values["check_torch_conv_matmul"] == values["check_fvcore_conv_matmul"]
+            self.detectors[paper.BACKBONES[row.backbone]] = (values["macs"] - values["macs_head"]) / 1e9
 
 
 def table(recipe: str, frame: pd.DataFrame) -> Table:
@@ -165,7 +180,9 @@ def table(recipe: str, frame: pd.DataFrame) -> Table:
                 if newest is not None:
                     used.add(newest)
                 numbers.extend(ours.show(None if newest is None else float(newest["value"]), published))
-            rows.append((*_labels(published, layout.labels, label), *numbers))
+            labels = _labels(published, layout.labels, label)
+            used.check(measured, published, " ".join(str(text) for text in labels))
+            rows.append((*labels, *numbers))
     columns = [Column(name=label) for label in layout.labels]
     columns.extend(column for ours in values for column in ours.columns())
     return Table(title=layout.title, columns=tuple(columns), rows=tuple(rows), caption=_caption(used, has_accuracy))
@@ -233,6 +250,16 @@ def _labels(row: paper.Row, labels: Iterable[str], variant: str) -> list[CellVal
 
 def _caption(used: _Used, has_accuracy: bool) -> tuple[str, ...]:
     sentences = [FITTED_REGIONS, TWO_CONVENTIONS]
+    if used.detectors:
+        costs = ", ".join(f"{gmacs:.1f} ({backbone})" for backbone, gmacs in sorted(used.detectors.items()))
+        sentences.append(f"GMACs of the detector alone, before any head: {costs}; the paper's with R50+FPN: 165.1.")
+    if used.rulers:
+        odd = ", ".join(name for name, agree in used.rulers.items() if not agree)
+        sentences.append(
+            f"fvcore and torch's counter DISAGREE on convolutions and matrix products in: {odd}."
+            if odd
+            else "fvcore and torch's counter agree on convolutions and matrix products in every row measured."
+        )
     if not has_accuracy:
         sentences.append("No trained weights were measured, and the accuracy of random weights is never shown.")
     if "none" in used.schedules:

@@ -10,9 +10,8 @@ import torch
 from bench.build import load
 from bench.model import image_size
 from bench.plan import Context, Measurement
-from bench.probes import speed
-from bench.probes._clock import Clock
 from bench.probes._images import open_run
+from bench.probes._timing import NUM_WARM_UP, Clock, timing_protocol, unit
 from bench.record import Scalar, Subject
 from heads import Pyramid
 from heads._assemble import assemble
@@ -24,7 +23,7 @@ NEEDS_IMAGES = True
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Images, clock and warm-up are those of the speed probe."""
-    return speed.protocol(subject, context)
+    return timing_protocol(subject, context)
 
 
 @torch.inference_mode()
@@ -35,7 +34,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     times: dict[str, list[float]] = {"whole": [], "detector": [], "head": []}
     for batch in run:
         given = run.given(batch)
-        for _ in range(1 if times["whole"] else 1 + speed.NUM_WARM_UP):
+        for _ in range(1 if times["whole"] else 1 + NUM_WARM_UP):
             whole = Clock(context.device)
             model.predict(batch, given, whole)
             detector = Clock(context.device)
@@ -60,5 +59,4 @@ def measure(subject: Subject, context: Context) -> Measurement:
     }
     if subtracted_ms > 0:  # noise can make a cheap head look free: then it has no rate
         values["fps_head_subtracted"] = 1000 / subtracted_ms
-    units = {name: speed.unit(name) for name in values}
-    return Measurement(values=values, units=units, samples=samples, files=run.report())
+    return Measurement(values=values, units={name: unit(name) for name in values}, samples=samples, files=run.report())

@@ -7,10 +7,10 @@ warm-up passes on the first image.
 
 import numpy as np
 
-from bench.build import initial_weights, load
+from bench.build import load
 from bench.plan import Context, Measurement
-from bench.probes._clock import Clock
 from bench.probes._images import open_run
+from bench.probes._timing import NUM_WARM_UP, Clock, timing_protocol, unit
 from bench.record import Scalar, Subject
 from heads._assemble import encode
 
@@ -18,21 +18,10 @@ VERSION = 1
 TIMED = True
 NEEDS_IMAGES = True
 
-NUM_WARM_UP = 2
-
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
-    """Say what was run; the machine is in the record."""
-    return {
-        "images": "all" if context.images is None else f"first {context.images}",
-        "batch": 1,
-        "dtype": context.dtype,
-        "device": context.device,
-        "detections": context.detections,
-        "warm_up": NUM_WARM_UP,
-        "paste": "box extent, original size",
-        "initial": initial_weights(subject, context),
-    }
+    """Say which images, on what device, after how much warm-up."""
+    return timing_protocol(subject, context)
 
 
 def measure(subject: Subject, context: Context) -> Measurement:
@@ -43,9 +32,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     regions = []
     for batch in run:
         given = run.given(batch)
-        # The first passes meet cold caches and, on a GPU, compile kernels.
-        passes = 1 + (0 if times else NUM_WARM_UP)
-        for _ in range(passes):
+        for _ in range(1 if times else 1 + NUM_WARM_UP):
             clock = Clock(context.device)
             predictions = model.predict(batch, given, clock)
         total = clock.total_ms
@@ -66,10 +53,3 @@ def measure(subject: Subject, context: Context) -> Measurement:
         "regions": float(np.mean(regions)),
     }
     return Measurement(values=values, units={name: unit(name) for name in values}, samples=samples, files=run.report())
-
-
-def unit(name: str) -> str:
-    """Unit of a value of the timing probes."""
-    if name.startswith("latency_ms"):
-        return "ms"
-    return "1/s" if name.startswith("fps") else "images" if name.startswith("images") else "regions"

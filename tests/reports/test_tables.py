@@ -209,6 +209,16 @@ def test_caption_says_what_is_fitted() -> None:
         assert "nine rows fitted by two numbers" in caption
 
 
+@pytest.mark.parametrize(("fvcore", "said"), [(220e9, "agree on"), (219e9, "DISAGREE on convolutions")])
+def test_caption_says_whether_the_rulers_agree(fvcore: float, said: str) -> None:
+    checks = {"check_torch_conv_matmul": 220e9, "check_fvcore_conv_matmul": fvcore}
+    costs = {"macs": 220.6e9, "macs_head": 55.5e9, **checks}
+    caption = " ".join(reports.table("heads", frame([record(subject("mask_rcnn"), "flops", costs)])).caption)
+    assert said in caption
+    assert ("in: Mask R-CNN++." in caption) == (fvcore != 220e9)
+    assert "before any head: 165.1 (R50+FPN)" in caption
+
+
 def test_protocols_are_in_the_caption() -> None:
     caption = reports.table("main", frame(RECORDS)).caption
     assert "Protocol of flops: version 1; by row: regions." in caption
