@@ -42,7 +42,7 @@ class Run:
     """Measure the missing cells of a recipe, then print its table."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """main, heads, modules, or any importable package.module:function."""
+    """main, heads, modules, overfit, or any importable package.module:function."""
     heads: _Part = ()
     """Only these heads of the recipe."""
     backbones: _Part = ()
