@@ -148,7 +148,8 @@ def paste_canvas(
     columns = (x - boxes[:, :1]) / extent[:, :1] * 2 - 1
     rows = (y - boxes[:, 1:2]) / extent[:, 1:] * 2 - 1
     grid = torch.stack([columns[:, None].expand(-1, height, -1), rows[:, :, None].expand(-1, -1, width)], -1)
-    return F.grid_sample(probabilities[:, None], grid.to(probabilities.dtype), align_corners=False)[:, 0]
+    # In the precision of the boxes: with 16 bits, torch samples beyond the map.
+    return F.grid_sample(probabilities[:, None].to(grid.dtype), grid, align_corners=False)[:, 0]
 
 
 def mask_scores(

@@ -65,7 +65,9 @@ class MultiScaleDeformableAttention(nn.Module):
         batch, num_queries, channels = queries.shape
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
         offsets = self.sampling_offsets(queries).view(batch, num_queries, heads, levels, points, 2)
-        places = centres[:, :, None, None, None] + offsets * unit[:, :, None, :, None]
+        # Positions need more digits than 16 bits have, and torch reads beyond the map when it samples with fewer.
+        precision = torch.promote_types(queries.dtype, torch.float32)
+        places = centres[:, :, None, None, None].to(precision) + offsets * unit[:, :, None, :, None]
         grids = (2 * places - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)
         weights = self.attention_weights(queries).view(batch, num_queries, heads, levels * points).softmax(dim=-1)
         values = self.values(features).view(batch, -1, heads, channels // heads).permute(0, 2, 3, 1)
@@ -73,10 +75,10 @@ class MultiScaleDeformableAttention(nn.Module):
         samples = []
         areas = [height * width for height, width in shapes]
         for (height, width), flat, grid in zip(shapes, values.split(areas, dim=-1), grids, strict=True):
-            level = flat.flatten(0, 1).unflatten(-1, (height, width))
+            level = flat.flatten(0, 1).unflatten(-1, (height, width)).to(precision)
             sampled = F.grid_sample(level, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
             samples.append(sampled.transpose(1, 2))
         # [B*heads Q C/heads L*P] @ [B*heads Q L*P 1]
-        attended = torch.cat(samples, dim=-1) @ weights.transpose(1, 2).flatten(0, 1)[..., None]
+        attended = torch.cat(samples, dim=-1) @ weights.to(precision).transpose(1, 2).flatten(0, 1)[..., None]
         attended = attended.view(batch, heads, num_queries, channels // heads).transpose(1, 2)
-        return self.output(attended.flatten(2))
+        return self.output(attended.flatten(2).to(queries.dtype))

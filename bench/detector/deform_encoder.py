@@ -87,9 +87,9 @@ class DeformEncoder(nn.Module):
             middle = cell_centres(height, width, first)
             centres.append(middle)
             positions.append(sine_encoding(middle, first.shape[1]) + embedding)
-        sides = first.new_tensor([(width, height) for height, width in shapes])
         rows = torch.cat([maps[level].flatten(2).transpose(1, 2) for level in ENCODED_LEVELS], dim=1)
-        position, centre = torch.cat(positions)[None], torch.cat(centres)[None]
+        position, centre = torch.cat(positions)[None].to(rows.dtype), torch.cat(centres)[None]
+        sides = centre.new_tensor([(width, height) for height, width in shapes])
         for layer in self.layers:
             rows = layer(rows, position, centre, 1 / sides[None, None], shapes)
         pieces = rows.transpose(1, 2).split([height * width for height, width in shapes], dim=2)
@@ -128,9 +128,10 @@ class EncoderLayer(nn.Module):
 
 
 def cell_centres(height: int, width: int, like: Tensor) -> Float[Tensor, "N 2"]:
-    """Centres (x, y) in (0, 1) of the cells of a map, row-major, with the device and dtype of `like`."""
-    y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
-    x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
+    """Centres (x, y) in (0, 1) of the cells of a map, row-major, on the device of `like`, in at least 32 bits."""
+    precision = torch.promote_types(like.dtype, torch.float32)
+    y = (torch.arange(height, device=like.device, dtype=precision) + 0.5) / height
+    x = (torch.arange(width, device=like.device, dtype=precision) + 0.5) / width
     return torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1).flatten(0, 1)
 
 

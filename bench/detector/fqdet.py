@@ -100,8 +100,8 @@ class FQDet(nn.Module):
 
         anchors = self.anchors(pyramid)[index]
         height, width = image_size
-        placed = (anchors / anchors.new_tensor((width, height, width, height))).to(features.dtype)
-        encoding = self.anchor_encoding(placed)
+        placed = anchors / anchors.new_tensor((width, height, width, height))
+        encoding = self.anchor_encoding(placed.to(features.dtype))
         for layer in self.decoder:
             queries = layer(queries, encoding, placed, features, shapes)
         deltas = self.box_head(queries)

@@ -147,6 +147,34 @@ def test_same_seed_same_result(head: str) -> None:
     assert not torch.equal(a.scores, other.scores)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("head", HEADS)
+def test_sixteen_bits_find_the_same_masks(head: str, dtype: torch.dtype) -> None:
+    """Positions stay in 32 bits: sampled with fewer, masks would shift, and torch would read beyond the maps."""
+    boxes = torch.tensor([[10.0, 10, 60, 70], [37, 20, 155, 120]])
+    given = Boxes(boxes=boxes, labels=torch.tensor([3, 4]), scores=torch.ones(2))
+    batch = collate([sample(0, [])])
+    model = build(subject(head)).eval()
+    (full,) = model.predict(batch, [given])
+    (half,) = model.to(dtype).predict(dataclasses.replace(batch, images=batch.images.to(dtype)), [given])
+    detected = model.predict(dataclasses.replace(batch, images=batch.images.to(dtype)))[0]
+    assert detected.scores.isfinite().all()
+    for a, b in zip(full.crops, half.crops, strict=True):
+        assert (a.mask == b.mask).float().mean() > 0.9
+
+
+def test_the_deformable_encoder_runs_in_sixteen_bits() -> None:
+    neck = build(Subject(head="mask_rcnn", backbone="r50_defenc", preset="paper")).neck
+    generator = torch.Generator().manual_seed(0)
+    sizes = {2: (256, 32, 40), 3: (512, 16, 20), 4: (1024, 8, 10), 5: (2048, 4, 5)}
+    maps = {level: torch.randn(1, *size, generator=generator) for level, size in sizes.items()}
+    with torch.no_grad():
+        full = neck(maps)
+        half = neck.bfloat16()({level: features.bfloat16() for level, features in maps.items()})
+    for level, features in full.items():
+        assert (half[level].float() - features).norm() < 0.05 * features.norm()
+
+
 def test_every_phase_is_timed_once_in_order() -> None:
     laps: list[str] = []
     build(subject("effseg")).eval().predict(collate([sample(0, [])]), lap=laps.append)
