@@ -2,4 +2,12 @@
 
 `detector/` is the common detector, `data` reads images and annotations, `model` walks from images to masks, `probes/`
 measure one thing each, `recipes` list what to measure, `plan` measures what is missing, `record` and `store` keep it.
+From Python, `run(recipe, context)` gives the records that the command line prints. Imports no torch.
 """
+
+from bench.plan import Context
+from bench.record import Record
+from bench.session import Selection, run
+from bench.store import Store
+
+__all__ = ["Context", "Record", "Selection", "Store", "run"]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeAlias
 
 import tyro
 from rich.console import Console
@@ -20,10 +20,14 @@ from rich.measure import Measurement
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg, subcommand
 
-from bench import catalog, plan, recipes
+from bench import catalog, plan, recipes, session
 from bench.plan import Cell, Context, Dtype, Outcome, Step
 from bench.record import encode
+from bench.session import Selection
 from bench.store import Store
+
+if TYPE_CHECKING:
+    import reports.layout
 
 COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 
@@ -80,25 +84,17 @@ class Run:
 
     def __call__(self) -> int:
         """Plan, measure, print."""
-        from bench.coco import open_coco
-
-        cells = recipes.select(
-            recipes.load(self.recipe),
+        context, store = self._context(), Store(self.results)
+        selection = Selection(
             heads=self.heads,
             backbones=self.backbones,
             modules=self.modules,
             backends=self.backends,
             probes=self.probes,
         )
-        cells = recipes.with_weights(cells, self.weights)
-        probes = plan.load_probes(cell.probe for cell in cells)
-        context = self._context()
-        lacking = plan.lacking_images(cells, probes, context)
-        _tell_lacking(lacking, asked_for=self.probes)
-        if context.coco is not None:
-            open_coco(context.coco, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
-        store = Store(self.results)
-        steps = plan.prepare([cell for cell in cells if cell not in lacking], probes, context, store, force=self.force)
+        planned = session.prepare(self.recipe, context, store, selection, force=self.force)
+        _tell_lacking(planned.left_out, asked_for=self.probes)
+        steps = planned.steps
         _tell_plan(steps, each=self.dry_run)
         if self.dry_run:
             return COMPLETE
@@ -233,8 +229,16 @@ class Report:
 
     def __call__(self) -> int:
         """Print the tables and write them as Markdown."""
+        from reports.layout import terminal
+
+        for shown in self.write():
+            _print_table(terminal(shown), stderr=False)
+        return COMPLETE
+
+    def write(self) -> "list[reports.layout.Table]":
+        """Write the tables as Markdown and give them. Raises ValueError where nothing was measured."""
         from reports.frame import load
-        from reports.layout import document, terminal
+        from reports.layout import document
         from reports.tables import TABLES, table
 
         frame = load(self.results)
@@ -244,13 +248,11 @@ class Report:
                 "Make some, for example: run_bench.py run heads --probes params flops."
             )
         tables = [table(recipe, frame) for recipe in TABLES]
-        for shown in tables:
-            _print_table(terminal(shown), stderr=False)
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / "tables.md"
         path.write_text(document(tables), encoding="utf-8")
         _tell(f"Written: {path}")
-        return COMPLETE
+        return tables
 
 
 Verb: TypeAlias = (
@@ -275,7 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if not given:
             code = Run(recipe="heads", probes=("params", "flops"))()
-            return max(code, Report()())
+            Report().write()
+            return code
         verb = tyro.cli(Verb, config=(FlagCreatePairsOff,), prog="run_bench.py", description=_DESCRIPTION, args=given)
         return verb()
     except ValueError as error:

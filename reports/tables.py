@@ -162,16 +162,18 @@ class _Used:
 def table(recipe: str, frame: pd.DataFrame) -> Table:
     """Make the table of a recipe (`main`, `heads`, `modules`) from a frame of `load`.
 
-    A backend or kernel other than the default has rows of its own. Speeds are those of one machine: the one that was
-    used last. Raises ValueError for a recipe without a table.
+    A backend or kernel other than the default has rows of its own, and only what was measured has columns. Speeds
+    are those of one machine: the one that was used last. Raises ValueError for a recipe without a table.
     """
     if recipe not in TABLES:
         raise ValueError(f"There is no table for {recipe!r}. Tables: {', '.join(TABLES)}. Name one of these.")
     layout = TABLES[recipe]
     known = _comparable(frame)
     rows, used = [], _Used()
-    has_accuracy = any(known["name"].isin([ours.name for ours in _ACCURACY]) & _of_rows(known, layout.rows))
-    values = [ours for ours in layout.values if has_accuracy or ours not in _ACCURACY]
+    # A column nobody has measured yet, such as speed without images, would only show the paper's numbers.
+    of_rows = known[_of_rows(known, layout.rows)]
+    values = [ours for ours in layout.values if _newest(of_rows, ours) is not None]
+    has_accuracy = any(ours in values for ours in _ACCURACY)
     for published in layout.rows:
         for label, measured in _variants(known, published):
             numbers: list[CellValue] = []

@@ -130,13 +130,20 @@ def test_probes_without_images(probe: FakeProbe, capsys: pytest.CaptureFixture[s
     assert "Left out: params, flops, head_cost (12 cells), which need images: --coco DIR." in err
     assert run_heads() == 2
     assert "The probe params needs images" in capsys.readouterr().err
+    assert run_heads("--coco", str(tmp_path)) == 2
+    assert "There is no directory" in capsys.readouterr().err
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "val2017" / "000000000007.jpg").touch()
+    annotations = tmp_path / "annotations" / "instances_val2017.json"
+    annotations.parent.mkdir()
+    annotations.write_text('{"images": [{"id": 7, "height": 4, "width": 4}], "annotations": [], "categories": []}')
     assert run_heads("--coco", str(tmp_path)) == 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "hads"], "There is no recipe named 'hads'. Did you mean 'heads'? Known: heads, main, modules."),
+        (["run", "hads"], "There is no recipe named 'hads'. Did you mean 'heads'? Known: heads, main, modules, "),
         (["run", "heads", "--heads", "efseg"], "There is no head named 'efseg'. Did you mean 'effseg'?"),
         (["run", "heads", "--coco", "nowhere"], "--coco nowhere is not there"),
         (["run", "heads", "--images", "0"], "--images is 0. It must be at least 1."),
@@ -170,10 +177,13 @@ def test_without_arguments(probe: FakeProbe, capsys: pytest.CaptureFixture[str])
     assert cli.main([]) == 0
     out, err = capsys.readouterr()
     assert "8 cells: 0 in store, 8 to do" in err
-    assert all(f"Table {number}" in out for number in (3, 4, 5))
-    # The last column, although nothing here is a terminal of its width.
-    assert "subtracted  paper  isolated" in out
-    assert "| Mask R-CNN++ |" in Path("report/tables.md").read_text()
+    assert out.count("Table 4") == 1
+    written = Path("report/tables.md").read_text()
+    assert all(f"Table {number}" in written for number in (3, 4, 5))
+    assert "| Mask R-CNN++ |" in written
+    assert cli.main(["report"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"Table {number}" in shown for number in (3, 4, 5))
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,11 +18,11 @@ def colours() -> Image.Image:
     return Image.fromarray(np.stack([rows * 10, columns * 6, rows + columns], -1).astype(np.uint8))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "P", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "P", "CMYK"])
 def test_every_mode_is_read_as_the_colours_it_shows(mode: str, tmp_path: Path) -> None:
     image = colours().convert(mode)
     path = tmp_path / "image.file"
-    image.save(path, format="TIFF" if mode in {"CMYK", "YCbCr"} else "PNG")
+    image.save(path, format="TIFF" if mode == "CMYK" else "PNG")
     read = read_image(path, (HEIGHT, WIDTH))
     assert read.mode == "RGB"
     np.testing.assert_array_equal(np.asarray(read), np.asarray(image.convert("RGB")))

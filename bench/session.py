@@ -1,0 +1,70 @@
+"""Run a recipe from Python: what the verb `run` does, without printing."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import plan, recipes
+from bench.plan import Cell, Context, Step
+from bench.record import Record
+from bench.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Part of a recipe; nothing given for a part keeps all of it. `probes` and `backends` replace the recipe's own."""
+
+    heads: Collection[str] = ()
+    backbones: Collection[str] = ()
+    modules: Collection[str] = ()
+    backends: Sequence[str] = ()
+    probes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The steps of a recipe, and the cells that are left out because they need images and there are none."""
+
+    steps: list[Step]
+    left_out: list[Cell]
+
+
+def prepare(recipe: str, context: Context, store: Store, selection: Selection, *, force: bool = False) -> Plan:
+    """Say what a recipe measures and what of it is in the store already; measure nothing.
+
+    Raises ValueError for unknown names, weights that are not there and a COCO directory that is incomplete.
+    """
+    chosen = recipes.select(
+        recipes.load(recipe),
+        heads=selection.heads,
+        backbones=selection.backbones,
+        modules=selection.modules,
+        backends=selection.backends,
+        probes=selection.probes,
+    )
+    cells = recipes.with_weights(chosen, context.weights)
+    probes = plan.load_probes(cell.probe for cell in cells)
+    left_out = plan.lacking_images(cells, probes, context)
+    if context.coco is not None:
+        from bench.coco import open_coco
+
+        open_coco(context.coco, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
+    wanted = [cell for cell in cells if cell not in left_out]
+    return Plan(steps=plan.prepare(wanted, probes, context, store, force=force), left_out=left_out)
+
+
+def run(
+    recipe: str,
+    context: Context | None = None,
+    *,
+    results: Path | str = "results",
+    selection: Selection | None = None,
+    force: bool = False,
+) -> list[Record]:
+    """Measure the missing cells of a recipe and give the records of all; those of cells that failed hold the error.
+
+    `bench.run("heads", selection=bench.Selection(probes=["params", "flops"]))` is the table of the README.
+    """
+    used, store = context or Context(), Store(Path(results))
+    steps = prepare(recipe, used, store, selection or Selection(), force=force).steps
+    return [outcome.record for outcome in plan.run(steps, used, store)]
