@@ -125,10 +125,11 @@ class Run:
         from reports.layout import terminal
         from reports.tables import TABLES, table
 
-        if self.recipe in TABLES:
-            _print_table(
-                terminal(table(self.recipe, frame(outcome.record for outcome in outcomes))), stderr=self.json == "-"
-            )
+        if self.recipe not in TABLES:
+            return
+        shown = table(self.recipe, frame(outcome.record for outcome in outcomes))
+        if shown.has_numbers:
+            _print_table(terminal(shown), stderr=self.json == "-")
 
     def _context(self) -> Context:
         """The context of all cells. Raises ValueError for paths and devices that are not there."""
@@ -247,7 +248,7 @@ class Report:
                 f"There is no record with values in {self.results}. A report needs measurements. "
                 "Make some, for example: run_bench.py run heads --probes params flops."
             )
-        tables = [table(recipe, frame) for recipe in TABLES]
+        tables = [shown for shown in (table(recipe, frame) for recipe in TABLES) if shown.has_numbers]
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / "tables.md"
         path.write_text(document(tables), encoding="utf-8")

@@ -35,6 +35,11 @@ class Table:
     rows: tuple[tuple[CellValue, ...], ...]
     caption: tuple[str, ...]
 
+    @property
+    def has_numbers(self) -> bool:
+        """Whether anything was measured."""
+        return any(column.digits is not None for column in self.columns)
+
     def texts(self) -> list[list[str]]:
         """All cells as they are shown."""
         return [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]

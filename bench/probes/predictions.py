@@ -4,6 +4,8 @@ Masks are at original size in run-length encoding; there is no `bbox`, with whic
 the mask's. The file is valid without a single prediction: `[]`, reported as `predictions` 0.
 """
 
+import logging
+
 import msgspec
 
 from bench.build import initial_weights, load
@@ -15,6 +17,8 @@ from bench.record import Scalar, Subject
 VERSION = 1
 TIMED = False
 NEEDS_IMAGES = True
+
+log = logging.getLogger(__name__)
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
@@ -38,6 +42,8 @@ def measure(subject: Subject, context: Context) -> Measurement:
         found = list(coco_results(batch.image_ids, predictions, run.files.category_ids))
         results += found
         num_empty += not found
+    if not results:
+        log.warning("Nothing was found in any image of %s: its predictions.json is an empty list.", subject.name)
     values = {**run.values(), "images_empty": num_empty, "predictions": len(results)}
     units = {name: "predictions" if name == "predictions" else "images" for name in values}
     files = {"predictions.json": msgspec.json.encode(results), **run.report()}

@@ -33,7 +33,8 @@ class FakeProbe:
             raise KeyboardInterrupt
         if subject.head == self.broken_head:
             raise RuntimeError("a [bracket] broke")
-        return Measurement(values={"params_head": 2_906_192}, units={"params_head": "parameters"})
+        values = {"params_head": 2_906_192, "params_trainable": 37_507_214}
+        return Measurement(values=values, units=dict.fromkeys(values, "parameters"))
 
 
 @pytest.fixture

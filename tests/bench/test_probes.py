@@ -76,6 +76,18 @@ def test_detections_of_a_file_are_used(coco_mini: Path, tmp_path: Path) -> None:
     assert measurement.values["images_empty"] == 2 - len(found)
 
 
+def test_an_empty_file_of_predictions_is_valid_and_said(
+    coco_mini: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "boxes.json"
+    path.write_text("[]")
+    measurement = predictions.measure(small("effseg"), Context(coco=coco_mini, images=2, detections=str(path)))
+    assert measurement.files["predictions.json"] == b"[]"
+    assert measurement.values["predictions"] == 0
+    assert measurement.values["images_empty"] == 2
+    assert "empty list" in caplog.text
+
+
 @pytest.fixture
 def damaged(coco_mini: Path, tmp_path: Path) -> Path:
     """The first three images, the second one cut off in the middle."""
