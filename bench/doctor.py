@@ -1,15 +1,13 @@
 """What can be measured here, what is missing, and how to get it."""
 
 import importlib.metadata
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-
-IMAGENET_WEIGHTS = "resnet50-0676ba61.pth"
+from bench.coco import open_coco
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +22,7 @@ class Finding:
 
 def examine(coco: Path | None = None) -> Iterator[Finding]:
     """Look at the installation, the machine, the ImageNet weights and, if given, a COCO directory."""
-    import torch  # part of what is examined, and of the machine card
+    import torch  # noqa: F401  (the machine card knows torch's threads and GPU once it is there)
 
     yield _python()
     for package in ("torch", "torchvision", "fvcore", "pycocotools"):
@@ -32,7 +30,7 @@ def examine(coco: Path | None = None) -> Iterator[Finding]:
     card = machine.card()
     yield Finding(name="cpu", good=True, detail=f"{card.cpu}, {card.cores} cores, torch uses {card.threads} threads")
     yield Finding(name="gpu", good=True, detail=card.gpu or "none: times are taken on the CPU")
-    yield _imagenet(Path(torch.hub.get_dir()) / "checkpoints" / IMAGENET_WEIGHTS)
+    yield _imagenet()
     yield _coco(coco)
 
 
@@ -48,18 +46,18 @@ def _package(name: str) -> Finding:
         return Finding(name=name, good=False, detail="not installed", remedy="pip install -e .")
 
 
-def _imagenet(path: Path) -> Finding:
-    if path.is_file():
-        return Finding(name="ImageNet weights", good=True, detail=str(path))
-    command = (
-        f'{sys.executable} -c "from torchvision.models import ResNet50_Weights as W; '
-        'W.IMAGENET1K_V1.get_state_dict(check_hash=True)"'
-    )
+def _imagenet() -> Finding:
+    from bench.detector.backbone import WEIGHTS_NAME, imagenet_weights
+
+    name, path = "ImageNet weights", imagenet_weights()
+    if path is not None:
+        return Finding(name=name, good=True, detail=str(path))
     return Finding(
-        name="ImageNet weights",
+        name=name,
         good=False,
-        detail=f"{path} is not there; only training and speeds of trained weights need it",
-        remedy=command,
+        detail=f"{WEIGHTS_NAME} is not among torch.hub's checkpoints; only training needs it",
+        remedy=f'{sys.executable} -c "from torchvision.models import ResNet50_Weights as W; '
+        'W.IMAGENET1K_V1.get_state_dict(check_hash=True)"',
     )
 
 
@@ -73,22 +71,15 @@ def _coco(directory: Path | None) -> Finding:
             remedy="run_bench.py doctor --coco DIR with val2017/*.jpg and annotations/instances_val2017.json from "
             "https://cocodataset.org/#download",
         )
-    file = directory / "annotations" / "instances_val2017.json"
     try:
-        expected = [image["file_name"] for image in json.loads(file.read_bytes())["images"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files = open_coco(directory)
+    except ValueError as error:
         return Finding(
             name=name,
             good=False,
-            detail=f"{file} cannot be read: {error}",
-            remedy="Unpack annotations_trainval2017.zip into the directory.",
+            detail=str(error),
+            remedy=f"Unpack val2017.zip and annotations_trainval2017.zip into {directory}.",
         )
-    missing = [name for name in expected if not (directory / "val2017" / name).is_file()]
-    if missing:
-        return Finding(
-            name=name,
-            good=False,
-            detail=f"{len(missing)} of {len(expected)} images are missing, the first is {missing[0]}",
-            remedy=f"Unpack val2017.zip into {directory}.",
-        )
-    return Finding(name=name, good=True, detail=f"{directory}: all {len(expected)} images of the annotations are there")
+    return Finding(
+        name=name, good=True, detail=f"{directory}: all {len(files.ids)} images of the annotations are there"
+    )

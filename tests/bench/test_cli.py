@@ -206,16 +206,17 @@ def test_doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
     (tmp_path / "annotations").mkdir()
     (tmp_path / "val2017").mkdir()
-    (tmp_path / "annotations" / "instances_val2017.json").write_text(
-        json.dumps({"images": [{"file_name": "1.jpg"}, {"file_name": "2.jpg"}]})
-    )
-    (tmp_path / "val2017" / "1.jpg").touch()
+    images = [{"id": 1, "height": 4, "width": 4}, {"id": 2, "height": 4, "width": 4}]
+    content = json.dumps({"images": images, "annotations": [], "categories": []})
+    (tmp_path / "annotations" / "instances_val2017.json").write_text(content)
+    (tmp_path / "val2017" / "000000000001.jpg").touch()
     cli.main(["doctor", "--coco", str(tmp_path)])
-    assert "1 of 2 images are missing, the first is 2.jpg" in capsys.readouterr().out
-    (tmp_path / "val2017" / "2.jpg").touch()
+    assert "lacks 1 of the 2 images of the run: 000000000002.jpg" in capsys.readouterr().out
+    (tmp_path / "val2017" / "000000000002.jpg").touch()
     cli.main(["doctor", "--coco", str(tmp_path)])
     assert "all 2 images of the annotations are there" in capsys.readouterr().out
-    cli.main(["doctor", "--coco", str(tmp_path / "val2017")])
+    (tmp_path / "annotations" / "instances_val2017.json").unlink()
+    cli.main(["doctor", "--coco", str(tmp_path)])
     assert "instances_val2017.json cannot be read" in capsys.readouterr().out
 
 
