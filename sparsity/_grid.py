@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -181,32 +182,34 @@ def neighbors_of(
 
 
 def interpolate(
-    read: Callable[[Int[Tensor, "N"]], Float[Tensor, "N F"]],
+    features: Float[Tensor, "N F"],
+    row_of: Callable[[Int[Tensor, "M"]], Int[Tensor, "M"]],
     cells: Int[Tensor, "A"],
     points: Float[Tensor, "A T 2"],
     size: tuple[int, int, int],
 ) -> Float[Tensor, "A T F"]:
-    """Bilinear interpolation at lattice positions (y, x) in the region of each cell; `read` looks up flat cells.
+    """Bilinear interpolation at lattice positions (y, x) in the region of each cell.
 
-    One corner after the other, so that one [A T F] block is held beside the sum instead of four. Corners outside the
-    lattice count as zero. The weights come from the fraction, not from distances `1 - |point - corner|`: these have no
-    slope at a cell centre, which is where every deformable convolution starts.
+    `row_of` gives the row of `features` that a flat cell shows. Corners outside the lattice count as zero. The weights
+    come from the fraction, not from distances `1 - |point - corner|`: these have no slope at a cell centre, which is
+    where every deformable convolution starts.
     """
     _, height, width = size
-    num_cells, num_taps, _ = points.shape
     region_start = (cells - cells % (height * width))[:, None]
     low = points.floor()
     high_weight = points - low
     low_weight = 1 - high_weight
-    total: Tensor | None = None
+    corners, weights = [], []
     for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
         row, column = low[..., 0] + down, low[..., 1] + right
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
         # Outside positions may be too large for an integer: replace them before the conversion.
         row, column = (torch.where(inside, position, 0).to(torch.int32) for position in (row, column))
-        corner = read((region_start + row * width + column).flatten()).unflatten(0, (num_cells, num_taps))
+        corners.append(region_start + row * width + column)
         weight = (high_weight if down else low_weight)[..., 0] * (high_weight if right else low_weight)[..., 1]
-        term = corner * (weight * inside)[..., None]
-        total = term if total is None else total + term
-    assert total is not None
-    return total
+        weights.append(weight * inside)
+    rows = row_of(torch.stack(corners, dim=-1).flatten()).view(-1, 4)
+    mixture = torch.stack(weights, dim=-1).view(-1, 4).to(features.dtype)
+    # Reads and weighs the four corners in one pass, without a buffer of [A T 4 F].
+    mixed = F.embedding_bag(rows, features, per_sample_weights=mixture, mode="sum")
+    return mixed.unflatten(0, (points.shape[0], points.shape[1]))

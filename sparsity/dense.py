@@ -76,7 +76,7 @@ class Backend:
 
     def sample(self, points: Float[Tensor, "A T 2"]) -> Float[Tensor, "A T F"]:
         """Bilinear samples at lattice positions `(y, x)` of each active cell's own region."""
-        return interpolate(lambda cells: self.features.index_select(0, cells), self.cells, points, self.size)
+        return interpolate(self.features, lambda cells: cells, self.cells, points, self.size)
 
     def conv2d(
         self, weight: Float[Tensor, "O F k k"], bias: Float[Tensor, "O"] | None, dilation: int

@@ -120,7 +120,8 @@ class Backend:
 
     def sample(self, points: Float[Tensor, "A T 2"]) -> Float[Tensor, "A T F"]:
         """Bilinear samples at lattice positions `(y, x)`, the four corners read through the index map."""
-        return interpolate(self._read, self.cells, points, self.size)
+        rows = self.rows.flatten()
+        return interpolate(self.buffer, lambda cells: rows.index_select(0, cells), self.cells, points, self.size)
 
     def to_dense(self) -> Float[Tensor, "R F H W"]:
         """Expand into a full map, channels last in memory: what SPS avoids storing."""
@@ -134,10 +135,6 @@ class Backend:
             "padding": padding,
             "index": self.rows.nbytes + self.cells.nbytes,
         }
-
-    def _read(self, cells: Int32[Tensor, "N"]) -> Float[Tensor, "N F"]:
-        """Features that cells show."""
-        return self.buffer.index_select(0, self.rows.flatten().index_select(0, cells))
 
 
 def _stack(*features: Float[Tensor, "_ F"]) -> Float[Tensor, "N F"]:

@@ -90,6 +90,9 @@ _COUNTED_BY_US = {
     aten.upsample_bilinear2d: ("resample", 4),
     aten.upsample_nearest2d: ("resample", 1),
     aten.grid_sampler_2d: ("resample", 4),
+    # Bilinear samples as sums over bags of four corners: heads._regions.FlatPyramid.
+    aten._embedding_bag: ("resample", 4),
+    aten._embedding_bag_forward_only: ("resample", 4),
     aten._adaptive_avg_pool2d: ("pool", 1),
     torch.ops.torchvision.roi_align: ("roi_align", 4),
 }
@@ -137,7 +140,7 @@ class _Handlers(TorchDispatchMode):
             self.seen[packet] += 1
         if packet in _COUNTED_BY_US:
             kind, factor = _COUNTED_BY_US[packet]
-            output = args[0] if kind == "pool" else result[0] if kind == "norm" else result
+            output = args[0] if kind == "pool" else result[0] if isinstance(result, tuple) else result
             if packet is aten.native_layer_norm and args[2] is None:
                 factor -= 1  # without scale and shift
             self.macs[kind] += factor * output.numel()
@@ -162,6 +165,7 @@ _KIND_OF_FVCORE = {
     "upsample_bilinear2d": "resample",
     "upsample_nearest2d": "resample",
     "grid_sampler": "resample",
+    "embedding_bag": "resample",
     "adaptive_avg_pool2d": "pool",
     "roi_align": "roi_align",
 }
@@ -182,8 +186,12 @@ def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> Count:
         macs = prod(batch) * num_queries * num_keys * (width + value_width)
         return Counter({"scaled_dot_product_attention": macs})
 
+    def bags_of_four(inputs: list[object], outputs: list[object]) -> Counter[str]:
+        return Counter({"embedding_bag": 4 * prod(get_shape(outputs[0]))})
+
     analysis = FlopCountAnalysis(module, inputs)
     analysis.set_op_handle("torchvision::roi_align", roi_align, "aten::scaled_dot_product_attention", attention)
+    analysis.set_op_handle("aten::embedding_bag", bags_of_four)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     # fvcore logs on the root of its own hierarchy; what it cannot count is in the result.
     logging.getLogger("fvcore").setLevel(logging.ERROR)

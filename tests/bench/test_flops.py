@@ -1,11 +1,13 @@
 """Costs: the paper's numbers at its operating point, and two rulers that agree."""
 
+import dataclasses
 from pathlib import Path
 
 import jaxtyping
 import pytest
 import torch
 
+import heads.point_rend
 from bench.build import build
 from bench.plan import Context
 from bench.probes import flops
@@ -60,6 +62,19 @@ def one_size(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_costs_of_table_5(module: str) -> None:
     gmacs = nominal(subject("effseg", module))
     assert gmacs["detector"] + gmacs["head"] == pytest.approx(PAPER_MODULES[module], rel=0.01)
+
+
+def test_point_rend_with_two_steps() -> None:
+    """To 112x112, as the paper's text says; its cost fits three steps."""
+    config = dataclasses.replace(heads.point_rend.PRESETS["paper"], steps=2)
+    with torch.device("meta"):
+        model = build(subject("point_rend"))
+        model.head = heads.point_rend.build(config, 256, 256, 80)
+    with counting():
+        _, pyramid = flops._meta_detector(subject("mask_rcnn"), (800, 1112))
+        count, _ = flops._count_head(model.eval(), pyramid, flops._meta_regions(97, pyramid), (800, 1112))
+    assert count.torch.total_paper / 1e9 == pytest.approx(114.5, abs=0.5)
+    assert count.torch.total / 1e9 == pytest.approx(99.5, abs=0.5)
 
 
 @pytest.mark.usefixtures("one_size")
