@@ -80,10 +80,10 @@ def large_objects(samples: Iterable[Sample | Skipped]) -> list[Sample]:
 def train(model: Segmenter, samples: Sequence[Sample], num_steps: int, seed: int) -> dict[str, np.ndarray]:
     """Train on the same images over and over; give every loss of every step, by name."""
     model.train()
-    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    generator = torch.Generator(device).manual_seed(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, num_steps)
-    device = next(model.parameters()).device
     curves: dict[str, list[float]] = {}
     for batch in _batches(samples, num_steps):
         losses = model(batch.to(device), generator, true_boxes=True)
