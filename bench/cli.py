@@ -120,14 +120,14 @@ class Run:
         return outcomes
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:
-        """The table of the recipe, if it has one."""
+        """The table of the recipe: the paper's with ours beside, or just our values."""
         from reports.frame import frame
         from reports.layout import terminal
         from reports.tables import TABLES, table
+        from reports.values import values
 
-        if self.recipe not in TABLES:
-            return
-        shown = table(self.recipe, frame(outcome.record for outcome in outcomes))
+        measured = frame(outcome.record for outcome in outcomes)
+        shown = table(self.recipe, measured) if self.recipe in TABLES else values(self.recipe, measured)
         if shown.has_numbers:
             _print_table(terminal(shown), stderr=self.json == "-")
 

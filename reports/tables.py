@@ -1,7 +1,8 @@
 """Tables 3, 4 and 5 of the paper with our numbers beside the published ones.
 
-Rows are the paper's. Ours are found by subject, whichever recipe measured it; the newest value counts. Parameters and
-costs do not depend on the schedule, so random weights fill the rows of every schedule; their accuracy is never shown.
+Rows are the paper's, then those of new heads and modules. Ours are found by subject, whichever recipe measured it; the
+newest value counts. Parameters and costs do not depend on the schedule, so random weights fill the rows of every
+schedule; their accuracy is never shown.
 """
 
 from collections.abc import Iterable, Sequence
@@ -156,14 +157,17 @@ class _Used:
         values = {name: float(value["value"]) for name, value in newest.items() if value is not None}
         if len(values) == len(names):
             self.rulers[name] = values["check_torch_conv_matmul"] == values["check_fvcore_conv_matmul"]
-            self.detectors[paper.BACKBONES[row.backbone]] = (values["macs"] - values["macs_head"]) / 1e9
+            self.detectors[paper.BACKBONES.get(row.backbone, row.backbone)] = (
+                values["macs"] - values["macs_head"]
+            ) / 1e9
 
 
 def table(recipe: str, frame: pd.DataFrame) -> Table:
     """Make the table of a recipe (`main`, `heads`, `modules`) from a frame of `load`.
 
-    A backend or kernel other than the default has rows of its own, and only what was measured has columns. Speeds
-    are those of one machine: the one that was used last. Raises ValueError for a recipe without a table.
+    What the paper does not have (another head, module, backend or kernel) has rows of its own, and only what was
+    measured has columns. Speeds are those of one machine: the one that was used last. Raises ValueError for a recipe
+    without a table.
     """
     if recipe not in TABLES:
         raise ValueError(f"There is no table for {recipe!r}. Tables: {', '.join(TABLES)}. Name one of these.")
@@ -171,10 +175,10 @@ def table(recipe: str, frame: pd.DataFrame) -> Table:
     known = _comparable(frame)
     rows, used = [], _Used()
     # A column nobody has measured yet, such as speed without images, would only show the paper's numbers.
-    of_rows = known[_of_rows(known, layout.rows)]
+    of_rows = known[_of_rows(known, (*layout.rows, *_new_rows(known, layout)))]
     values = [ours for ours in layout.values if _newest(of_rows, ours) is not None]
     has_accuracy = any(ours in values for ours in _ACCURACY)
-    for published in layout.rows:
+    for published in (*layout.rows, *_new_rows(known, layout)):
         for label, measured in _variants(known, published):
             numbers: list[CellValue] = []
             for ours in values:
@@ -198,6 +202,31 @@ def _comparable(frame: pd.DataFrame) -> pd.DataFrame:
     is_time = frame["name"].str.match(r"fps_|latency_")
     last_machine = frame[is_time]["machine"].tail(1)
     return frame[~is_time | frame["machine"].isin(last_machine)]
+
+
+def _new_rows(frame: pd.DataFrame, layout: _Layout) -> list[paper.Row]:
+    """Rows for what was measured and the paper does not have: new heads, or new modules of EffSeg."""
+    by_module = "Module" in layout.labels
+    known = paper.MODULES if by_module else paper.HEADS
+    field_name = "module" if by_module else "head"
+    found = frame[~frame[field_name].isin(list(known)) & frame[field_name].notna()]
+    if by_module:
+        found = found[found["head"] == "effseg"]
+    if "Backbone" not in layout.labels:
+        found = found[found["backbone"] == "r50_fpn"]
+    fields = ["head", "module", "backbone", "schedule"]
+    subjects = found[fields].drop_duplicates().astype(object)
+    return [
+        paper.Row(
+            id=f"new/{head}",
+            head=head,
+            module=module if isinstance(module, str) else None,
+            backbone=backbone,
+            schedule=schedule,
+            values={},
+        )
+        for head, module, backbone, schedule in subjects.itertuples(index=False)
+    ]
 
 
 def _of_rows(frame: pd.DataFrame, rows: Iterable[paper.Row]) -> "pd.Series[bool]":
@@ -241,10 +270,10 @@ def _newest(measured: pd.DataFrame, ours: _Ours) -> "pd.Series | None":
 
 def _labels(row: paper.Row, labels: Iterable[str], variant: str) -> list[CellValue]:
     texts = {
-        "Backbone": paper.BACKBONES[row.backbone],
-        "Head": paper.HEADS[row.head],
+        "Backbone": paper.BACKBONES.get(row.backbone, row.backbone),
+        "Head": paper.HEADS.get(row.head, row.head),
         "Epochs": row.schedule.removesuffix("ep"),
-        "Module": "" if row.module is None else paper.MODULES[row.module],
+        "Module": "" if row.module is None else paper.MODULES.get(row.module, row.module),
     }
     main = "Module" if "Module" in labels else "Head"
     return [f"{texts[label]} ({variant})" if variant and label == main else texts[label] for label in labels]

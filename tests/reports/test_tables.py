@@ -187,6 +187,20 @@ def test_speeds_are_those_of_one_machine() -> None:
     assert "FPS: ours on epyc-2c, the paper's on an A100." in table.caption
 
 
+def test_new_heads_and_modules_have_rows_without_published_numbers() -> None:
+    mine = msgspec.structs.replace(subject("mask_rcnn"), head="my_head")
+    module = msgspec.structs.replace(subject("effseg"), module="my_module")
+    values = {"params_trainable": 40e6, "params_head": 5e6}
+    frame_ = frame([*RECORDS, record(mine, "params", values), record(module, "params", values)])
+    for name in ("main", "heads"):
+        (row,) = [row for row in reports.table(name, frame_).rows if "my_head" in row]
+        assert row == reports.table(name, frame_).rows[-1]
+    assert cell(reports.table("main", frame_), "my_head", "Params (M)") == 40
+    assert cell(reports.table("main", frame_), "my_head", "paper") is None
+    assert cell(reports.table("modules", frame_), "my_module", "Params (M)") == 40
+    assert not [row for row in reports.table("heads", frame_).rows if "my_module" in row]
+
+
 def test_other_backends_have_their_own_rows() -> None:
     dense = record(subject("effseg", backend="dense"), "params", {"params_trainable": 2e6})
     table = reports.table("modules", frame([*RECORDS, dense]))

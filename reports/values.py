@@ -1,0 +1,41 @@
+"""A table of everything that was measured, for recipes that the paper has no table for: values by subject."""
+
+import pandas as pd
+
+from reports.layout import Column, Table
+
+_SUBJECT = ("head", "backend", "kernel", "module", "backbone", "preset", "schedule", "seed", "weights")
+
+
+def values(title: str, frame: pd.DataFrame) -> Table:
+    """One row per value, one column per subject, named by what tells the subjects apart; the newest value counts.
+
+    The accuracy of random weights means nothing and is left out.
+    """
+    is_accuracy = frame["name"].str.match(r"ap(b|\d|_|$)")
+    known = frame[~(is_accuracy & (frame["weights"] == "random"))]
+    subjects = known[list(_SUBJECT)].astype(object).where(known[list(_SUBJECT)].notna(), "")
+    telling = [field for field in _SUBJECT if field == "head" or subjects[field].nunique() > 1]
+    labels = [" ".join(str(part) for part in row if part != "") for row in subjects[telling].itertuples(index=False)]
+    newest = known.assign(subject=labels).drop_duplicates(["probe", "name", "subject"], keep="last")
+    columns = list(dict.fromkeys(labels))
+    rows = []
+    for (probe, name), of_value in newest.groupby(["probe", "name"], sort=False):
+        shown = dict(zip(of_value["subject"], of_value["value"], strict=True))
+        texts = [_text(shown[column]) if column in shown else "" for column in columns]
+        rows.append((str(probe), str(name), str(of_value["unit"].iloc[-1]), *texts))
+    heads = [Column(name="Probe"), Column(name="Value"), Column(name="Unit")]
+    return Table(
+        title=title,
+        columns=(*heads, *(Column(name=column, digits=0) for column in columns)),
+        rows=tuple(rows),
+        caption=("Rounded to four digits; the records have all of them, and the protocol of every value.",),
+    )
+
+
+def _text(value: float) -> str:
+    """Four digits, with G and M for what comes in thousands of millions and millions."""
+    for limit, suffix in ((1e9, " G"), (1e6, " M")):
+        if abs(value) >= limit:
+            return f"{value / limit:.4g}{suffix}"
+    return f"{value:.4g}"

@@ -1,0 +1,50 @@
+"""The table of a recipe that the paper has no table for."""
+
+import pandas as pd
+import pytest
+
+from bench.record import Code, Machine, Record, Subject
+from reports.frame import frame
+from reports.values import values
+
+
+def measured(head: str, probe: str, found: dict[str, float], *, second: int = 0, weights: str = "random") -> Record:
+    return Record(
+        subject=Subject(head=head, backbone="r50_fpn", preset="small", weights=weights),
+        protocol={"probe": probe, "version": 1},
+        machine=Machine(cpu="c", cores=1, threads=1, clock_mhz=None, memory_bytes=None, os="o", python="3", torch="2"),
+        code=Code(commit=None, dirty=None),
+        values=found,
+        units=dict.fromkeys(found, "u"),
+        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
+        seconds=1.0,
+    )
+
+
+@pytest.fixture
+def known() -> pd.DataFrame:
+    return frame(
+        [
+            measured("a", "mine", {"score": 0.5}),
+            measured("a", "mine", {"score": 0.75}, second=1),
+            measured("b", "mine", {"score": 0.25, "macs": 123_456e6}),
+            measured("b", "accuracy", {"ap": 40.0}),
+        ]
+    )
+
+
+def test_every_value_has_a_row_and_every_subject_a_column(known: pd.DataFrame) -> None:
+    table = values("mine", known)
+    assert [column.name for column in table.columns] == ["Probe", "Value", "Unit", "a", "b"]
+    assert table.rows == (("mine", "score", "u", "0.75", "0.25"), ("mine", "macs", "u", "", "123.5 G"))
+    assert table.has_numbers
+
+
+def test_subjects_are_named_by_what_tells_them_apart() -> None:
+    trained = measured("a", "mine", {"ap": 1.0}, weights="sha256:1")
+    table = values("mine", frame([trained, measured("a", "mine", {"score": 1.0})]))
+    assert [column.name for column in table.columns[3:]] == ["a sha256:1", "a random"]
+
+
+def test_nothing_measured_is_an_empty_table() -> None:
+    assert not values("mine", frame([])).has_numbers
