@@ -92,7 +92,7 @@ def load_imagenet(backbone: ResNet50, path: Path) -> None:
     if not digest.startswith(WEIGHTS_SHA256):
         raise ValueError(
             f"{path} is not torchvision's {WEIGHTS_NAME}: its SHA-256 starts with {digest[:8]}; expected "
-            f"{WEIGHTS_SHA256}; download it again from https://download.pytorch.org/models/{WEIGHTS_NAME}."
+            f"{WEIGHTS_SHA256}; download it again with the command that run_bench.py doctor prints."
         )
     weights = torch.load(path, map_location="cpu", weights_only=True)
     backbone.load_state_dict({name: value for name, value in weights.items() if not name.startswith("fc.")})
