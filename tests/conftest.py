@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 # Tests run side by side and their tensors are tiny: a second thread costs more than it brings.
 torch.set_num_threads(1)
+
+# A test never asserts a time, and a busy machine must not fail one.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
