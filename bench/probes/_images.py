@@ -1,5 +1,6 @@
 """The images of a run, one after the other, as the probes that need images see them."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,10 @@ from bench.detections_file import read_detections
 from bench.input_size import resized
 from bench.model import Boxes
 from bench.plan import Context
-from bench.record import Subject
+from bench.record import Scalar, Subject
+
+_SOURCES = ("detector", "ground_truth")
+"""Whose boxes the heads get, where it is not a file's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +78,30 @@ class ImageRun:
         return {"skipped.json": msgspec.json.format(msgspec.json.encode(self.skipped), indent=1)}
 
 
+def images_protocol(context: Context) -> dict[str, Scalar]:
+    """Say which images are measured and whose boxes are used. Files count by content: other data, other record."""
+    assert context.coco is not None, "a probe that needs images was run without"
+    annotations = context.coco / "annotations" / "instances_val2017.json"
+    return {
+        "images": "all" if context.images is None else f"first {context.images}",
+        "annotations": _checksum(annotations) if annotations.is_file() else None,
+        "lvis": None if context.lvis is None else _checksum(context.lvis),
+        "detections": context.detections if context.detections in _SOURCES else _checksum(Path(context.detections)),
+    }
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
 def open_run(subject: Subject, context: Context) -> ImageRun:
     """Open the images of a run; their size depends on the subject's preset. Needs `context.coco`."""
     assert context.coco is not None, "a probe that needs images was run without"
     files = open_coco(context.coco, lvis=context.lvis, num_images=context.images)
     transform = SMALL_TEST if subject.preset == "small" else PAPER_TEST
     source = context.detections
-    from_file = source not in ("detector", "ground_truth")
+    from_file = source not in _SOURCES
 
     def input_size(height: int, width: int) -> tuple[int, int]:
         return resized(height, width, transform.short, transform.long)

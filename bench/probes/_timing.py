@@ -6,6 +6,7 @@ import torch
 
 from bench.build import initial_weights
 from bench.plan import Context
+from bench.probes._images import images_protocol
 from bench.record import Scalar, Subject
 
 NUM_WARM_UP = 2
@@ -15,11 +16,10 @@ NUM_WARM_UP = 2
 def timing_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what was run; the machine is in the record."""
     return {
-        "images": "all" if context.images is None else f"first {context.images}",
+        **images_protocol(context),
         "batch": 1,
         "dtype": context.dtype,
         "device": context.device,
-        "detections": context.detections,
         "warm_up": NUM_WARM_UP,
         "paste": "box extent, original size",
         "initial": initial_weights(subject, context),

@@ -22,7 +22,7 @@ from bench.detector.fqdet import FQDetOutput
 from bench.input_size import nominal_sizes, resized
 from bench.model import Segmenter, image_size
 from bench.plan import Context, Measurement
-from bench.probes._images import open_run
+from bench.probes._images import images_protocol, open_run
 from bench.probes._parts import BackbonePart, DetectorPart, HeadPart, NeckPart, as_pyramid
 from bench.probes._rulers import Count, count_fvcore, count_torch, counting
 from bench.record import Scalar, Subject
@@ -51,14 +51,8 @@ class Ruled:
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say which images and which regions; pasting is the paper's, on canvases of the input's size."""
     if context.coco is not None:
-        images = "all" if context.images is None else f"first {context.images}"
-        return {
-            "kind": "measured",
-            "images": images,
-            "detections": context.detections,
-            "paste": "canvas",
-            "initial": initial_weights(subject, context),
-        }
+        initial = initial_weights(subject, context)
+        return {"kind": "measured", **images_protocol(context), "paste": "canvas", "initial": initial}
     regions = ", ".join(str(number) for number in _nominal_regions(subject, context))
     return {"kind": "nominal", "images": "sizes of val2017[:100]", "paste": "canvas", "regions": regions}
 

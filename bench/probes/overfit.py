@@ -15,7 +15,7 @@ from bench.build import build
 from bench.data import Batch, Sample, Skipped, collate, readable
 from bench.model import Boxes, Segmenter
 from bench.plan import Context, Measurement
-from bench.probes._images import open_run
+from bench.probes._images import images_protocol, open_run
 from bench.record import Scalar, Subject
 from heads._assemble import Crop
 
@@ -33,8 +33,8 @@ LEARNING_RATE = 1e-3
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what was trained on what, and how."""
     return {
+        **images_protocol(replace(context, detections="ground_truth")),
         "images": f"first {NUM_IMAGES} with objects of at least {MIN_SIDE} px",
-        "detections": "ground_truth",
         "steps": NUM_STEPS,
         "images_per_step": IMAGES_PER_STEP,
         "optimizer": f"AdamW {LEARNING_RATE}, cosine",

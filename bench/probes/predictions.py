@@ -11,7 +11,7 @@ import msgspec
 from bench.build import initial_weights, load
 from bench.model import coco_results
 from bench.plan import Context, Measurement
-from bench.probes._images import open_run
+from bench.probes._images import images_protocol, open_run
 from bench.record import Scalar, Subject
 
 VERSION = 1
@@ -24,10 +24,9 @@ log = logging.getLogger(__name__)
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what the masks depend on."""
     return {
-        "images": "all" if context.images is None else f"first {context.images}",
+        **images_protocol(context),
         "batch": 1,
         "dtype": context.dtype,
-        "detections": context.detections,
         "initial": initial_weights(subject, context),
     }
 

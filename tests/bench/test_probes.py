@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ from pycocotools.coco import COCO
 
 from bench.build import build
 from bench.plan import Context
-from bench.probes import head_cost, overfit, predictions, speed
+from bench.probes import flops, head_cost, overfit, predictions, speed
 from bench.probes._images import open_run
 from bench.record import Subject
 from sparsity import names
@@ -103,6 +104,22 @@ def damaged(coco_mini: Path, tmp_path: Path) -> Path:
     broken = tmp_path / "val2017" / f"{kept[1]:012d}.jpg"
     broken.write_bytes(broken.read_bytes()[:2000])
     return tmp_path
+
+
+@pytest.mark.parametrize("probe", [flops, speed, head_cost, predictions, overfit])
+def test_other_data_is_another_measurement(probe: Any, damaged: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text("[]")
+    subject, context = small("mask_rcnn"), Context(coco=damaged, detections=str(boxes))
+    before = probe.protocol(subject, context)
+    assert probe.protocol(subject, context) == before
+    if probe is not overfit:
+        boxes.write_text("[ ]")
+        assert probe.protocol(subject, context) != before
+    annotations = damaged / "annotations" / "instances_val2017.json"
+    before = probe.protocol(subject, context)
+    annotations.write_text(annotations.read_text() + " ")
+    assert probe.protocol(subject, context) != before
 
 
 @pytest.mark.parametrize("probe", [speed, head_cost, predictions])
