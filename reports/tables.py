@@ -304,7 +304,9 @@ def _protocol(probe: str, protocols: Sequence[dict[str, Scalar]]) -> str:
     """What all protocols of a probe have in common, and the names of what differs."""
     names = [name for name in dict.fromkeys(name for protocol in protocols for name in protocol) if name != "probe"]
     common = [name for name in names if all(protocol.get(name) == protocols[0].get(name) for protocol in protocols)]
-    parts = [f"{name} {protocols[0][name]}" for name in common]
+    # A checksum's first digits tell data sets apart; the record has all of it.
+    texts = {name: str(protocols[0][name]) for name in common if protocols[0][name] is not None}
+    parts = [f"{name} {text[:15] if text.startswith('sha256:') else text}" for name, text in texts.items()]
     differing = [name for name in names if name not in common]
     if differing:
         parts.append(f"by row: {', '.join(differing)}")
