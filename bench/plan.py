@@ -28,8 +28,9 @@ class Context:
 
     `coco` is a directory in the standard layout, `images` the number of its validation images, first by image id
     (None: the probe's default). `detections` says whose boxes the heads get: "detector", "ground_truth", or the path of
-    a file of detections. `regions` fixes the number of RoIs where the probe does not run the detector.
-    `cache_dir` keeps what is slow to make again; losing it loses nothing else.
+    a file of detections. `regions` fixes the number of RoIs where the probe does not run the detector, `budget` the
+    number of refined cells where it does not run a head. `cache_dir` keeps what is slow to make again; losing it loses
+    nothing else.
     """
 
     coco: Path | None = None
@@ -40,6 +41,7 @@ class Context:
     weights: Path | None = None
     detections: str = "detector"
     regions: int | None = None
+    budget: int | None = None
     seed: int = 0
     cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "finegrained-bench")
 
@@ -65,12 +67,14 @@ class Probe(Protocol):
     """A module of `bench/probes/`. Raise `VERSION` when the same protocol would give other values than before.
 
     `TIMED`: values depend on the machine (time, memory), so the key of the record includes it.
-    `NEEDS_IMAGES`: cannot do without `context.coco`.
+    `NEEDS_IMAGES`: cannot do without `context.coco`. `NEEDS_WEIGHTS`: means nothing for random weights, so it is left
+    out for them unless asked for by name.
     """
 
     VERSION: int
     TIMED: bool
     NEEDS_IMAGES: bool
+    NEEDS_WEIGHTS: bool
 
     def protocol(self, subject: Subject, context: Context) -> dict[str, Scalar]:
         """Everything of subject and context that the values depend on; must be quick. `plan` adds probe and version."""
@@ -126,8 +130,8 @@ def load_probes(names: Iterable[str]) -> dict[str, Probe]:
         module = importlib.import_module(f"bench.probes.{name}")
         if not isinstance(module, Probe):
             raise ValueError(
-                f"{module.__name__} is no probe. A probe has VERSION, TIMED, NEEDS_IMAGES, protocol and measure. "
-                "See bench.plan.Probe, and add what is missing."
+                f"{module.__name__} is no probe. A probe has VERSION, TIMED, NEEDS_IMAGES, NEEDS_WEIGHTS, protocol and "
+                "measure. See bench.plan.Probe, and add what is missing."
             )
         loaded[name] = module
     return loaded
@@ -136,6 +140,11 @@ def load_probes(names: Iterable[str]) -> dict[str, Probe]:
 def lacking_images(cells: Iterable[Cell], probes: Mapping[str, Probe], context: Context) -> list[Cell]:
     """The cells that cannot be measured in this context, for want of images."""
     return [cell for cell in cells if probes[cell.probe].NEEDS_IMAGES and context.coco is None]
+
+
+def lacking_weights(cells: Iterable[Cell], probes: Mapping[str, Probe]) -> list[Cell]:
+    """The cells whose values would mean nothing, because the weights are random."""
+    return [cell for cell in cells if probes[cell.probe].NEEDS_WEIGHTS and cell.subject.weights == "random"]
 
 
 def prepare(

@@ -135,15 +135,16 @@ def select(
 def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
     """Fill in whose weights are measured: those of a file, or None for random ones, which know no schedule.
 
-    Subjects that differ only in their schedule become one when weights are random. Raises ValueError where a file
+    Subjects that differ only in their schedule become one when weights are random. Those that have no weights stay as
+    they are. Raises ValueError where a file
     does not exist or would have to fit several subjects.
     """
+    found = list(cells)
     if weights is None:
-        return list(dict.fromkeys(_with_subject(cell, schedule="none", weights="random") for cell in cells))
+        return list(dict.fromkeys(_with_subject(cell, schedule="none", weights="random") for cell in found))
     if not weights.is_file():
         raise ValueError(f"There is no file {weights}. Weights are a file of --weights. Check the path.")
-    found = list(cells)
-    names = sorted({cell.subject.name for cell in found})
+    names = sorted({cell.subject.name for cell in found if cell.subject.weights != "none"})
     if len(names) > 1:
         raise ValueError(
             f"One file of weights cannot fit {len(names)} subjects: {', '.join(names)}. Weights belong to one head, "
@@ -186,5 +187,7 @@ def _on(subject: Subject, backends: tuple[str, ...]) -> list[Subject]:
 
 
 def _with_subject(cell: Cell, *, schedule: str, weights: str) -> Cell:
+    if cell.subject.weights == "none":
+        return cell
     subject = msgspec.structs.replace(cell.subject, schedule=schedule, weights=weights)
     return dataclasses.replace(cell, subject=subject)

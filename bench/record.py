@@ -19,7 +19,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What is measured. A field is None where it does not apply: only EffSeg has a backend and a module.
 
     `kernel` None is the backend's default. `schedule` is "none" and `weights` is "random" for untrained weights,
-    which are drawn from `seed`; otherwise `weights` is the "sha256:..." of their file.
+    which are drawn from `seed`, and "none" for a subject that has none; otherwise it is the "sha256:..." of their file.
     """
 
     head: str | None = None

@@ -23,16 +23,18 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The steps of a recipe, and the cells that are left out because they need images and there are none."""
+    """The steps of a recipe, and the cells that are left out because they need images or weights and there are none."""
 
     steps: list[Step]
-    left_out: list[Cell]
+    without_images: list[Cell]
+    without_weights: list[Cell]
 
 
 def prepare(recipe: str, context: Context, store: Store, selection: Selection, *, force: bool = False) -> Plan:
     """Say what a recipe measures and what of it is in the store already; measure nothing.
 
-    Raises ValueError for unknown names, weights that are not there and a COCO directory that is incomplete.
+    The accuracy of random weights is measured only where its probe is asked for by name. Raises ValueError for unknown
+    names, weights that are not there and a COCO directory that is incomplete.
     """
     chosen = recipes.select(
         recipes.load(recipe),
@@ -44,13 +46,18 @@ def prepare(recipe: str, context: Context, store: Store, selection: Selection, *
     )
     cells = recipes.with_weights(chosen, context.weights)
     probes = plan.load_probes(cell.probe for cell in cells)
-    left_out = plan.lacking_images(cells, probes, context)
+    without_images = plan.lacking_images(cells, probes, context)
+    without_weights = [cell for cell in plan.lacking_weights(cells, probes) if cell.probe not in selection.probes]
     if context.coco is not None:
         from bench.coco import open_coco
 
         open_coco(context.coco, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
-    wanted = [cell for cell in cells if cell not in left_out]
-    return Plan(steps=plan.prepare(wanted, probes, context, store, force=force), left_out=left_out)
+    wanted = [cell for cell in cells if cell not in without_images and cell not in without_weights]
+    return Plan(
+        steps=plan.prepare(wanted, probes, context, store, force=force),
+        without_images=without_images,
+        without_weights=without_weights,
+    )
 
 
 def run(

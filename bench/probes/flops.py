@@ -31,6 +31,7 @@ from heads import Detections
 VERSION = 1
 TIMED = False
 NEEDS_IMAGES = False
+NEEDS_WEIGHTS = False
 
 PARTS = ("backbone", "neck", "detector", "head")
 CHECK_SIZE = (800, 1112)

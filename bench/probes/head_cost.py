@@ -19,6 +19,7 @@ from heads._assemble import assemble
 VERSION = 1
 TIMED = True
 NEEDS_IMAGES = True
+NEEDS_WEIGHTS = False
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:

@@ -22,6 +22,7 @@ from heads._assemble import Crop
 VERSION = 1
 TIMED = False
 NEEDS_IMAGES = True
+NEEDS_WEIGHTS = False
 
 NUM_IMAGES = 4
 NUM_STEPS = 1000

@@ -10,6 +10,7 @@ from bench.record import Scalar, Subject
 VERSION = 1
 TIMED = False
 NEEDS_IMAGES = False
+NEEDS_WEIGHTS = False
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:

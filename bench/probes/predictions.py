@@ -17,6 +17,7 @@ from bench.record import Scalar, Subject
 VERSION = 1
 TIMED = False
 NEEDS_IMAGES = True
+NEEDS_WEIGHTS = False
 
 log = logging.getLogger(__name__)
 

@@ -21,6 +21,7 @@ class FakeProbe:
     VERSION = 1
     TIMED = False
     NEEDS_IMAGES = False
+    NEEDS_WEIGHTS = False
     broken_head: str | None = None
     interrupted_head: str | None = None
 

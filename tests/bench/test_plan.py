@@ -23,6 +23,7 @@ class FakeProbe:
     VERSION: int = 1
     TIMED: bool = False
     NEEDS_IMAGES: bool = False
+    NEEDS_WEIGHTS: bool = False
     result: Measurement | BaseException | Callable[[Subject], Measurement] = RESULT
     asked: list[str | None] = field(default_factory=list)
 

@@ -1,0 +1,105 @@
+"""`list`, `doctor`, `report`: look at what can be named, at this machine, and at what was measured."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from rich.console import Console
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from bench import catalog, recipes
+from bench.cli.output import COMPLETE, print_table, tell
+
+if TYPE_CHECKING:
+    import reports.layout
+
+Kind = Literal["heads", "backends", "modules", "probes", "recipes", "datasets"]
+_Directory = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(optional)")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class List:
+    """What can be named: plug-ins, recipes with their cells, data sets."""
+
+    kind: Positional[Kind | None] = None
+    """Which names; all of them without."""
+
+    def __call__(self) -> int:
+        """Print the names with one line each."""
+        described = {
+            "heads": catalog.plugins("heads"),
+            "backends": catalog.plugins("sparsity") | {f"sps:{name}": line for name, line in catalog.kernels().items()},
+            "modules": catalog.plugins("heads._modules"),
+            "probes": catalog.plugins("bench.probes"),
+            "recipes": {name: (recipe.__doc__ or "").partition("\n")[0] for name, recipe in recipes.RECIPES.items()},
+            "datasets": catalog.DATASETS,
+        }
+        console = Console(highlight=False, soft_wrap=True)
+        for kind, names in described.items():
+            if self.kind not in (None, kind):
+                continue
+            console.print(f"[bold]{kind}[/bold]")
+            for name, line in names.items():
+                console.print(f"  {name:<16} {escape(line)}")
+                if self.kind == "recipes":
+                    for cell in recipes.with_weights(recipes.load(name), None):
+                        console.print(f"    {cell}")
+        return COMPLETE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor:
+    """What can be measured here, what is missing, how to get it."""
+
+    coco: _Directory = None
+    """A COCO directory to look at."""
+
+    def __call__(self) -> int:
+        """Print every finding with its remedy."""
+        from bench import doctor
+
+        console = Console(highlight=False, soft_wrap=True)
+        for finding in doctor.examine(self.coco):
+            mark = "[green]ok     [/green]" if finding.good else "[yellow]missing[/yellow]"
+            console.print(f"{mark} {finding.name:<16} {escape(finding.detail)}")
+            if not finding.good:
+                console.print(f"{'':<8}{'to do:':<16} {escape(finding.remedy)}")
+        return COMPLETE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Make the tables of all records."""
+
+    results: Path = Path("results")
+    """Where records are kept."""
+    out: Path = Path("report")
+    """Where to write tables.md."""
+
+    def __call__(self) -> int:
+        """Print the tables and write them as Markdown."""
+        from reports.layout import terminal
+
+        for shown in self.write():
+            print_table(terminal(shown), stderr=False)
+        return COMPLETE
+
+    def write(self) -> "list[reports.layout.Table]":
+        """Write the tables as Markdown and give them. Raises ValueError where nothing was measured."""
+        from reports.frame import load
+        from reports.layout import document
+        from reports.tables import TABLES, table
+
+        frame = load(self.results)
+        if frame.empty:
+            raise ValueError(
+                f"There is no record with values in {self.results}. A report needs measurements. "
+                "Make some, for example: run_bench.py run heads --probes params flops."
+            )
+        tables = [shown for shown in (table(recipe, frame) for recipe in TABLES) if shown.has_numbers]
+        self.out.mkdir(parents=True, exist_ok=True)
+        path = self.out / "tables.md"
+        path.write_text(document(tables), encoding="utf-8")
+        tell(f"Written: {path}")
+        return tables

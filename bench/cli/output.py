@@ -1,0 +1,40 @@
+"""What the verbs print: results to standard output, everything else to standard error."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+
+COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
+"""Exit codes."""
+
+
+def tell(text: str) -> None:
+    """Print a line to standard error, as rich markup."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+
+
+def print_table(shown: Table, *, stderr: bool = False) -> None:
+    """Print a table in full: rich would cut off what is wider than the terminal, or than 80 where there is none."""
+    console = Console(stderr=stderr)
+    needed = Measurement.get(console, console.options.update(max_width=1000), shown).maximum
+    if console.width < needed:
+        console = Console(stderr=stderr, width=needed)
+    console.print(shown)
+
+
+@contextlib.contextmanager
+def json_lines(target: str | None) -> Iterator[TextIO | None]:
+    """Where records go as lines: standard output for `-`, a file, or nowhere."""
+    if target is None:
+        yield None
+    elif target == "-":
+        yield sys.stdout
+    else:
+        with Path(target).open("w", encoding="utf-8") as file:
+            yield file

@@ -1,0 +1,187 @@
+"""`run`: measure what a recipe lacks, then print its tables."""
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from bench import plan, session
+from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell
+from bench.plan import Context, Dtype, Outcome, Step
+from bench.record import encode
+from bench.session import Selection
+from bench.store import Store
+
+_Part = Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: all of them)")]
+_Instead = Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: the recipe's)")]
+_Directory = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(optional)")]
+_File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
+_Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="(optional)")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Measure the missing cells of a recipe, then print its table."""
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
+    """main, heads, modules, overfit, or any importable package.module:function."""
+    heads: _Part = ()
+    """Only these heads of the recipe."""
+    backbones: _Part = ()
+    """Only these backbones of the recipe."""
+    backends: _Instead = ()
+    """EffSeg on these backends instead, such as: dense sps:native."""
+    modules: _Part = ()
+    """Only these processing modules of the recipe."""
+    probes: _Instead = ()
+    """These probes instead of the recipe's."""
+    coco: _Directory = None
+    """COCO in the standard layout: DIR/val2017/*.jpg, DIR/annotations/instances_val2017.json."""
+    lvis: _File = None
+    """LVIS v0.5 annotations."""
+    images: _Count = None
+    """Number of images, first by image id."""
+    device: str = "cpu"
+    """Where to measure: cpu, cuda, cuda:1."""
+    dtype: Dtype = "float32"
+    """Number type of weights and images."""
+    weights: _File = None
+    """Trained weights of one subject; random ones without."""
+    detections: Annotated[str, arg(metavar="SOURCE")] = "detector"
+    """Whose boxes the heads get: detector, ground_truth, or a JSON file of detections in COCO's format."""
+    results: Path = Path("results")
+    """Where records are kept."""
+    force: bool = False
+    """Measure again what is in the store; old records stay, the newest counts."""
+    dry_run: bool = False
+    """Print the plan and measure nothing."""
+    regions: _Count = None
+    """Number of regions for nominal costs; the paper's without."""
+    json: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(optional)")] = None
+    """Also write every record as a line of JSON to this file; - is standard output."""
+
+    def __call__(self) -> int:
+        """Plan, measure, print."""
+        context, store = self._context(), Store(self.results)
+        selection = Selection(
+            heads=self.heads,
+            backbones=self.backbones,
+            modules=self.modules,
+            backends=self.backends,
+            probes=self.probes,
+        )
+        planned = session.prepare(self.recipe, context, store, selection, force=self.force)
+        _tell_lacking(planned, asked_for=self.probes)
+        steps = planned.steps
+        _tell_plan(steps, each=self.dry_run)
+        if self.dry_run:
+            return COMPLETE
+        outcomes = self._measure(steps, context, store)
+        self._show(outcomes)
+        failed = any(outcome.record.error for outcome in outcomes)
+        return INCOMPLETE if failed or len(outcomes) < len(steps) else COMPLETE
+
+    def _measure(self, steps: Sequence[Step], context: Context, store: Store) -> list[Outcome]:
+        """Run the steps, telling and writing each as it finishes; Ctrl-C ends the run, not the program."""
+        outcomes: list[Outcome] = []
+        # What libraries print while measuring (pycocotools does) must not get between the records.
+        with json_lines(self.json) as lines, contextlib.redirect_stdout(sys.stderr):
+            try:
+                for outcome in plan.run(steps, context, store):
+                    outcomes.append(outcome)
+                    _tell_outcome(outcome, f"[{len(outcomes)}/{len(steps)}]")
+                    if lines is not None:
+                        lines.write(encode(outcome.record).decode() + "\n")
+                        lines.flush()
+            except KeyboardInterrupt:
+                tell(f"Stopped: {len(outcomes)} of {len(steps)} cells are in the store. Run again to go on.")
+        return outcomes
+
+    def _show(self, outcomes: Sequence[Outcome]) -> None:
+        """The table of the recipe: the paper's with ours beside, or just our values."""
+        from reports.frame import frame
+        from reports.layout import terminal
+        from reports.tables import TABLES, table
+        from reports.values import values
+
+        measured = frame(outcome.record for outcome in outcomes)
+        shown = table(self.recipe, measured) if self.recipe in TABLES else values(self.recipe, measured)
+        if shown.has_numbers:
+            print_table(terminal(shown), stderr=self.json == "-")
+
+    def _context(self) -> Context:
+        """The context of all cells. Raises ValueError for paths and devices that are not there."""
+        import torch
+
+        for option, path, is_there in (
+            ("--coco", self.coco, self.coco is None or self.coco.is_dir()),
+            ("--lvis", self.lvis, self.lvis is None or self.lvis.is_file()),
+        ):
+            if not is_there:
+                raise ValueError(f"{option} {path} is not there. Its layout is in the help. Check the path.")
+        if self.detections not in ("detector", "ground_truth") and not Path(self.detections).is_file():
+            raise ValueError(
+                f"--detections {self.detections} is not there. Boxes come from detector, ground_truth or a JSON file. "
+                "Check the path."
+            )
+        if self.images is not None and self.images < 1:
+            raise ValueError(f"--images is {self.images}. It must be at least 1. Leave it out for the usual number.")
+        try:
+            device = torch.device(self.device)
+        except RuntimeError as error:
+            raise ValueError(f"--device {self.device} is no device of torch. Use cpu or cuda.") from error
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise ValueError(
+                f"--device {self.device} is not there: torch sees {torch.cuda.device_count()} CUDA devices. A GPU, its "
+                "driver and a CUDA build of torch are needed. Use --device cpu, or see: run_bench.py doctor."
+            )
+        return Context(
+            coco=self.coco,
+            lvis=self.lvis,
+            images=self.images,
+            device=self.device,
+            dtype=self.dtype,
+            weights=self.weights,
+            detections=self.detections,
+            regions=self.regions,
+        )
+
+
+def _tell_lacking(planned: session.Plan, *, asked_for: Sequence[str]) -> None:
+    """Say which probes are left out and why. Raises ValueError where one that needs images was asked for by name."""
+    for name in {cell.probe: None for cell in planned.without_images}:
+        if name in asked_for:
+            raise ValueError(
+                f"The probe {name} needs images and there are none. It reads COCO val2017. "
+                "Give its directory: --coco DIR."
+            )
+    for cells, remedy in (
+        (planned.without_images, "which need images: --coco DIR."),
+        (planned.without_weights, "which mean nothing for random weights: --weights FILE, or name them in --probes."),
+    ):
+        if cells:
+            names = ", ".join(dict.fromkeys(cell.probe for cell in cells))
+            tell(f"Left out: {names} ({len(cells)} cells), {remedy}")
+
+
+def _tell_plan(steps: Sequence[Step], *, each: bool) -> None:
+    in_store = sum(step.found is not None for step in steps)
+    tell(f"{len(steps)} cells: {in_store} in store, {len(steps) - in_store} to do")
+    for step in steps if each else ():
+        tell(f"  {'in store' if step.found else 'to do':<8} {step.cell}")
+
+
+def _tell_outcome(outcome: Outcome, count: str) -> None:
+    record = outcome.record
+    if record.error is not None:
+        what = f"[red]failed[/red]: {escape(record.error.type)}: {escape(record.error.message)} ({outcome.entry.path})"
+    elif outcome.measured:
+        what = f"{record.seconds:.1f} s"
+    else:
+        what = "in store"
+    tell(f"{escape(count)} {outcome.cell}  {what}")
