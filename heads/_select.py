@@ -14,7 +14,8 @@ class Budget:
     """How many cells are refined at every stage, and who shares them.
 
     `image`: the best `cells` of an image (EffSeg). `per_region`: the best `cells` of every region (PointRend).
-    `region_pool`: the best `cells` times number of regions of an image, wherever they lie. `cells=None` refines all.
+    `region_pool`: the best `cells` times number of regions of an image, wherever they lie. `cells=None` refines all,
+    and so does a budget of more cells than there are.
     A budget is never shared between images: what a head predicts must not depend on who shares the batch.
     """
 

@@ -10,7 +10,9 @@ The alphabet of shapes, in this project everywhere:
     B images           S mask side      Q query size         N generic        D predictions  G objects (ground truth)
 """
 
-from sparsity._grid import Grid, GridType, Unsupported, children_of, unravel, window
+from sparsity._check import check
+from sparsity._grid import Grid, GridType, Unsupported
+from sparsity._lattice import children_of, unravel, window
 from sparsity._ops import conv2d, deform_conv2d, sfm
 from sparsity._plugins import backend, names, plugin
 
@@ -19,6 +21,7 @@ __all__ = [
     "GridType",
     "Unsupported",
     "backend",
+    "check",
     "children_of",
     "conv2d",
     "deform_conv2d",

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sparsity._grid import Grid, unravel, window
+from sparsity._grid import Grid
+from sparsity._lattice import unravel, window
 
 
 @runtime_checkable
@@ -56,11 +57,12 @@ def conv2d(
 ) -> Float[Tensor, "A O"]:
     """Convolve at the active cells, stride 1, zeros outside the lattice; weights as in `torch.nn.Conv2d` (Fig. 2).
 
-    Raises ValueError for an even kernel, `Unsupported` where the backend does not store the neighbours.
+    Raises ValueError for an even kernel, a dilation below 1 or weights for another feature size; `Unsupported` where
+    the backend does not store the neighbours.
     """
     if isinstance(grid, OwnConvolution):
         return grid.conv2d(weight, bias, dilation)
-    return _contract(grid.gather(window(weight.shape[-1], dilation, weight.device)), weight, bias)
+    return contract(grid.gather(window(weight.shape[-1], dilation, weight.device)), weight, bias)
 
 
 def sfm(
@@ -98,12 +100,27 @@ def deform_conv2d(
     if isinstance(grid, OwnDeformableConvolution):
         return grid.deform_conv2d(weight, bias, displacement)
     _, row, column = unravel(grid.cells, grid.size)
-    centers = torch.stack((row, column), dim=-1)[:, None]
-    return _contract(grid.sample(centers + displacement), weight, bias)
+    # Half precision has too few digits for positions: at cell 100 it knows sixteenths of a cell.
+    precision = torch.promote_types(displacement.dtype, torch.float32)
+    centers = torch.stack((row, column), dim=-1)[:, None].to(precision)
+    return contract(grid.sample(centers + displacement), weight, bias)
 
 
-def _contract(
-    taps: Float[Tensor, "A T F"], weight: Float[Tensor, "O F k k"], bias: Float[Tensor, "O"] | None
+def contract(
+    taps: Float[Tensor, "A T F"], weight: Float[Tensor, "O G k k"], bias: Float[Tensor, "O"] | None
 ) -> Float[Tensor, "A O"]:
-    """Sum over taps and features: one matrix product with the weights in the order of the gathered taps."""
+    """Sum over taps and features: one matrix product with the weights in the order of the gathered taps.
+
+    Raises ValueError for weights of another feature size, `G` not `F`.
+    """
+    check_weight(weight, taps.shape[-1])
     return F.linear(taps.flatten(1), weight.permute(0, 2, 3, 1).flatten(1), bias)
+
+
+def check_weight(weight: Float[Tensor, "*branches O F k k"], num_features: int) -> None:
+    """Raise ValueError if weights are not for features of this size."""
+    if weight.shape[-3] != num_features:
+        raise ValueError(
+            f"The weight is for features of size {weight.shape[-3]}; the grid has features of size {num_features}; "
+            "convolve before `map` changes the size, or build the layer for the new one."
+        )

@@ -15,7 +15,8 @@ import torch
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
-from sparsity._grid import check_active, children_of, interpolate, neighbors_of
+from sparsity._grid import check_active, check_children, with_zero_row
+from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, neighbors_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,11 +33,10 @@ class Backend:
     @classmethod
     def dense(cls, features: Float[Tensor, "R F H W"]) -> "Backend":
         """Make a grid in which every cell is active: no passive rows, and the map counts."""
-        regions, num_features, height, width = features.shape
-        active = features.permute(0, 2, 3, 1).reshape(regions * height * width, num_features)
-        cells = torch.arange(regions * height * width, device=features.device, dtype=torch.int32)
+        regions, _, height, width = features.shape
+        cells = all_cells((regions, height, width), features.device)
         return cls(
-            buffer=_stack(active),
+            buffer=with_zero_row(cell_rows(features)),
             rows=(cells + 1).reshape(regions, height, width),
             cells=cells,
         )
@@ -75,13 +75,12 @@ class Backend:
 
     def with_active(self, active: Float[Tensor, "A G"]) -> "Backend":
         """Replace the active features; map and cells are shared with this grid. Raises ValueError as in `Grid`."""
-        check_active(self, active, self.buffer.shape[1])
-        stored = (self.passive, active) if self.num_passive else (active,)
-        return replace(self, buffer=_stack(*stored))
+        check_active(self, active, self.buffer)
+        return replace(self, buffer=with_zero_row(self.passive, active) if self.num_passive else with_zero_row(active))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Backend":
         """Apply a row-wise function to passive and active rows in one call; the zero row stays zero."""
-        return replace(self, buffer=_stack(function(self.buffer[1:])))
+        return replace(self, buffer=with_zero_row(function(self.buffer[1:])))
 
     def subdivide(self, keep: Int[Tensor, "K"], children: Float[Tensor, "4*K F"]) -> "Backend":
         """Split the kept cells in 4; the other active cells join the passive rows, in order, behind the old ones.
@@ -89,6 +88,7 @@ class Backend:
         Passive rows keep their numbers, so relabelling touches active rows only. Then each cell of the map becomes a
         2x2 block: four times the same passive row, or the rows of four children, which follow each other.
         """
+        check_children(self, keep, children, self.buffer)
         regions, height, width = self.size
         num_kept, num_demoted = keep.shape[0], self.num_active - keep.shape[0]
         first_active = 1 + self.num_passive
@@ -128,7 +128,10 @@ class Backend:
         return self.buffer.index_select(0, self.rows.flatten()).unflatten(0, self.size).permute(0, 3, 1, 2)
 
     def storage(self) -> dict[str, int]:
-        """Bytes stored; `index` is the map and the list of active cells, `padding` the zero row."""
+        """Bytes stored, e per number: `features` (A + P) F e, `padding` F e, the zero row, `index` 4 R H W + 4 A.
+
+        The index is the map and the list of active cells.
+        """
         padding = self.buffer[:1].nbytes
         return {
             "features": self.buffer.nbytes - padding,
@@ -136,7 +139,17 @@ class Backend:
             "index": self.rows.nbytes + self.cells.nbytes,
         }
 
-
-def _stack(*features: Float[Tensor, "_ F"]) -> Float[Tensor, "N F"]:
-    """Put the zero row in front of feature rows."""
-    return torch.cat((features[0].new_zeros(1, features[0].shape[1]), *features))
+    def faults(self) -> list[str]:
+        """What is wrong with map and buffer, for `sparsity.check`."""
+        num_rows, first_active = self.buffer.shape[0], 1 + self.num_passive
+        if bool(((self.rows < 0) | (self.rows >= num_rows)).any()):
+            return [f"the index map points outside the buffer of {num_rows} rows"]
+        own_row = torch.arange(first_active, num_rows, device=self.cells.device)
+        is_shown = self.rows.flatten().index_select(0, self.cells) == own_row
+        broken = {
+            "a cell of `cells` does not show its active feature": ~is_shown.all(),
+            "a passive cell shows an active feature": (self.rows >= first_active).sum() > self.num_active,
+            "a cell shows the zero row": (self.rows == 0).any(),
+            "the zero row is not zero": self.buffer[0].any(),
+        }
+        return [fault for fault, found in broken.items() if bool(found)]

@@ -1,5 +1,7 @@
 """Budgets: scopes, counts, ties, and that images do not share."""
 
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -65,6 +67,17 @@ def test_best_cells_of_each_region() -> None:
     assert top_per_region(scores, 9).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_a_budget_of_nothing_is_refused() -> None:
+@pytest.mark.parametrize("scope", ["image", "region_pool", "per_region"])
+@pytest.mark.parametrize("cells", [8, 9, 10**9])
+def test_a_budget_beyond_the_cells_refines_all(
+    scope: Literal["image", "region_pool", "per_region"], cells: int
+) -> None:
+    rows, kept = top_cells(SCORES, (6, 2), (3, 1), Budget(cells, scope))
+    assert rows.tolist() == list(range(8))
+    assert kept == (6, 2)
+
+
+@pytest.mark.parametrize("cells", [0, -1])
+def test_a_budget_of_nothing_is_refused(cells: int) -> None:
     with pytest.raises(ValueError, match="refines nothing"):
-        Budget(0)
+        Budget(cells)

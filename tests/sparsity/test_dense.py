@@ -18,11 +18,6 @@ def test_every_cell_is_computed_however_few_are_active() -> None:
     assert branches.get_total_flops() == 2 * 2 * multiply_adds
 
 
-def test_storage_is_a_full_map_and_the_active_cells() -> None:
-    grid = Backend.dense(torch.zeros(2, 8, 5, 5)).subdivide(torch.tensor([4, 7]), torch.zeros(8, 8))
-    assert grid.storage() == {"features": 2 * 8 * 10 * 10 * 4, "index": 4 * 8}
-
-
 def test_map_gets_every_cell_once() -> None:
     seen: list[torch.Size] = []
     grid = Backend.dense(torch.zeros(2, 3, 4, 4)).subdivide(torch.tensor([0]), torch.zeros(4, 3))

@@ -1,79 +1,110 @@
+"""What every backend refuses, in words, and what it takes: shapes, dtypes and layouts of features and rows."""
+
+import jaxtyping
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from torch import Tensor
 
-from sparsity import unravel, window
-from sparsity._grid import children_of, interpolate, neighbors_of
-from tests.sparsity.walks import patient
+import sparsity
+from sparsity import Grid, backend, names
 
-SIZES = st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))
+pytestmark = pytest.mark.parametrize("name", names("sparsity"))
 
 
-def all_cells(size: tuple[int, int, int]) -> torch.Tensor:
-    regions, height, width = size
-    return torch.arange(regions * height * width, dtype=torch.int32)
+@pytest.fixture(autouse=True)
+def as_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without run-time types, which would answer first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
-@patient
-@given(SIZES)
-def test_unravel_inverts_the_flat_index_and_stays_int32(size: tuple[int, int, int]) -> None:
-    cells = all_cells(size)
-    parts = unravel(cells, size)
-    assert all(part.dtype == torch.int32 for part in parts)
-    region, row, column = parts
-    assert torch.equal((region * size[1] + row) * size[2] + column, cells)
-    assert torch.equal(torch.stack(parts).long(), torch.stack(torch.unravel_index(cells.long(), size)))
+def partial(name: str) -> Grid:
+    """Eight active cells among 16, features of size 4."""
+    return backend(name).dense(torch.zeros(1, 4, 2, 2)).subdivide(torch.tensor([1, 2]), torch.zeros(8, 4))
 
 
-@patient
-@given(SIZES)
-def test_children_tile_the_finer_lattice_and_halve_back_to_their_parents(size: tuple[int, int, int]) -> None:
-    cells = all_cells(size)
-    children = children_of(cells, size)
-    fine = (size[0], 2 * size[1], 2 * size[2])
-    assert children.dtype == torch.int32
-    assert torch.equal(children.sort().values, all_cells(fine))
-    region, row, column = unravel(children, fine)
-    assert torch.equal((region * size[1] + row // 2) * size[2] + column // 2, cells.repeat_interleave(4))
-    assert torch.equal((row % 2 * 2 + column % 2).reshape(-1, 4), torch.arange(4).expand(len(cells), 4))
+@pytest.mark.parametrize(
+    ("active", "message"),
+    [
+        (torch.ones(7, 4), "give one row per active cell"),
+        (torch.ones(8, 3), "`map` first"),
+        (torch.ones(8, 4, dtype=torch.float64), "convert all features with `map`"),
+    ],
+)
+def test_active_features_that_do_not_fit_are_refused(name: str, active: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        partial(name).with_active(active)
 
 
-def test_window_is_row_major_and_dilated() -> None:
-    expected = [(-2, -2), (-2, 0), (-2, 2), (0, -2), (0, 0), (0, 2), (2, -2), (2, 0), (2, 2)]
-    offsets = window(3, 2, torch.device("cpu"))
-    assert offsets.dtype == torch.int32
-    assert [tuple(offset) for offset in offsets.tolist()] == expected
+def test_where_all_cells_are_active_size_and_dtype_may_change(name: str) -> None:
+    grid = backend(name).dense(torch.zeros(1, 4, 2, 2)).with_active(torch.ones(4, 3, dtype=torch.float64))
+    assert grid.active.dtype == torch.float64
+    assert torch.equal(grid.map(lambda rows: 2 * rows).active, torch.full((4, 3), 2, dtype=torch.float64))
 
 
-@pytest.mark.parametrize("kernel_size", [2, 4])
-def test_even_kernels_are_refused_with_a_way_out(kernel_size: int) -> None:
-    with pytest.raises(ValueError, match=f"use {kernel_size + 1}"):
-        window(kernel_size, 1, torch.device("cpu"))
+@pytest.mark.parametrize(
+    ("keep", "children", "message"),
+    [
+        (torch.tensor([True] + 7 * [False]), torch.zeros(4, 4), r"mask\.nonzero"),
+        (torch.tensor([0.0, 1.0]), torch.zeros(8, 4), "expected row numbers"),
+        (torch.arange(9), torch.zeros(36, 4), "keep 9 of 8 active rows"),
+        (torch.tensor([0, 1]), torch.zeros(7, 4), "four children per kept row"),
+        (torch.tensor([0, 1]), torch.zeros(8, 3), r"expected \(8, 4\)"),
+        (torch.tensor([0, 1]), torch.zeros(8, 4, dtype=torch.float16), "torch.float32 as in the grid"),
+    ],
+)
+def test_subdivisions_that_do_not_fit_are_refused(name: str, keep: Tensor, children: Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        partial(name).subdivide(keep, children)
 
 
-@patient
-@given(SIZES, st.tuples(st.integers(-5, 5), st.integers(-5, 5)))
-def test_neighbors_stay_in_their_region_and_outside_ones_are_readable(
-    size: tuple[int, int, int], offset: tuple[int, int]
-) -> None:
-    cells = all_cells(size)
-    neighbors, inside = neighbors_of(cells, torch.tensor([offset]), size)
-    for cell, neighbor, is_inside in zip(cells.tolist(), neighbors[:, 0].tolist(), inside[:, 0].tolist(), strict=True):
-        region, position = divmod(cell, size[1] * size[2])
-        row, column = position // size[2] + offset[0], position % size[2] + offset[1]
-        assert is_inside == (0 <= row < size[1] and 0 <= column < size[2])
-        assert neighbor == ((region * size[1] + row) * size[2] + column if is_inside else cell)
-    assert neighbors.dtype == torch.int32
+@pytest.mark.parametrize("row", [-1, 8])
+def test_on_the_cpu_a_row_out_of_range_is_an_error_at_once(name: str, row: int) -> None:
+    with pytest.raises(IndexError):
+        partial(name).subdivide(torch.tensor([0, row]), torch.zeros(8, 4))
 
 
-def test_interpolation_has_a_one_sided_slope_at_cell_centers_and_zero_far_outside() -> None:
-    heights = torch.tensor([[0.0], [1.0], [10.0], [11.0]])
-    points = torch.tensor([[[0.0, 0.0], [1e30, -1e30]]], requires_grad=True)
-    cells = torch.tensor([0], dtype=torch.int32)
-    values = interpolate(heights, lambda flat: flat, cells, points, (1, 2, 2))
-    assert values.flatten().tolist() == [0.0, 0.0]
-    values.sum().backward()
-    assert points.grad is not None
-    assert points.grad[0, 0].tolist() == [10.0, 1.0]
-    assert points.grad[0, 1].tolist() == [0.0, 0.0]
+def test_a_lattice_beyond_int32_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="process fewer regions at a time"):
+        backend(name).dense(torch.zeros(3, 1, 2**15, 2**15, device="meta"))
+    grid = backend(name).dense(torch.zeros(1, 1, 2**15, 2**15, device="meta"))
+    with pytest.raises(ValueError, match="process fewer regions at a time"):
+        grid.subdivide(torch.zeros(1, dtype=torch.int64, device="meta"), torch.zeros(4, 1, device="meta"))
+
+
+def test_weights_for_other_features_are_refused(name: str) -> None:
+    grid = partial(name)
+    for size in (1, 3):
+        with pytest.raises((ValueError, sparsity.Unsupported), match=r"build the layer|use .* sps"):
+            sparsity.conv2d(grid, torch.zeros(5, 3, size, size), None)
+
+
+@pytest.mark.parametrize("kept", [torch.int32, torch.int64])
+def test_rows_may_be_numbered_in_either_integer_type(name: str, kept: torch.dtype) -> None:
+    grid = backend(name).dense(torch.zeros(1, 1, 2, 2)).subdivide(torch.tensor([3], dtype=kept), torch.ones(4, 1))
+    assert grid.cells.tolist() == [10, 11, 14, 15]
+    assert grid.cells.dtype == torch.int32
+    sparsity.check(grid)
+
+
+def test_features_need_not_be_contiguous(name: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(4, 4, 3, 2, generator=generator)
+    children = torch.randn(3, 8, generator=generator)
+    replacement = torch.randn(3, 8, generator=generator)
+    weight = torch.randn(3, 3, 1, 1, generator=generator)
+    results = []
+    for copy in (False, True):
+        strided = [features.permute(2, 1, 0, 3)[:, :3], children.T, replacement.T, weight.permute(1, 0, 2, 3)]
+        start, split, update, kernel = (part.contiguous() if copy else part for part in strided)
+        assert copy == all(part.is_contiguous() for part in (start, split, update))
+        grid = backend(name).dense(start).subdivide(torch.arange(10)[::5], split).with_active(update)
+        results.append(sparsity.conv2d(grid.map(lambda rows: rows.T.contiguous().T), kernel, None))
+    assert torch.equal(*results)
+
+
+def test_no_regions_are_an_empty_grid(name: str) -> None:
+    grid = backend(name).dense(torch.zeros(0, 4, 3, 3)).subdivide(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4))
+    sparsity.check(grid)
+    assert grid.size == (0, 6, 6)
+    assert grid.with_active(torch.zeros(0, 2)).active.shape == (0, 2)
+    assert sparsity.conv2d(grid, torch.zeros(5, 4, 1, 1), torch.zeros(5)).shape == (0, 5)

@@ -86,6 +86,35 @@ def test_undisplaced_deformable_convolution_is_convolution(name: str) -> None:
     assert_equal_with_gradients(deformed, convolved, [features, weight])
 
 
+@pytest.mark.parametrize("operation", ["pointwise", "conv", "sfm", "deformable"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-2), (torch.bfloat16, 5e-2)])
+def test_half_precision_is_near_double_precision(
+    name: str, dtype: torch.dtype, tolerance: float, operation: str
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(2, 5, 28, 56), (80, 5), (3, 4, 5, 3, 3), (3, 4), (80, 9, 2)]
+    parts = [randn(shape, generator).detach().to(dtype) for shape in shapes]
+
+    def compute(precision: torch.dtype) -> torch.Tensor:
+        start, children, weight, bias, displacement = (part.to(precision) for part in parts)
+        # The last cells, where a position of half precision would miss by sixteenths of a cell.
+        grid = backend(name).dense(start).subdivide(torch.arange(3116, 3136), children)
+        match operation:
+            case "pointwise":
+                return sparsity.conv2d(grid, weight[0, :, :, :1, :1], bias[0])
+            case "conv":
+                return sparsity.conv2d(grid, weight[0], bias[0])
+            case "sfm":
+                return sparsity.sfm(grid, weight, bias, (1, 3, 5))
+            case _:
+                return sparsity.deform_conv2d(grid, weight[0], None, displacement)
+
+    with skip_unsupported():
+        half, double = compute(dtype), compute(torch.float64)
+    assert half.dtype == dtype
+    assert (half - double).abs().max() <= tolerance * double.abs().max()
+
+
 def test_wrong_kernels_and_branches_are_refused(name: str) -> None:
     grid = backend(name).dense(torch.zeros(1, 2, 4, 4))
     with pytest.raises(ValueError, match="needs an odd one"):

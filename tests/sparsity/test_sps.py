@@ -1,4 +1,3 @@
-import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
@@ -79,28 +78,3 @@ def test_a_subdivision_moves_cells_from_active_to_passive_in_order(walk: Walk) -
         assert torch.equal(finer.active, children)
         assert bool((finer.buffer[0] == 0).all())
         grid = finer
-
-
-@patient
-@given(walk=walks())
-def test_storage_is_the_papers_formula_and_the_zero_row(walk: Walk) -> None:
-    grid = walk.replay(Backend, walk.leaves(torch.float32))
-    assert isinstance(grid, Backend)
-    regions, height, width = grid.size
-    assert grid.storage() == {
-        "features": (grid.num_active + grid.num_passive) * walk.num_features * 4,
-        "padding": walk.num_features * 4,
-        "index": 4 * regions * height * width + 4 * grid.num_active,
-    }
-
-
-def test_stored_bytes_of_the_papers_three_stages() -> None:
-    """100 regions, 10,000 cells refined per stage, float32; the 40,000 cell numbers are 0.16 MB on top."""
-    with torch.device("meta"):
-        grid = Backend.dense(torch.zeros(100, 256, 14, 14))
-        sizes = []
-        for num_features in (128, 64, 32):
-            keep = torch.zeros(10_000, dtype=torch.int32)
-            grid = grid.subdivide(keep, torch.zeros(40_000, 2 * num_features)).map(lambda rows: rows[:, ::2])
-            sizes.append((sum(grid.storage().values()) - grid.cells.nbytes) / 1e6)
-    assert sizes == pytest.approx([25.7, 21.6, 19.05], abs=0.05)
