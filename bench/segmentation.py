@@ -1,4 +1,4 @@
-"""Segmentations of COCO-format files (polygons, run lengths as list or string) -> bitmaps."""
+"""Segmentations of COCO-format files (polygons, run lengths as list or string) -> bitmaps, or COCO's run lengths."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
+
+from bench.accuracy.run_lengths import Damage, measure
+
+# pycocotools makes five points for every pixel of a polygon's outline, so one far outside would fill the memory.
+_FARTHEST = 1e5
 
 
 class RunLengths(msgspec.Struct, frozen=True):
@@ -26,54 +31,56 @@ def rasterise(segmentations: Sequence[Segmentation], height: int, width: int) ->
     """
     if not segmentations:
         return np.zeros((0, height, width), np.uint8)
-    encoded = [_encode(segmentation, height, width) for segmentation in segmentations]
+    counts = [compress(segmentation, height, width) for segmentation in segmentations]
+    extents = measure(counts, np.tile(np.array([[height, width]]), (len(counts), 1)))
+    if isinstance(extents, Damage):
+        raise ValueError(f"Segmentation {extents.index} {extents.reason}")
+    encoded = [{"size": [height, width], "counts": text} for text in counts]
     return np.ascontiguousarray(coco_mask.decode(encoded).transpose(2, 0, 1))
 
 
-def _encode(segmentation: Segmentation, height: int, width: int) -> dict[str, object]:
-    """Encode one segmentation as the compressed run lengths that pycocotools decodes."""
+def compress(segmentation: Segmentation, height: int, width: int) -> bytes:
+    """Encode one segmentation as COCO's compressed run lengths, polygons as pycocotools' `annToRLE` draws them.
+
+    A string is passed on unread, since `bench.accuracy.run_lengths.measure` checks many at once: call it before
+    pycocotools sees the result. Raises ValueError for the wrong size, damaged plain run lengths and polygons with half
+    a point or far outside any image.
+    """
     if isinstance(segmentation, RunLengths):
-        return _checked(segmentation, height, width)
-    if any(len(polygon) % 2 for polygon in segmentation):
-        raise ValueError("A polygon has an odd number of coordinates; expected x, y pairs; remove or repair it.")
+        _check_size(segmentation.size, height, width)
+        if isinstance(segmentation.counts, str):
+            return segmentation.counts.encode()
+        return _compress_list(segmentation.counts, height, width)
+    for polygon in segmentation:
+        if len(polygon) % 2:
+            raise ValueError("A polygon has an odd number of coordinates; expected x, y pairs; remove or repair it.")
+        if polygon and max(max(polygon), -min(polygon)) > _FARTHEST:
+            raise ValueError(
+                f"A polygon reaches from {min(polygon):g} to {max(polygon):g}; expected coordinates in pixels of the "
+                f"{height} x {width} image; repair or remove it."
+            )
     # pycocotools takes a list of four numbers for a box, not for a line.
     polygons = [polygon for polygon in segmentation if len(polygon) >= 6]
     if not polygons:
-        return coco_mask.encode(np.zeros((height, width), np.uint8, order="F"))
-    return coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
+        return _compress_list([height * width], height, width)
+    counts: bytes = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))["counts"]
+    return counts
 
 
-def _checked(runs: RunLengths, height: int, width: int) -> dict[str, object]:
-    if runs.size != (height, width):
-        hint = " (transposed?)" if runs.size == (width, height) else ""
+def _check_size(size: tuple[int, int], height: int, width: int) -> None:
+    if size != (height, width):
+        hint = " (transposed?)" if size == (width, height) else ""
         raise ValueError(
-            f"Run lengths are for {runs.size[0]} x {runs.size[1]} pixels{hint}; expected the image's "
+            f"Run lengths are for {size[0]} x {size[1]} pixels{hint}; expected the image's "
             f"{height} x {width} (height x width); encode the mask again at the size of its image."
         )
-    counts = _parse(runs.counts) if isinstance(runs.counts, str) else runs.counts
+
+
+def _compress_list(counts: list[int], height: int, width: int) -> bytes:
     if sum(counts) != height * width or min(counts) < 0:
         raise ValueError(
             f"Run lengths cover {sum(counts)} pixels; expected non-negative runs that cover all {height * width}; "
             "the encoding is damaged, encode the mask again."
         )
-    return coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
-
-
-def _parse(text: str) -> list[int]:
-    """Decode COCO's string form: 5 bits a character, the 6th says that more follow, runs as differences from run 4."""
-    counts: list[int] = []
-    value, shift = 0, 0
-    for character in text:
-        bits = ord(character) - 48
-        if not 0 <= bits < 64:
-            raise ValueError(f"Run lengths hold {character!r}; expected the characters '0' to 'o'; encode them again.")
-        value |= (bits & 0x1F) << shift
-        shift += 5
-        if not bits & 0x20:
-            if bits & 0x10:
-                value -= 1 << shift
-            counts.append(value + counts[-2] if len(counts) > 2 else value)
-            value, shift = 0, 0
-    if shift:
-        raise ValueError("Run lengths end within a number; the string is cut off; encode the mask again.")
-    return counts
+    compressed: bytes = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"]
+    return compressed

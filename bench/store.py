@@ -8,9 +8,7 @@ the newest counts. A record with an error is replaced by the next attempt. Impor
 import hashlib
 import io
 import logging
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +17,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from bench.files import write_whole
 from bench.record import Record, decode, encode
 
 _RECORD_NAME = re.compile(r"(?P<cell>(?P<probe>\w+)-(?P<key>[0-9a-f]{8}))(-\d+)?\.json")
-_TEMPORARY = ".unfinished-"
 
 _log = logging.getLogger(__name__)
 
@@ -83,14 +81,14 @@ class Store:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, allow_pickle=False, **samples)
             record = msgspec.structs.replace(record, samples=f"{stem}.npz")
-            _write(folder / f"{stem}.npz", buffer.getvalue())
+            write_whole(folder / f"{stem}.npz", buffer.getvalue())
         checksums = {}
         for name, content in (files or {}).items():
-            _write(folder / f"{stem}.{name}", content)
+            write_whole(folder / f"{stem}.{name}", content)
             checksums[f"{stem}.{name}"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
         record = msgspec.structs.replace(record, files=checksums)
         path = folder / f"{stem}.json"
-        _write(path, encode(record, indent=2) + b"\n")
+        write_whole(path, encode(record, indent=2) + b"\n")
         return Entry(recipe=recipe, path=path, record=record)
 
     def _entries(self, pattern: str) -> Iterator[Entry]:
@@ -130,18 +128,3 @@ def _failed(path: Path) -> bool:
         return decode(path.read_bytes()).error is not None
     except ValueError:
         return False
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all, also after a power failure."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's files are private; results are there to be shared
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

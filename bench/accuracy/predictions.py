@@ -1,9 +1,24 @@
 """Predicted objects as columns, from a COCO results file, checked strictly."""
 
+import dataclasses
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
+
+from bench.accuracy import json_file, masks
+from bench.accuracy.ground_truth import GroundTruth
+from bench.coco import COCO_CATEGORY_IDS
+from bench.segmentation import Segmentation
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +29,8 @@ class Predictions:
     `boxes` are (x, y, width, height): the file's, or the mask's bounding box; `box_area` is width * height of these.
     `has_boxes` says that they are the file's. `num_unknown` predictions were left out because no annotation file given
     knows their image or category. `sha256` is that of the file's content.
+
+    Results may be boxes alone: then `counts` is empty, and `mask_area` is that of the box, as in pycocotools.
     """
 
     name: str
@@ -26,3 +43,215 @@ class Predictions:
     boxes: Float64[np.ndarray, "D 4"]
     has_boxes: bool
     num_unknown: int = 0
+
+
+# Some libraries write all numbers as floating point.
+_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
+
+
+class _Result(msgspec.Struct, frozen=True, gc=False):
+    image_id: _Id
+    category_id: _Id
+    score: float
+    segmentation: Segmentation | None = None
+    bbox: tuple[float, float, float, float] | None = None
+
+
+def read_predictions(path: Path, truths: Sequence[GroundTruth], *, allow_unknown: bool = False) -> Predictions:
+    """Read a results file, JSON or gzip. Raises ValueError as `decode_predictions`, or for an unreadable file."""
+    return decode_predictions(json_file.read(path), str(path), truths, allow_unknown=allow_unknown)
+
+
+def from_results(
+    results: Sequence[Mapping[str, object]],
+    truths: Sequence[GroundTruth],
+    *,
+    name: str = "results",
+    allow_unknown: bool = False,
+) -> Predictions:
+    """Take results from Python, as a results file has them: run lengths may be bytes, numbers and lists numpy's.
+
+    The checksum is that of the file that Python's json writes of them. Raises ValueError as `decode_predictions`.
+    """
+    content = json.dumps(list(results), default=_plain).encode()
+    return decode_predictions(content, name, truths, allow_unknown=allow_unknown)
+
+
+def decode_predictions(
+    content: bytes, name: str, truths: Sequence[GroundTruth], *, allow_unknown: bool = False
+) -> Predictions:
+    """Read a results file's content; `name` is what messages call it, `truths` know the images and categories.
+
+    Next to a cocofied LVIS file all 80 classes of COCO are known, also those that LVIS lacks: models predict them, and
+    they count towards the cap. With `allow_unknown` predictions of unknown images and categories are left out and
+    counted. Run lengths may also be plain, or polygons instead. Raises ValueError for content that is not such a file,
+    unknown images and categories, damaged masks or masks of another size, numbers that are not finite, and fields that
+    only some results have, naming the result by its place and its image.
+    """
+    sizes = _sizes(truths)
+    results = json_file.decode(content, name, msgspec.json.Decoder(list[_Result]), "result")
+    if not results:
+        _log.warning("%s holds no predictions: every object in it counts as missed.", name)
+
+    def place(index: int) -> str:
+        return f"{name}: {json_file.place('result', index, results[index].image_id)}"
+
+    image_id = _ids([each.image_id for each in results], "image id", place)
+    category_id = _ids([each.category_id for each in results], "category id", place)
+    known = _known(image_id, category_id, truths)
+    if not allow_unknown and not known.all():
+        raise ValueError(_explain_unknown(int(np.argmin(known)), image_id, category_id, sizes, place))
+    has_masks, has_boxes = _fields(results, place)
+
+    rows = np.flatnonzero(known).tolist()
+    given = np.array([results[row].bbox for row in rows] if has_boxes else [], np.float64).reshape(-1, 4)
+    if has_masks:
+        # `or []` never happens: it tells the type checker what `_fields` has found out.
+        encoded = masks.encode(
+            [results[row].segmentation or [] for row in rows],
+            np.array([sizes[each] for each in image_id[known].tolist()], np.int64).reshape(-1, 2),
+            lambda index: place(rows[index]),
+        )
+    else:
+        encoded = masks.Masks(counts=(), area=given[:, 2] * given[:, 3], boxes=given)
+    return Predictions(
+        name=name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        image_id=image_id[known],
+        category_id=category_id[known],
+        score=np.array([results[row].score for row in rows], np.float64),
+        counts=encoded.counts,
+        mask_area=encoded.area,
+        boxes=given if has_boxes else encoded.boxes,
+        has_boxes=has_boxes,
+        num_unknown=len(results) - len(rows),
+    )
+
+
+def select_images(predictions: Predictions, image_ids: Collection[int]) -> Predictions:
+    """Keep the predictions on images of these ids; name, checksum and number of unknown ones stay the file's."""
+    kept = np.isin(predictions.image_id, np.array(sorted(image_ids), np.int64))
+    return dataclasses.replace(
+        predictions,
+        image_id=predictions.image_id[kept],
+        category_id=predictions.category_id[kept],
+        score=predictions.score[kept],
+        counts=tuple(predictions.counts[row] for row in np.flatnonzero(kept).tolist()) if predictions.counts else (),
+        mask_area=predictions.mask_area[kept],
+        boxes=predictions.boxes[kept],
+    )
+
+
+def concatenate(parts: Sequence[Predictions]) -> Predictions:
+    """Put predictions of several files, or processes, one after the other, under the name of the first.
+
+    The checksum is that of the parts' checksums in their order. Raises ValueError for no part at all, and where some
+    have boxes, or masks, and others do not; parts without a prediction go with all.
+    """
+    filled = [part for part in parts if len(part.score)] or parts[:1]
+    if len({(part.has_boxes, bool(part.counts)) for part in filled}) != 1:
+        raise ValueError(
+            f"{', '.join(part.name for part in parts) or 'No predictions'} cannot be put together; expected one or "
+            "more parts whose results have the same fields; write bbox and segmentation in all of them, or in none."
+        )
+    return Predictions(
+        name=parts[0].name,
+        sha256=hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest(),
+        image_id=np.concatenate([part.image_id for part in parts]),
+        category_id=np.concatenate([part.category_id for part in parts]),
+        score=np.concatenate([part.score for part in parts]),
+        counts=tuple(counts for part in parts for counts in part.counts),
+        mask_area=np.concatenate([part.mask_area for part in parts]),
+        boxes=np.concatenate([part.boxes for part in parts]),
+        has_boxes=filled[0].has_boxes,
+        num_unknown=sum(part.num_unknown for part in parts),
+    )
+
+
+def _sizes(truths: Sequence[GroundTruth]) -> dict[int, tuple[int, int]]:
+    """Size (height, width) of every known image. Raises ValueError for no annotation file and for two that disagree."""
+    if not truths:
+        raise ValueError(
+            "Predictions are read without an annotation file; expected at least one, which knows the images; give it."
+        )
+    known: dict[int, tuple[int, int]] = {}
+    for truth in truths:
+        for image_id, (height, width) in zip(truth.image_ids.tolist(), truth.sizes.tolist(), strict=True):
+            before = known.setdefault(image_id, (height, width))
+            if before != (height, width):
+                raise ValueError(
+                    f"{truth.name} says image {image_id} is {height} x {width}, another annotation file says "
+                    f"{before[0]} x {before[1]}; expected files about the same images; check the pair."
+                )
+    return known
+
+
+def _ids(values: Sequence[int | float], kind: str, place: Callable[[int], str]) -> Int64[np.ndarray, "D"]:
+    for index, value in enumerate(values):
+        if isinstance(value, float) and not (value.is_integer() and abs(value) < 2**53):
+            raise ValueError(f"{place(index)} has {kind} {value}; expected a whole number; repair or remove it.")
+    return np.array([int(value) for value in values], np.int64)
+
+
+def _known(
+    image_id: Int64[np.ndarray, "D"], category_id: Int64[np.ndarray, "D"], truths: Sequence[GroundTruth]
+) -> Bool[np.ndarray, "D"]:
+    """Say which predictions are on images and of categories that an annotation file knows."""
+    known_images = [truth.image_ids for truth in truths]
+    known_categories = [truth.category_ids for truth in truths]
+    if any(truth.version.startswith("cocofied LVIS") for truth in truths):
+        known_categories.append(np.array(COCO_CATEGORY_IDS))
+    return np.isin(image_id, np.concatenate(known_images)) & np.isin(category_id, np.concatenate(known_categories))
+
+
+def _explain_unknown(
+    index: int,
+    image_id: Int64[np.ndarray, "D"],
+    category_id: Int64[np.ndarray, "D"],
+    sizes: Collection[int],
+    place: Callable[[int], str],
+) -> str:
+    if int(image_id[index]) not in sizes:
+        problem = f"is on an image that no annotation file given lists; expected one of {len(sizes)}"
+    else:
+        problem = (
+            f"has category {category_id[index]}, which no annotation file given lists; expected their ids, not labels"
+        )
+    return (
+        f"{place(index)} {problem}; give the annotation file that belongs to it, or allow unknown ones: "
+        "they are left out and counted."
+    )
+
+
+def _fields(results: Sequence[_Result], place: Callable[[int], str]) -> tuple[bool, bool]:
+    """Say whether results have masks and whether boxes. Raises ValueError where only some do, or none has either."""
+    masked = [each.segmentation is not None for each in results]
+    boxed = [each.bbox is not None for each in results]
+    for field, present in (("segmentation", masked), ("bbox", boxed)):
+        if any(present) and not all(present):
+            raise ValueError(
+                f"{place(present.index(False))} has no {field}, others have; expected it in all results or in none; "
+                "repair or remove it."
+            )
+    if results and not (masked[0] or boxed[0]):
+        raise ValueError(f"{place(0)} has neither segmentation nor bbox; expected masks; write them into the file.")
+    for index, each in enumerate(results):
+        if each.bbox is not None and min(each.bbox[2:]) < 0:
+            raise ValueError(
+                f"{place(index)} has the box {list(each.bbox)}; expected [x, y, width, height] without negative sides; "
+                "repair or remove it."
+            )
+    return any(masked), any(boxed)
+
+
+def _plain(value: object) -> object:
+    """What Python's json cannot write, as what it can: bytes, mappings, and whatever numpy and torch call numbers."""
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(
+        f"Results hold a {type(value).__name__}; expected numbers, strings, lists and mappings; convert it."
+    )

@@ -36,7 +36,7 @@ class ScoringProtocol:
     cap_scope: Literal["image", "image_class"] = "image_class"
     detection_area: Literal["mask", "box"] = "mask"
     dilation_ratio: float = 0.02
-    areas: tuple[tuple[float, float], ...] = ((0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10))
+    areas: tuple[tuple[float, float], ...] = ((0.0, 1e10), (0.0, 32.0**2), (32.0**2, 96.0**2), (96.0**2, 1e10))
     half_open: bool = False
     drop_zero_area: bool = False
     iou_thresholds: tuple[float, ...] = IOU_THRESHOLDS

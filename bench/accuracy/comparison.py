@@ -1,0 +1,157 @@
+"""What separates two results on the same images, metric by metric: the Python twin of the verb `compare`.
+
+A result is a cell of a store, whose match tables lie beside its record, or a results file with its annotation files.
+"""
+
+import difflib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.accuracy import bootstrap
+from bench.accuracy.archive import unpack
+from bench.accuracy.bootstrap import Comparison
+from bench.accuracy.evaluate import evaluate, value_name
+from bench.accuracy.matching import Matches
+from bench.accuracy.protocol import PRESETS, VALUE_PREFIXES
+from bench.record import Scalar
+from bench.store import Entry, Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One side of a comparison: match tables by protocol, and the checksum of the annotation file of each."""
+
+    name: str
+    tables: Mapping[str, Matches]
+    annotations: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One metric of two results; `name` is that of the value in records, such as `ap_star50`."""
+
+    protocol: str
+    name: str
+    comparison: Comparison
+
+    @property
+    def verdict(self) -> str:
+        """What can be said about the second result, in one or two words."""
+        if self.comparison.p is None:
+            return "too few images"
+        if not self.comparison.significant:
+            return "not significant"
+        return "higher" if self.comparison.difference > 0 else "lower"
+
+    def row(self) -> dict[str, str | float | None]:
+        """The difference in plain values, as a table takes it."""
+        low, high = self.comparison.interval or (None, None)
+        return {
+            "name": self.name,
+            "first": self.comparison.first,
+            "second": self.comparison.second,
+            "difference": self.comparison.difference,
+            "low": low,
+            "high": high,
+            "p": self.comparison.p,
+            "verdict": self.verdict,
+        }
+
+
+def compare(first: Result, second: Result, *, resamples: int = 1000, seed: int = 0) -> list[Difference]:
+    """Every metric of every protocol that both results have, with intervals from the same resamples of the images.
+
+    Raises ValueError where the results have no protocol in common, or are not of the same objects or images.
+    """
+    shared = [protocol for protocol in first.tables if protocol in second.tables]
+    if not shared:
+        raise ValueError(
+            f"{first.name} was scored by {', '.join(first.tables)}, {second.name} by {', '.join(second.tables)}; "
+            "expected a protocol in common; score both with the same annotation files."
+        )
+    differences = []
+    for protocol in shared:
+        _require_same_objects(first, second, protocol)
+        compared = bootstrap.compare(first.tables[protocol], second.tables[protocol], resamples=resamples, seed=seed)
+        differences += [
+            Difference(protocol=protocol, name=value_name(protocol, metric), comparison=comparison)
+            for metric, comparison in compared.items()
+        ]
+    return differences
+
+
+def result(
+    operand: str,
+    results: Path,
+    *,
+    coco: Path | None = None,
+    lvis: Path | None = None,
+    allow_unknown: bool = False,
+) -> Result:
+    """Find one side of a comparison: a results file where there is one of that name, else the cell of that name.
+
+    Cells are named `recipe/subject/probe`, as `list` prints them, and looked for in the store `results`; the newest
+    record counts. A results file is scored with the annotation files. Raises ValueError where there is neither,
+    where the cell has no accuracy, and for a file without annotations.
+    """
+    path = Path(operand)
+    if path.is_file():
+        return _of_file(path, coco, lvis, allow_unknown)
+    return _of_cell(operand, Store(results))
+
+
+def _of_file(path: Path, coco: Path | None, lvis: Path | None, allow_unknown: bool) -> Result:
+    evaluation = evaluate(path, coco=coco, lvis=lvis, resamples=0, allow_unknown=allow_unknown)
+    return Result(
+        name=path.name,
+        tables={score.protocol.name: score.matches for score in evaluation.scores},
+        annotations=_annotations(evaluation.protocol),
+    )
+
+
+def _of_cell(name: str, store: Store) -> Result:
+    entries: dict[str, list[Entry]] = {}
+    for entry in store:
+        cell = f"{entry.recipe}/{entry.path.parent.name}/{entry.record.probe}"
+        entries.setdefault(cell, []).append(entry)
+    if name not in entries:
+        raise ValueError(_unknown(name, store.directory, entries.keys()))
+    newest = max(entries[name], key=lambda entry: entry.record.started)
+    if newest.record.error is not None:
+        raise ValueError(
+            f"The newest record of {name} has an error ({newest.record.error.message}); expected one with an accuracy; "
+            f"measure it again; the record is {newest.path}."
+        )
+    record = newest.record
+    if record.samples is None or not any(f"{prefix}_classes" in record.values for prefix in VALUE_PREFIXES.values()):
+        raise ValueError(
+            f"The record of {name} holds no match tables; expected that of a probe of accuracy; "
+            f"name another cell; the record is {newest.path}."
+        )
+    tables = {table.protocol.name: table for table in unpack(newest.arrays())}
+    return Result(name=name, tables=tables, annotations=_annotations(record.protocol))
+
+
+def _annotations(protocol: Mapping[str, Scalar]) -> dict[str, str]:
+    """The checksum of the annotation file by protocol: LVIS's rules go with the LVIS file."""
+    return {name: str(protocol.get("lvis" if PRESETS[name].federated else "annotations")) for name in VALUE_PREFIXES}
+
+
+def _require_same_objects(first: Result, second: Result, protocol: str) -> None:
+    checksums = first.annotations[protocol], second.annotations[protocol]
+    if checksums[0] != checksums[1]:
+        raise ValueError(
+            f"{first.name} and {second.name} were scored by {protocol} on different annotation files ({checksums[0]}, "
+            f"{checksums[1]}); expected the same objects; score both with the same file."
+        )
+
+
+def _unknown(name: str, directory: Path, known: Collection[str]) -> str:
+    """The message for a name that is no cell: the closest ones, else all."""
+    close = difflib.get_close_matches(name, known, n=3) or sorted(known)
+    expected = f"one of {', '.join(close)}" if close else "one that `run` has measured, and there is none yet"
+    return (
+        f"There is no results file {name}, and no cell of this name in {directory}; expected {expected}; "
+        "check the name, or give the path of a results file."
+    )

@@ -1,0 +1,273 @@
+"""Results files become columns; every kind of bad input is an error that names its place, or the right number."""
+
+import gzip
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from bench.accuracy.ground_truth import GroundTruth, decode_ground_truth
+from bench.accuracy.predictions import (
+    Predictions,
+    concatenate,
+    decode_predictions,
+    from_results,
+    read_predictions,
+    select_images,
+)
+from tests.bench.accuracy.scenes import Scene, scenes
+
+Dict = dict[str, Any]
+
+BITMAP = np.zeros((20, 30), np.uint8, order="F")
+BITMAP[2:12, 2:12] = 1
+COUNTS: str = coco_mask.encode(BITMAP)["counts"].decode()
+RLE = {"size": [20, 30], "counts": COUNTS}
+RUNS = [42, *[10, 10] * 9, 10, 368]
+BOX = [1, 2, 3, 4]
+
+
+def annotations(*image_ids: int, size: tuple[int, int] = (20, 30), categories: tuple[Dict, ...] = ()) -> GroundTruth:
+    images = [{"id": image_id, "height": size[0], "width": size[1]} for image_id in image_ids]
+    content = {"images": images, "categories": list(categories or ({"id": 5}, {"id": 9}))}
+    return decode_ground_truth(json.dumps(content).encode(), "truth.json")
+
+
+TRUTH = annotations(3, 8)
+
+
+def result(**changes: object) -> Dict:
+    """A result; a change to `...` removes the field."""
+    fields = {"image_id": 8, "category_id": 5, "score": 0.5, "segmentation": RLE, **changes}
+    return {key: value for key, value in fields.items() if value is not ...}
+
+
+def decoded(*results: Dict, allow_unknown: bool = False) -> Predictions:
+    return decode_predictions(json.dumps(results).encode(), "results.json", [TRUTH], allow_unknown=allow_unknown)
+
+
+def assert_equal(read: Predictions, made: Predictions) -> None:
+    for field in ("image_id", "category_id", "score", "mask_area", "boxes"):
+        np.testing.assert_array_equal(getattr(read, field), getattr(made, field))
+    assert (read.counts, read.has_boxes, read.num_unknown) == (made.counts, made.has_boxes, made.num_unknown)
+
+
+@settings(max_examples=40)
+@given(st.booleans().flatmap(lambda boxes: scenes(boxes=boxes)))
+def test_a_file_is_read_as_it_was_made(scene: Scene) -> None:
+    content = json.dumps(scene.results).encode()
+    assert_equal(decode_predictions(content, "results.json", [scene.truth]), scene.predictions)
+    assert_equal(decode_predictions(gzip.compress(content), "results.json", [scene.truth]), scene.predictions)
+    assert_equal(from_results(scene.results, [scene.truth]), scene.predictions)
+
+
+@settings(max_examples=40)
+@given(scenes(), st.integers(0, 20))
+def test_parts_put_together_are_the_whole(scene: Scene, cut: int) -> None:
+    whole = scene.predictions
+    parts = [from_results(scene.results[:cut], [scene.truth]), from_results(scene.results[cut:], [scene.truth])]
+    assert_equal(concatenate(parts), whole)
+    shards = [select_images(whole, [image_id]) for image_id in scene.truth.image_ids.tolist()]
+    order = np.argsort(whole.image_id, kind="stable")
+    joined = concatenate(shards)
+    np.testing.assert_array_equal(joined.image_id, whole.image_id[order])
+    np.testing.assert_array_equal(joined.score, whole.score[order])
+    np.testing.assert_array_equal(joined.boxes, whole.boxes[order])
+    np.testing.assert_array_equal(joined.mask_area, whole.mask_area[order])
+    np.testing.assert_array_equal(joined.category_id, whole.category_id[order])
+    assert joined.counts == tuple(whole.counts[row] for row in order)
+
+
+def test_a_real_file_has_the_official_areas_and_boxes(coco_mini: Path) -> None:
+    folder = coco_mini.parent.parent / "golden"
+    path = folder / "instances_val2014_fakesegm100_results.json"
+    if not path.is_file():
+        pytest.skip(f"no real results: {path} is not there; set BENCH_TEST_DATA to the folder that holds golden/")
+    truth = decode_ground_truth((folder / "instances_val2014_100.json").read_bytes(), "truth.json")
+    predictions = read_predictions(path, [truth])
+    masks = [each["segmentation"] for each in json.loads(path.read_bytes())]
+    assert predictions.counts == tuple(mask["counts"].encode() for mask in masks)
+    np.testing.assert_array_equal(predictions.mask_area, [coco_mask.area(mask) for mask in masks])
+    np.testing.assert_array_equal(predictions.boxes, coco_mask.toBbox(masks))
+    assert predictions.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_polygons_and_plain_runs_are_the_same_mask() -> None:
+    with_empty_runs = [40, 0, 2, *[10, 10] * 9, 10, 368]
+    predictions = decoded(
+        result(),
+        result(segmentation=[[2, 2, 12, 2, 12, 12, 2, 12]]),
+        result(segmentation={"size": [20, 30], "counts": RUNS}),
+        result(segmentation={"size": [20, 30], "counts": with_empty_runs}),
+    )
+    assert predictions.counts == (COUNTS.encode(),) * 4
+    assert predictions.mask_area.tolist() == [100] * 4
+    assert predictions.boxes.tolist() == [[2, 2, 10, 10]] * 4
+
+
+def test_numbers_of_numpy_and_bytes_are_taken_from_python() -> None:
+    odd = result(
+        image_id=np.int64(8),
+        category_id=5.0,
+        score=np.float32(0.5),
+        segmentation={"size": np.array([20, 30]), "counts": COUNTS.encode()},
+        bbox=np.array([1, 2, 3, 4], np.float32),
+    )
+    assert_equal(from_results((odd,), [TRUTH]), decoded(result(bbox=BOX)))
+    with pytest.raises(TypeError, match="Results hold a set; expected numbers"):
+        from_results([result(bbox={1, 2})], [TRUTH])
+
+
+def test_boxes_of_the_file_leave_the_areas_of_masks_alone() -> None:
+    predictions = decoded(result(bbox=BOX))
+    assert predictions.has_boxes
+    assert predictions.boxes.tolist() == [BOX]
+    assert predictions.mask_area.tolist() == [100]
+
+
+def test_boxes_alone_have_no_masks() -> None:
+    predictions = decoded(result(bbox=BOX, segmentation=...), result(bbox=[0, 0, 5, 5], segmentation=None))
+    assert predictions.counts == ()
+    assert predictions.mask_area.tolist() == [12, 25]
+    assert select_images(predictions, [8]).counts == ()
+
+
+@pytest.mark.parametrize("segmentation", [{"size": [20, 30], "counts": [600, 0]}, [], [[1, 1, 2, 2]]])
+def test_a_mask_without_a_pixel_is_a_prediction(segmentation: object) -> None:
+    predictions = decoded(result(segmentation=segmentation))
+    assert predictions.counts == (coco_mask.encode(np.zeros_like(BITMAP))["counts"],)
+    assert predictions.mask_area.tolist() == [0]
+    assert predictions.boxes.tolist() == [[0, 0, 0, 0]]
+
+
+def test_no_predictions_are_valid_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        predictions = decoded()
+    assert "results.json holds no predictions" in caplog.text
+    assert (len(predictions.score), predictions.counts, predictions.has_boxes) == (0, (), False)
+
+
+def test_unknown_images_and_categories_can_be_left_out_and_are_counted() -> None:
+    results = [result(image_id=4, segmentation={"size": [1, 1], "counts": "~"}), result(), result(category_id=1)]
+    predictions = decoded(*results, allow_unknown=True)
+    assert predictions.num_unknown == 2
+    assert predictions.counts == (COUNTS.encode(),)
+    assert decoded(*results[2:], allow_unknown=True).counts == ()
+    with pytest.raises(ValueError, match=r"result 1 \(image 8\) .*cut off"):
+        decoded(results[0], result(segmentation=CUT), allow_unknown=True)
+
+
+def test_every_annotation_file_adds_to_what_is_known() -> None:
+    other = annotations(4, 8, categories=({"id": 1},))
+    content = json.dumps([result(image_id=4, category_id=5), result(image_id=3, category_id=1)]).encode()
+    assert len(decode_predictions(content, "results.json", [TRUTH, other]).score) == 2
+    with pytest.raises(ValueError, match=r"truth.json says image 8 is 30 x 20, another annotation file says 20 x 30"):
+        decode_predictions(content, "results.json", [TRUTH, annotations(8, size=(30, 20))])
+    with pytest.raises(ValueError, match="without an annotation file"):
+        decode_predictions(content, "results.json", [])
+
+
+def test_a_cocofied_file_knows_all_classes_of_coco() -> None:
+    truth = annotations(8, categories=({"id": 1, "synset": "person.n.01"},))
+    assert truth.version == "cocofied LVIS"
+    assert len(from_results([result(category_id=58)], [truth]).score) == 1  # hot dog, which LVIS v0.5 lacks
+    with pytest.raises(ValueError, match="has category 12"):
+        from_results([result(category_id=12)], [truth])
+
+
+def test_parts_with_other_fields_do_not_go_together() -> None:
+    masks, boxes, both = decoded(result()), decoded(result(bbox=BOX, segmentation=...)), decoded(result(bbox=BOX))
+    empty = select_images(boxes, [])
+    assert concatenate([empty, masks]).counts == masks.counts
+    for parts in ([masks, boxes], [masks, both], [boxes, both], []):
+        with pytest.raises(ValueError, match="cannot be put together"):
+            concatenate(parts)
+
+
+CUT = {"size": [20, 30], "counts": COUNTS[:-1] + "o"}
+SHORT = {"size": [20, 30], "counts": COUNTS[:-2]}
+LONG = {"size": [20, 30], "counts": COUNTS + "1"}
+ILLEGAL = {"size": [20, 30], "counts": "a~"}
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (result(score=float("nan")), "has nan as its score, which is not JSON; expected finite numbers; repair"),
+        (result(score=float("inf")), "has inf as its score"),
+        (result(segmentation=[[1, 1, 4, float("nan"), 4, 4]]), "NaN or infinite as its segmentation"),
+        (result(score=None), "does not fit the format: Expected `float`, got `null`"),
+        (result(score=...), "does not fit the format: Object missing required field `score`"),
+        (result(image_id=4), r"is on an image that no annotation file given lists; expected one of 2; give"),
+        (result(category_id=1), "has category 1, which no annotation file given lists; expected .*; give"),
+        (result(image_id="8"), "does not fit the format: Expected `int | float`, got `str`"),
+        (result(image_id=8.5), "has image id 8.5; expected a whole number"),
+        (result(image_id=10**20), "does not fit the format: Expected `int` <="),
+        (result(category_id=None), "got `null`"),
+        (result(segmentation=CUT), "end within a number; the string is cut off"),
+        (result(segmentation=SHORT), "cover .* pixels; expected .* all 600"),
+        (result(segmentation=LONG), "cover .* pixels; expected .* all 600"),
+        (result(segmentation=ILLEGAL), "expected the characters '0' to 'o'"),
+        (result(segmentation={"size": [30, 20], "counts": COUNTS}), r"30 x 20 pixels \(transposed\?\)"),
+        (result(segmentation={"size": [20, 31], "counts": COUNTS}), "20 x 31 pixels; expected the image's 20 x 30"),
+        (result(segmentation={"size": [20, 30], "counts": [601]}), "cover 601 pixels"),
+        (result(segmentation={"size": [20, 30], "counts": [601, -1]}), "non-negative"),
+        (result(segmentation={"counts": COUNTS}), "missing required field `size`"),
+        (result(segmentation=[1, 1, 4, 1, 4, 4]), "Expected `array`, got `int`"),
+        (result(segmentation=...), "has no segmentation, others have"),
+        (result(bbox=BOX), "has no bbox, others have"),
+        (result(bbox=[1, 2, 3]), "length 4"),
+    ],
+)
+def test_bad_results_are_named_by_their_place(second: Dict, message: str) -> None:
+    index = 0 if second.get("bbox") == BOX else 1
+    image_id = result()["image_id"] if index == 0 else second["image_id"]
+    with pytest.raises(ValueError, match=rf"^results.json: result {index} \(image {image_id}\):? .*{message}"):
+        decoded(result(), second, result())
+    if not isinstance(second["image_id"], str):
+        with pytest.raises(ValueError, match=message):
+            from_results([result(), second], [TRUTH])
+
+
+@pytest.mark.parametrize(
+    ("only", "message"),
+    [
+        (result(segmentation=...), "has neither segmentation nor bbox"),
+        (result(bbox=[1, 2, -3, 4]), r"has the box \[1.0, 2.0, -3.0, 4.0\]; expected .* without negative sides"),
+    ],
+)
+def test_results_need_masks_or_boxes(only: Dict, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"result 0 \(image 8\) {message}"):
+        decoded(only)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (json.dumps([result()])[:-5], "results.json is not complete JSON: Input data was truncated"),
+        ("", "results.json is not complete JSON"),
+        ('{"images": [], "annotations": []}', r"results.json \(an annotation file\?\) does not fit"),
+        ('[{"image_id": 8, "category_id": 5, "score": 1e400}]', r"result 0 \(image 8\) .*Number out of range"),
+        ('[{"image_id": 8}, {"image_id": [}]', r"result 0 \(image unknown\) .*missing required field"),
+        ("[5]", r"result 0 \(image unknown\) does not fit"),
+    ],
+)
+def test_other_files_are_told(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode_predictions(text.encode(), "results.json", [TRUTH])
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"missing.json cannot be read: No such file"):
+        read_predictions(tmp_path / "missing.json", [TRUTH])
+    path = tmp_path / "results.json.gz"
+    path.write_bytes(gzip.compress(json.dumps([result()]).encode())[:-9])
+    with pytest.raises(ValueError, match=r"results.json.gz is damaged"):
+        read_predictions(path, [TRUTH])
