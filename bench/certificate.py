@@ -1,0 +1,146 @@
+"""Certificates: does a backend compute what masked dense computes, forward and gradient, in every dtype?
+
+Both replay the same histories of a grid and try every operation on the grid of every stage, on the same inputs, which
+are rounded to the examined dtype first. The difference from the oracle in float64 is then the error of the backend
+alone. What a backend cannot do is part of its certificate; a difference beyond the limit, a NaN or an exception is a
+failure.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import sparsity
+from bench import catalog
+from bench.masked_dense import MaskedDense
+from bench.operations import OPERATIONS, Inputs
+from bench.scenes import Scene, make_scenes
+from bench.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check, Trial
+from sparsity import Grid, GridType
+
+NO_WAITING = "no_host_sync"
+"""Name of the check that a stage runs without waiting for the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """All comparisons of a backend."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def failures(self) -> list[Check]:
+        """What is unequal or broken; a backend that has any is wrong."""
+        return [check for check in self.checks if check.outcome in ("unequal", "broken")]
+
+    @property
+    def unsupported(self) -> list[str]:
+        """Operations that the backend cannot do, or the device not in some dtype."""
+        return list(dict.fromkeys(check.operation for check in self.checks if check.outcome == "cannot"))
+
+
+def certify(backends: Sequence[str] | None = None, device: str = "cpu") -> dict[str, Certificate]:
+    """Certificates by name, such as "sps" or "sps:native"; without names, those of all backends and kernels.
+
+    Raises ValueError for an unknown name.
+    """
+    names = everything() if backends is None else backends
+    return {name: examine(sparsity.backend(name), device) for name in names}
+
+
+def everything() -> list[str]:
+    """Names of all backends, then of the kernels of SPS."""
+    return [*sparsity.names("sparsity"), *(f"sps:{kernel}" for kernel in catalog.kernels())]
+
+
+def examine(
+    kind: GridType,
+    device: str = "cpu",
+    *,
+    scenes: Sequence[Scene] | None = None,
+    dtypes: Sequence[str] = tuple(FORWARD_LIMITS),
+) -> Certificate:
+    """Compare a backend with masked dense: every operation at every stage of every scene, in every dtype.
+
+    The first scene is also run to see who waits for the device. float32 means IEEE arithmetic: on a GPU, TF32 is off
+    while this runs.
+    """
+    tried = make_scenes() if scenes is None else scenes
+    checks: list[Check] = []
+    with _ieee_float32():
+        for scene in tried:
+            for dtype in dtypes:
+                checks += Trial(kind, scene, dtype, device, with_gradient=False).checks()
+                if dtype in GRADIENT_LIMITS:
+                    checks += Trial(kind, scene, dtype, device, with_gradient=True).checks()
+        checks += _waiting(kind, tried[0], device)
+    return Certificate(checks=tuple(checks))
+
+
+def _waiting(kind: GridType, scene: Scene, device: str) -> list[Check]:
+    """Run every stage where nothing can be waited for; only `sparsity.Unsupported` excuses an operation.
+
+    On a GPU, CUDA raises at every wait. Elsewhere tensors are fake: they have a shape and a device but no values, so
+    reading one raises as well. Unlike those of the meta device they do not tell a backend that they are special.
+    """
+    trial = Trial(kind, scene, "float32", device, with_gradient=False)
+    drawn = [
+        [trial.for_backend(operation.draw(oracle, trial.normal, False)) for operation in OPERATIONS]
+        for oracle in scene.replay(MaskedDense, list(trial.theirs.values()))
+    ]
+    check = partial(Check, operation=NO_WAITING, activity=scene.name, dtype="float32", quantity="forward")
+    checks: list[Check] = []
+    # Whatever comes from the host waits by itself, so it is on the device before.
+    there = [keep.to(device) for keep in scene.keeps]
+    with _no_waiting(device) as watched:
+        keeps = tuple(watched(keep) for keep in there)
+        inputs = [[{name: watched(value) for name, value in given.items()} for given in of_stage] for of_stage in drawn]
+        grids = replace(scene, keeps=keeps).replay(kind, [watched(number) for number in trial.ours.values()])
+        for stage, of_stage in enumerate(inputs):
+            try:
+                _run_all(next(grids), of_stage)
+                checks.append(check(stage=stage, outcome="equal", absolute=0.0, relative=0.0, limit=0.0))
+            except Exception as error:  # a backend that waits is slow, not wrong
+                checks.append(check(stage=stage, outcome="cannot", reason=f"{type(error).__name__}: {error}"))
+                break
+    return checks
+
+
+def _run_all(grid: Grid, inputs: Sequence[Inputs]) -> None:
+    for operation, given in zip(OPERATIONS, inputs, strict=True):
+        with suppress(sparsity.Unsupported):
+            operation.run(grid, given)
+
+
+@contextmanager
+def _no_waiting(device: str) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Make waiting an error; gives what turns a tensor into one that is watched."""
+    if torch.device(device).type != "cuda":
+        with FakeTensorMode() as mode:
+            yield mode.from_tensor
+        return
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield lambda tensor: tensor
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
+
+
+@contextmanager
+def _ieee_float32() -> Iterator[None]:
+    """Switch TF32 off: it has 10 bits where float32 has 23, and is the default of cuDNN's convolutions."""
+    settings = (torch.backends.cudnn.conv, torch.backends.cuda.matmul)  # type: ignore[attr-defined]
+    before = [setting.fp32_precision for setting in settings]
+    try:
+        for setting in settings:
+            setting.fp32_precision = "ieee"
+        yield
+    finally:
+        for setting, precision in zip(settings, before, strict=True):
+            setting.fp32_precision = precision

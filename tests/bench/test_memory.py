@@ -1,0 +1,131 @@
+"""Stored bytes and peaks of backends at a small operating point, and the account of the allocator itself."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.plan import Context, Measurement
+from bench.probes import memory
+from bench.probes._peak import highest_sum, peak_bytes
+from bench.record import Subject
+from sparsity import names
+
+POINT = Context(regions=4, budget=60)
+MIB = 2**20
+
+
+def measure(backend: str, context: Context = POINT) -> Measurement:
+    return memory.measure(Subject(backend=backend, weights="none"), context)
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, Measurement]:
+    return {name: measure(name) for name in names("sparsity")}
+
+
+def test_stored_bytes_are_the_parts_and_the_formula(measured: dict[str, Measurement]) -> None:
+    for name, measurement in measured.items():
+        values = measurement.values
+        for stage in (1, 2, 3):
+            prefix = f"stage{stage}_bytes_"
+            parts = [
+                value
+                for key, value in values.items()
+                if key.startswith(prefix) and key.removeprefix(prefix) not in ("stored", "formula")
+            ]
+            assert values[f"{prefix}stored"] == sum(parts), name
+            # A backend that is not in Table 2 has no formula.
+            assert values.get(f"{prefix}formula", sum(parts)) == sum(parts), name
+
+
+def test_every_value_is_a_number_of_bytes(measured: dict[str, Measurement]) -> None:
+    for measurement in measured.values():
+        assert set(measurement.units.values()) == {"bytes"}
+        assert measurement.units.keys() == measurement.values.keys()
+        assert all(isinstance(value, int) and value >= 0 for value in measurement.values.values())
+
+
+def test_the_totals_are_the_largest(measured: dict[str, Measurement]) -> None:
+    values = measured["sps"].values
+    assert values["bytes_stored"] == max(values[f"stage{stage}_bytes_stored"] for stage in (1, 2, 3))
+    assert values["bytes_peak"] >= values["stage1_sfm_peak_bytes"]
+
+
+def test_what_a_backend_cannot_do_has_no_peak(measured: dict[str, Measurement]) -> None:
+    pointwise, neighbors = measured["pointwise"].values, measured["neighbors"].values
+    assert "stage1_linear_peak_bytes" in pointwise
+    assert "stage1_conv_peak_bytes" not in pointwise
+    assert "stage1_conv_peak_bytes" in neighbors
+    assert "stage1_sfm_peak_bytes" not in neighbors
+
+
+def test_the_sparser_the_stage_the_less_a_sparse_operation_needs(measured: dict[str, Measurement]) -> None:
+    """Dense needs memory for all cells; SPS for its active ones, whose features halve from stage to stage."""
+    sps, dense = ([measured[name].values[f"stage{s}_sfm_peak_bytes"] for s in (1, 2, 3)] for name in ("sps", "dense"))
+    assert sps[0] > sps[1] > sps[2]
+    assert dense[0] < dense[1] < dense[2]
+    assert sps[2] < dense[2] / 10
+
+
+def test_a_peak_holds_at_least_the_result(measured: dict[str, Measurement]) -> None:
+    active_bytes = 4 * 60 * 128 * 4
+    for name in ("dense", "sps", "sparse_on_dense"):
+        assert measured[name].values["stage1_sfm_peak_bytes"] >= active_bytes
+
+
+def test_the_same_peaks_every_time(measured: dict[str, Measurement]) -> None:
+    assert measure("sps").values == measured["sps"].values
+
+
+def test_half_the_bytes_in_half_precision(measured: dict[str, Measurement]) -> None:
+    half = measure("sps", Context(regions=4, budget=60, dtype="bfloat16")).values
+    assert 2 * half["stage1_bytes_features"] == measured["sps"].values["stage1_bytes_features"]
+    assert half["stage1_bytes_index"] == measured["sps"].values["stage1_bytes_index"]
+
+
+def test_the_protocol_says_at_which_point() -> None:
+    protocol = memory.protocol(Subject(backend="sps", weights="none"), POINT)
+    assert (protocol["regions"], protocol["budget"]) == (4, 60)
+    assert memory.protocol(Subject(backend="sps", weights="none"), Context())["budget"] == 10_000
+
+
+def test_a_subject_needs_a_backend() -> None:
+    with pytest.raises(ValueError, match="has no backend"):
+        memory.measure(Subject(head="mask_rcnn"), POINT)
+
+
+def test_a_peak_is_the_most_that_is_held_at_once() -> None:
+    numbers = torch.zeros(MIB // 4)
+
+    def chain() -> torch.Tensor:
+        first = numbers + 1  # 1 MiB
+        second = first + 1  # 2 MiB
+        del first
+        return second.double()  # 1 + 2 MiB
+
+    # Beside the tensors there may be scalars of a few bytes.
+    assert peak_bytes(chain, "cpu") == pytest.approx(3 * MIB, abs=1000)
+    assert peak_bytes(lambda: None, "cpu") == 0
+
+
+def test_a_peak_sees_inside_operations() -> None:
+    """The result is one number; the exponentials it is the sum of are seen by no caller."""
+    numbers = torch.zeros(MIB // 4)
+    assert peak_bytes(lambda: numbers.logsumexp(0), "cpu") >= MIB
+
+
+def test_what_the_first_call_keeps_is_no_peak() -> None:
+    kept: list[torch.Tensor] = []
+
+    def call() -> None:
+        if not kept:
+            kept.append(torch.zeros(MIB))
+
+    assert peak_bytes(call, "cpu") == 0
+
+
+@given(sizes=st.lists(st.integers(0, 1000)))
+def test_highest_sum(sizes: list[int]) -> None:
+    assert highest_sum([*sizes, *(-size for size in sizes)]) == sum(sizes)
+    assert highest_sum(change for size in sizes for change in (size, -size)) == max(sizes, default=0)
