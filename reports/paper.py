@@ -10,6 +10,13 @@ from itertools import chain
 
 HEADS = {"mask_rcnn": "Mask R-CNN++", "point_rend": "PointRend++", "refine_mask": "RefineMask++", "effseg": "EffSeg"}
 MODULES = {"mlp": "MLP", "conv": "Conv", "deform_conv": "DeformConv", "sfm": "SFM", "dense_sfm": "Dense SFM"}
+BACKENDS = {
+    "dense": "Dense",
+    "pointwise": "Pointwise",
+    "neighbors": "Neighbors",
+    "sparse_on_dense": "SparseOnDense",
+    "sps": "SPS",
+}
 BACKBONES = {"r50_fpn": "R50+FPN", "r50_defenc": "R50+DefEnc"}
 
 

@@ -1,0 +1,84 @@
+"""Table 2 by measurement, the part that needs a clock: how long each operation of a stage takes on a backend.
+
+Every operation is timed in turn with the same one on Dense, which convolves all cells in channels-last layout and
+returns the active ones. The ratio of the two survives a busy machine better than either time. On Dense itself the
+ratio is that of a program with itself: its distance from 1 is the noise.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from bench.plan import Context, Measurement
+from bench.probes._alternate import MIN_REPETITIONS, alternate
+from bench.probes._stages import (
+    OPERATIONS,
+    arrivals,
+    draw_activity,
+    grid_type,
+    operating_point,
+    operations_in,
+    operations_into,
+    stages_protocol,
+    weights_like,
+)
+from bench.record import Scalar, Subject
+from bench.store import Array
+from sparsity import Unsupported, backend
+
+VERSION = 1
+TIMED = True
+NEEDS_IMAGES = False
+NEEDS_WEIGHTS = False
+
+REPETITIONS = 9
+LIMIT_S = 5.0
+"""Seconds for one operation of one stage, warm-up excluded; at least three repetitions are made."""
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say at which operating point and how often; the machine is in the record."""
+    regions, budget = operating_point(context)
+    return {
+        "regions": regions,
+        "budget": budget,
+        **stages_protocol(context),
+        "warm_up": 1,
+        "repetitions": f"{MIN_REPETITIONS} to {REPETITIONS} in {LIMIT_S:g} s",
+        "reference": "dense, in turn",
+    }
+
+
+@torch.inference_mode()
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Time every operation that the backend can do. Intervals are quartiles over the repetitions."""
+    made = draw_activity(*operating_point(context), context)
+    values: dict[str, int | float] = {}
+    intervals: dict[str, tuple[float, float]] = {}
+    samples: dict[str, Array] = {}
+    stages = zip(arrivals(grid_type(subject), made, context), arrivals(backend("dense"), made, context), strict=True)
+    for stage, (ours, dense) in enumerate(stages, start=1):
+        weights = weights_like(ours.grid.active, context)
+        rivals, references = (
+            operations_in(arrival.grid, weights) | operations_into(arrival, weights) for arrival in (ours, dense)
+        )
+        for name in OPERATIONS:
+            pair = {"ours": rivals[name], "dense": references[name]}
+            try:
+                times = alternate(pair, context.device, repetitions=REPETITIONS, limit_s=LIMIT_S)
+            except Unsupported:
+                continue
+            for suffix, array in _named(times["ours"], times["dense"]):
+                value = f"stage{stage}_{name}_{suffix}"
+                low, middle, high = (float(number) for number in np.percentile(array, [25, 50, 75]))
+                values[value], intervals[value], samples[value] = middle, (low, high), array
+    units = {name: "ms" if name.endswith("_ms") else "" for name in values}
+    return Measurement(values=values, units=units, intervals=intervals, samples=samples)
+
+
+def _named(ours: Array, dense: Array) -> Iterator[tuple[str, Array]]:
+    """Times, those of Dense beside them, and the ratios of neighbours in time, of which the median counts."""
+    yield "ms", ours
+    yield "dense_ms", dense
+    yield "ratio", ours / dense

@@ -1,0 +1,241 @@
+"""From which active fraction on, and below how many regions, is Dense the better choice? Time, multiply-adds and bytes.
+
+Two sweeps per stage. `fraction`: a fixed number of regions, with the budget that makes the wanted share of the cells
+active. `regions`: EffSeg's budget of an image, which few regions do not use up: then most of their cells are active.
+The operation is the hardest of SFM, 3x3 convolution and pointwise layer that the backend can do. Dense computes the
+same at all cells, in the faster of two memory layouts, in turn with the backend.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+
+from bench.activity import FIRST_SIDE
+from bench.plan import Context, Measurement
+from bench.probes._alternate import MIN_REPETITIONS, alternate
+from bench.probes._crossing import crossing_interval, first_crossing, num_crossings
+from bench.probes._dense_layouts import LAYOUTS, dense_in_layouts
+from bench.probes._rulers import count_torch, counting
+from bench.probes._stages import (
+    NUM_STAGES,
+    draw_activity,
+    grid_type,
+    macs_of_cells,
+    operating_point,
+    operations_in,
+    stage_grids,
+    stages_protocol,
+    weights_like,
+)
+from bench.record import Scalar, Subject
+from bench.store import Array
+from sparsity import GridType, Unsupported, backend
+
+VERSION = 1
+TIMED = True
+NEEDS_IMAGES = False
+NEEDS_WEIGHTS = False
+
+PERCENTS = (1, 2, 5, 10, 20, 35, 50, 75, 100)
+REGION_COUNTS = (5, 10, 25, 50, 100)
+
+REGIONS_OF_STAGE = (32, 12, 6)
+"""Regions of the fraction sweep in stages 1 to 3: fewer where lattices are larger, so that all take about as long."""
+
+REPETITIONS = 9
+LIMIT_S = 1.5
+"""Seconds for one point, warm-up excluded; at least three repetitions are made."""
+
+HARDEST_FIRST = ("sfm", "conv", "linear")
+COSTS = ("time", "macs", "bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One setting of a sweep; `place` is its place on the axis: percent of the cells, or number of regions."""
+
+    stage: int
+    sweep: str
+    place: int
+    regions: int
+    budget: int
+
+    @property
+    def name(self) -> str:
+        """Such as `stage1_fraction5` or `stage3_regions100`: what the names of its values start with."""
+        return f"stage{self.stage}_{self.sweep}{self.place}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """What one point costs on the backend and on Dense: milliseconds of every repetition, multiply-adds, bytes."""
+
+    ours_ms: Array
+    dense_ms: Array
+    dense_layout: str
+    macs: tuple[int, int]
+    bytes: tuple[int, int]
+    active_fraction: float
+
+    def times(self) -> dict[str, Array]:
+        """Milliseconds on the backend and on Dense, and their ratios, of every repetition."""
+        return {"ms": self.ours_ms, "dense_ms": self.dense_ms, "ratio": self.ours_ms / self.dense_ms}
+
+    def log_ratios(self, cost: str) -> Array:
+        """Logarithms of ours / Dense: of every repetition for `time`, of the one exact number for the others."""
+        if cost == "time":
+            return np.log(self.ours_ms / self.dense_ms)
+        ours, dense = self.macs if cost == "macs" else self.bytes
+        return np.log(np.array([ours / dense]))
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say which points and how often; the machine is in the record."""
+    _, budget = operating_point(context)
+    return {
+        "fractions": ", ".join(f"{percent} %" for percent in PERCENTS),
+        "fractions_regions": "/".join(str(number) for number in _regions_of_stage(context)),
+        "region_counts": ", ".join(str(number) for number in REGION_COUNTS),
+        "region_counts_budget": budget,
+        **stages_protocol(context),
+        "warm_up": 1,
+        "repetitions": f"{MIN_REPETITIONS} to {REPETITIONS} in {LIMIT_S:g} s",
+        "reference": "masked dense, faster of " + " and ".join(LAYOUTS) + ", in turn",
+    }
+
+
+@torch.inference_mode()
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Measure all points, then find the crossings with Dense. Intervals are quartiles, those of crossings 95 %."""
+    kind = grid_type(subject)
+    operation = hardest(kind, context)
+    values: dict[str, int | float] = {f"operation_is_{operation}": 1}
+    intervals: dict[str, tuple[float, float]] = {}
+    samples: dict[str, Array] = {}
+    for stage, make_sweep in product(range(1, NUM_STAGES + 1), (_fraction_sweep, _regions_sweep)):
+        sweep = make_sweep(stage, context)
+        pairs = [measure_point(kind, operation, point, context) for point in sweep]
+        for point, pair in zip(sweep, pairs, strict=True):
+            values |= {f"{point.name}_{name}": value for name, value in _point_values(pair).items()}
+            for name, array in pair.times().items():
+                low, middle, high = (float(number) for number in np.percentile(array, [25, 50, 75]))
+                values[f"{point.name}_{name}"], intervals[f"{point.name}_{name}"] = middle, (low, high)
+                samples[f"{point.name}_{name}"] = array
+        for name, value, interval in _crossings(sweep, pairs, context.seed):
+            values[name] = value
+            if interval is not None:
+                intervals[name] = interval
+    units = {name: _unit(name) for name in values}
+    return Measurement(values=values, units=units, intervals=intervals, samples=samples)
+
+
+def hardest(kind: GridType, context: Context) -> str:
+    """The hardest operation that a backend can do, tried on a single region."""
+    grid = stage_grids(kind, draw_activity(1, 20, context, stages=1), context)[-1]
+    of_stage = operations_in(grid, weights_like(grid.active, context))
+    for name in HARDEST_FIRST:
+        try:
+            of_stage[name]()
+        except Unsupported:
+            continue
+        return name
+    raise Unsupported(f"The backend can do none of {', '.join(HARDEST_FIRST)}, so nothing can be compared with Dense.")
+
+
+def measure_point(kind: GridType, operation: str, point: Point, context: Context) -> Pair:
+    """Measure one point on the backend and on Dense."""
+    made = draw_activity(point.regions, point.budget, context, stages=point.stage)
+    grid = stage_grids(kind, made, context)[-1]
+    dense = stage_grids(backend("dense"), made, context)[-1]
+    weights = weights_like(grid.active, context)
+    run = operations_in(grid, weights)[operation]
+    with counting():
+        count, _ = count_torch(run)
+    layouts = dense_in_layouts(dense, weights, operation)
+    # One pass each decides: where the layouts are nearly equal, either is a fair rival.
+    trial = alternate(layouts, context.device, repetitions=1, limit_s=0.0)
+    layout = min(trial, key=lambda name: float(trial[name][0]))
+    rivals = {"ours": run, "dense": layouts[layout]}
+    times = alternate(rivals, context.device, repetitions=REPETITIONS, limit_s=LIMIT_S)
+    regions, height, width = dense.size
+    return Pair(
+        ours_ms=times["ours"],
+        dense_ms=times["dense"],
+        dense_layout=layout,
+        macs=(count.total, macs_of_cells(operation, regions * height * width, grid.active.shape[1])),
+        bytes=(sum(grid.storage().values()), sum(dense.storage().values())),
+        active_fraction=made.active_fractions[-1],
+    )
+
+
+def _fraction_sweep(stage: int, context: Context) -> list[Point]:
+    regions = _regions_of_stage(context)[stage - 1]
+    cells = regions * (FIRST_SIDE * 2**stage) ** 2
+    return [
+        # A refined cell makes four active ones.
+        Point(
+            stage=stage,
+            sweep="fraction",
+            place=percent,
+            regions=regions,
+            budget=max(1, round(cells * percent / 400)),
+        )
+        for percent in PERCENTS
+    ]
+
+
+def _regions_sweep(stage: int, context: Context) -> list[Point]:
+    _, budget = operating_point(context)
+    return [
+        Point(stage=stage, sweep="regions", place=regions, regions=regions, budget=budget) for regions in REGION_COUNTS
+    ]
+
+
+def _regions_of_stage(context: Context) -> tuple[int, ...]:
+    if context.regions is None:
+        return REGIONS_OF_STAGE
+    regions, _ = operating_point(context)
+    return (regions,) * NUM_STAGES
+
+
+def _point_values(pair: Pair) -> dict[str, int | float]:
+    """What is known without a clock; times come with their spread."""
+    return {
+        "active_fraction": pair.active_fraction,
+        "macs": pair.macs[0],
+        "dense_macs": pair.macs[1],
+        "bytes": pair.bytes[0],
+        "dense_bytes": pair.bytes[1],
+        "dense_is_channels_last": int(pair.dense_layout == "channels_last"),
+    }
+
+
+def _crossings(
+    sweep: Sequence[Point], pairs: Sequence[Pair], seed: int
+) -> Iterator[tuple[str, int | float, tuple[float, float] | None]]:
+    """Name, value and interval of how often each cost crosses that of Dense, and where from the sparse end on."""
+    ordered = list(zip(sweep, pairs, strict=True))
+    if sweep[0].sweep == "regions":
+        ordered.reverse()  # sparse methods are at their best where there are many regions
+    places = np.array([float(point.place) for point, _ in ordered])
+    for cost in COSTS:
+        log_ratios = [pair.log_ratios(cost) for _, pair in ordered]
+        medians = np.array([float(np.median(of_point)) for of_point in log_ratios])
+        name = f"stage{sweep[0].stage}_{sweep[0].sweep}_{cost}_crossing"
+        yield f"{name}s", num_crossings(medians), None
+        place = first_crossing(places, medians)
+        if place is not None:
+            exact = cost != "time"
+            yield name, place, None if exact else crossing_interval(places, log_ratios, np.random.default_rng(seed))
+
+
+def _unit(name: str) -> str:
+    for ending, unit in (("_ms", "ms"), ("macs", "MACs"), ("bytes", "bytes")):
+        if name.endswith(ending):
+            return unit
+    if name.endswith("_crossing"):
+        return "%" if "_fraction_" in name else "regions"
+    return ""

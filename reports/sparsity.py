@@ -1,0 +1,233 @@
+"""Table 2 of the paper by measurement, and what is behind it: bytes, multiply-adds and latency of every stage."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from reports import paper
+from reports.backends import Comparison, Measured, compare
+from reports.layout import CellValue, Column, Table
+
+STAGES = (1, 2, 3)
+_OPERATIONS = ("linear", "conv", "sfm", "deform", "subdivide", "halve")
+_COUNTED = ("linear", "conv", "sfm", "deform", "halve")
+_HARDEST_FIRST = ("sfm", "conv", "linear")
+_ANY_OPERATION = {"dilated": "d=3", "5x5": "5x5", "deformable": "deform", "bilinear": "sample"}
+"""What a method must be able to do beside a plain 3x3 convolution to support any 2D operation, and its short name."""
+
+_MARKS = ("computationally_efficient", "access_to_neighbors", "supports_any_2d_operation", "storage_efficient")
+_NINE_ROWS = "Neighbors (9x)"
+
+
+def tables(frame: pd.DataFrame) -> list[Table]:
+    """Table 2 with the paper's marks, bytes and multiply-adds by stage, latency by stage; those that were measured."""
+    cost = compare(frame, "backend_cost", same_machine=False)
+    speed = compare(frame, "backend_speed", same_machine=True)
+    made = [] if cost is None else [_table2(cost), _costs(cost)]
+    return made if speed is None else [*made, _latencies(speed)]
+
+
+def _table2(cost: Comparison) -> Table:
+    published = {row.backend: row for row in paper.TABLE2}
+    rows: list[tuple[CellValue, ...]] = []
+    differing = []
+    for measured in cost.backends:
+        for label, stored in _readings(measured):
+            marks = _marks(measured, stored)
+            theirs = published.get(measured.backend)
+            shown = [_both(marks[mark], None if theirs is None else getattr(theirs, mark)) for mark in _MARKS]
+            differing += [
+                f"{label}: {mark.replace('_', ' ')}, {_yes(marks[mark])} here, {_yes(not marks[mark])} in the paper"
+                for mark in _MARKS
+                if theirs is not None and marks[mark] != getattr(theirs, mark)
+            ]
+            efficient, neighbors, any_operation, storage = shown
+            cannot = " ".join(
+                short for name, short in _ANY_OPERATION.items() if not measured.values[f"supports_{name}"]
+            )
+            rows.append((label, *efficient, _overhead(measured), *neighbors, *any_operation, cannot, *storage, stored))
+    columns = [Column(name="Method")]
+    for heading, behind in (
+        ("Saves compute", Column(name="MACs /needed", digits=2)),
+        ("Access to neighbors", None),
+        ("Any 2D op", Column(name="Cannot")),
+        ("Saves storage", Column(name="bytes /Dense", digits=2)),
+    ):
+        columns += [Column(name=heading), Column(name="paper"), *([] if behind is None else [behind])]
+    caption = [
+        "Saves compute: no multiply-adds but those of the active cells. 'MACs /needed' is what was counted over these "
+        "in the worst stage, for the hardest of SFM, 3x3 convolution and pointwise layer that the method can do.",
+        "Any 2D op: convolutions 3x3 of dilation 3, 5x5 and deformable, and bilinear samples anywhere, each tried.",
+        "Saves storage: fewer bytes than Dense at every stage. 'bytes /Dense' is the worst stage, with indices.",
+        "Not in agreement: " + "; ".join(differing) + "." if differing else "All marks agree with the paper's.",
+        *_neighbors_sentence(cost),
+        cost.protocol_sentence(),
+    ]
+    return Table(
+        title="Table 2, measured: ways to store refined regions",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        caption=tuple(caption),
+    )
+
+
+def _readings(measured: Measured) -> Iterator[tuple[str, float]]:
+    """The rows of a method with its bytes over Dense's at the worst stage: as stored, and nine rows per active cell."""
+    for label, name in ((measured.label, "bytes"), (_NINE_ROWS, "bytes_nine_rows")):
+        ratios = [measured.ratio(f"stage{stage}_{name}", f"stage{stage}_bytes_dense") for stage in STAGES]
+        known = [ratio for ratio in ratios if ratio is not None]
+        if known:
+            yield label, max(known)
+
+
+def _marks(measured: Measured, stored: float) -> dict[str, bool]:
+    overhead = _overhead(measured)
+    return {
+        "computationally_efficient": overhead is not None and overhead <= 1,
+        "access_to_neighbors": bool(measured.values["supports_neighbors"]),
+        "supports_any_2d_operation": all(measured.values[f"supports_{name}"] for name in _ANY_OPERATION),
+        "storage_efficient": stored < 1,
+    }
+
+
+def _overhead(measured: Measured) -> float | None:
+    """Multiply-adds counted over those of the active cells, at the worst stage, for the hardest operation."""
+    for name in _HARDEST_FIRST:
+        ratios = [measured.ratio(f"stage{stage}_{name}_macs", f"stage{stage}_{name}_macs_active") for stage in STAGES]
+        known = [ratio for ratio in ratios if ratio is not None]
+        if known:
+            return max(known)
+    return None
+
+
+def _neighbors_sentence(cost: Comparison) -> Iterator[str]:
+    for measured in cost.backends:
+        readings = [ratio for _, ratio in _readings(measured)]
+        if len(readings) == 2:
+            once, nine = readings
+            yield (
+                f"Neighbors keeps every feature once and ids of the 3x3 cells: {once:.2f} of Dense at worst. Read "
+                f"literally (9x), the paper keeps nine rows per active cell: {nine:.2f} of Dense. Its mark for storage "
+                "needs the former."
+                if once < 1 <= nine
+                else f"Neighbors: {once:.2f} of Dense at worst with every feature once, {nine:.2f} with nine rows."
+            )
+
+
+def _costs(cost: Comparison) -> Table:
+    rows: list[tuple[CellValue, ...]] = []
+    for stage in STAGES:
+        for measured in cost.backends:
+            rows.append(_cost_row(measured, stage))
+            if f"stage{stage}_bytes_nine_rows" in measured.values:
+                total = measured.values[f"stage{stage}_bytes_nine_rows"]
+                ratio = measured.ratio(f"stage{stage}_bytes_nine_rows", f"stage{stage}_bytes_dense")
+                rows.append((str(stage), _NINE_ROWS, None, None, None, total / 1e6, "", ratio, *[None] * len(_COUNTED)))
+    columns = [Column(name="Stage"), Column(name="Method"), Column(name="Active %", digits=1)]
+    columns += [Column(name=f"{part} MB", digits=2) for part in ("features", "index", "total")]
+    columns += [Column(name="formula"), Column(name="bytes /Dense", digits=3)]
+    columns += [Column(name=f"{operation} GMACs", digits=3) for operation in _COUNTED]
+    return Table(
+        title="Bytes stored and multiply-adds by stage",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        caption=(
+            "MB: 10^6 bytes that a grid holds between operations; what an operation needs while it runs comes on top. "
+            "'formula' says whether the total equals the closed form in the counts of active and passive features.",
+            "Nothing in a column of multiply-adds: the method cannot do the operation. Deformable convolution includes "
+            "4 per value read bilinearly. 'halve' is the layer that halves the feature size of all that is stored.",
+            _closed_form_sentence(cost),
+            cost.protocol_sentence(),
+        ),
+    )
+
+
+def _cost_row(measured: Measured, stage: int) -> tuple[CellValue, ...]:
+    def value(name: str, scale: float) -> float | None:
+        found = measured.values.get(f"stage{stage}_{name}")
+        return None if found is None else found / scale
+
+    total, formula = value("bytes", 1), value("bytes_formula", 1)
+    formula_text = "" if formula is None else "equal" if formula == total else f"{formula / 1e6:.2f}"
+    return (
+        str(stage),
+        measured.label,
+        value("active_fraction", 0.01),
+        value("bytes_features", 1e6),
+        value("bytes_index", 1e6),
+        value("bytes", 1e6),
+        formula_text,
+        measured.ratio(f"stage{stage}_bytes", f"stage{stage}_bytes_dense"),
+        *(value(f"{operation}_macs", 1e9) for operation in _COUNTED),
+    )
+
+
+def _closed_form_sentence(cost: Comparison) -> str:
+    """Whether counted multiply-adds are those of all active cells or of all cells, and where they are neither."""
+    odd = [
+        f"{measured.label} ({operation}, stage {stage})"
+        for measured in cost.backends
+        for operation in _HARDEST_FIRST
+        for stage in STAGES
+        if not _is_closed_form(measured, f"stage{stage}_{operation}_macs")
+    ]
+    rule = (
+        "F^2 per cell for linear, 9 F^2 for conv, 27 F^2 for SFM; at the active cells, for convolutions of Dense at all"
+    )
+    if odd:
+        return f"Counted multiply-adds DIFFER from the closed form ({rule}) in: {', '.join(odd)}."
+    return f"Counted multiply-adds of linear, conv and SFM equal the closed form: {rule}."
+
+
+def _is_closed_form(measured: Measured, name: str) -> bool:
+    counted = measured.values.get(name)
+    return counted is None or counted in (measured.values[f"{name}_active"], measured.values[f"{name}_all"])
+
+
+def _latencies(speed: Comparison) -> Table:
+    rows: list[tuple[CellValue, ...]] = []
+    for stage in STAGES:
+        for measured in speed.backends:
+            numbers: list[CellValue] = []
+            for operation in _OPERATIONS:
+                name = f"stage{stage}_{operation}"
+                numbers += [measured.values.get(f"{name}_ms", "cannot"), measured.values.get(f"{name}_ratio")]
+            rows.append((str(stage), measured.label, *numbers))
+    columns = [Column(name="Stage"), Column(name="Method")]
+    for operation in _OPERATIONS:
+        columns += [Column(name=f"{operation} ms", digits=1), Column(name="/Dense", digits=2)]
+    return Table(
+        title="Latency by stage",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        caption=(
+            "Medians. '/Dense' is the median ratio to the same operation on Dense, timed in turn with it: compare "
+            "methods by it. Dense against itself shows the noise.",
+            _spread_sentence(speed),
+            f"On {speed.machine}. {speed.protocol_sentence()}",
+        ),
+    )
+
+
+def _spread_sentence(speed: Comparison) -> str:
+    """How far the quartiles of the ratios are from the medians."""
+    spreads = sorted(
+        max(high - measured.values[name], measured.values[name] - low) / measured.values[name]
+        for measured in speed.backends
+        for name, (low, high) in measured.intervals.items()
+        if name.endswith("_ratio")
+    )
+    if not spreads:
+        return "Quartiles are in the records."
+    return (
+        f"The quartiles of a ratio are within {spreads[len(spreads) // 2]:.0%} of its median in half of the cases, "
+        f"within {spreads[-1]:.0%} in all; the records have them."
+    )
+
+
+def _both(ours: bool, theirs: bool | None) -> tuple[str, str]:
+    return _yes(ours), "" if theirs is None else _yes(theirs)
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
