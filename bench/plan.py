@@ -2,18 +2,21 @@
 
 Also the contract of a probe: a module of `bench/probes/` that measures one thing in a `Context` and returns a
 `Measurement`. Imports no torch; probes do.
+
+Under torchrun every rank makes the same plan and runs it: rank 0 looks into the store, measures and writes; the others
+wait for it, except at probes that share their work.
 """
 
 import importlib
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from bench import catalog, machine
+from bench import catalog, machine, ranks
 from bench.record import Code, Failure, Machine, Record, Scalar, Subject, key
 from bench.store import Array, Entry, Store
 
@@ -62,6 +65,9 @@ class Measurement:
     uncounted: tuple[str, ...] = ()
 
 
+_NOTHING = Measurement(values={}, units={})
+
+
 @runtime_checkable
 class Probe(Protocol):
     """A module of `bench/probes/`. Raise `VERSION` when the same protocol would give other values than before.
@@ -69,6 +75,10 @@ class Probe(Protocol):
     `TIMED`: values depend on the machine (time, memory), so the key of the record includes it.
     `NEEDS_IMAGES`: cannot do without `context.coco`. `NEEDS_WEIGHTS`: means nothing for random weights, so it is left
     out for them unless asked for by name.
+
+    A probe with `SHARED = True` is run by all ranks of torchrun, each on its share of the images, and what counts is
+    the measurement of rank 0; without, it is run by rank 0 alone. One with `OWN_FILES = True` does not read the images
+    of val2017, so a run does not ask for them beforehand.
     """
 
     VERSION: int
@@ -150,39 +160,51 @@ def lacking_weights(cells: Iterable[Cell], probes: Mapping[str, Probe]) -> list[
 def prepare(
     cells: Iterable[Cell], probes: Mapping[str, Probe], context: Context, store: Store, *, force: bool = False
 ) -> list[Step]:
-    """Look up every cell in the store. With `force`, none counts as found."""
+    """Look up every cell in the store. With `force`, none counts as found. All ranks do what rank 0 finds to do."""
+    wanted = list(cells)
     here = machine.card()
-    steps = []
-    for cell in cells:
-        probe = probes[cell.probe]
-        protocol = {"probe": cell.probe, "version": probe.VERSION, **probe.protocol(cell.subject, context)}
-        cell_key = key(cell.subject, protocol, here if probe.TIMED else None)
-        found = None if force else store.newest(cell.recipe, cell.subject.name, cell.probe, cell_key)
-        if found is not None and found.record.error is not None:
-            found = None
-        steps.append(Step(cell=cell, probe=probe, protocol=protocol, key=cell_key, found=found))
-    return steps
+
+    def look_up() -> list[tuple[dict[str, Scalar], str, Entry | None]]:
+        return [_look_up(cell, probes[cell.probe], context, store, here, force=force) for cell in wanted]
+
+    return [
+        Step(cell=cell, probe=probes[cell.probe], protocol=protocol, key=cell_key, found=found)
+        for cell, (protocol, cell_key, found) in zip(wanted, ranks.from_first(look_up), strict=True)
+    ]
 
 
 def run(steps: Iterable[Step], context: Context, store: Store) -> Iterator[Outcome]:
-    """Measure what is missing and yield every cell as soon as its record is stored.
+    """Measure what is missing and yield every cell, on every rank, as soon as its record is stored.
 
-    An exception of a probe becomes a record and the run goes on. KeyboardInterrupt passes through; the cells that
-    finished before it are in the store.
+    An exception of a probe, on whichever rank, becomes a record and the run goes on. KeyboardInterrupt passes through;
+    the cells that finished before it are in the store.
     """
     here, code = machine.card(), machine.code()
+    context = replace(context, device=ranks.device(context.device))
     for step in steps:
         if step.found is not None:
             yield Outcome(cell=step.cell, entry=step.found, measured=False)
-            continue
-        record, measurement = _measure(step, context, here, code)
-        entry = store.add(step.cell.recipe, step.key, record, measurement.samples, measurement.files)
-        yield Outcome(cell=step.cell, entry=entry, measured=True)
+        else:
+            yield Outcome(cell=step.cell, entry=_finish(step, context, store, here, code), measured=True)
 
 
-def _measure(step: Step, context: Context, here: Machine, code: Code) -> tuple[Record, Measurement]:
+def _look_up(
+    cell: Cell, probe: Probe, context: Context, store: Store, here: Machine, *, force: bool
+) -> tuple[dict[str, Scalar], str, Entry | None]:
+    """Protocol and key of a cell, and the good record if there is one."""
+    protocol = {"probe": cell.probe, "version": probe.VERSION, **probe.protocol(cell.subject, context)}
+    cell_key = key(cell.subject, protocol, here if probe.TIMED else None)
+    found = None if force else store.newest(cell.recipe, cell.subject.name, cell.probe, cell_key)
+    if found is not None and found.record.error is not None:
+        found = None
+    return protocol, cell_key, found
+
+
+def _finish(step: Step, context: Context, store: Store, here: Machine, code: Code) -> Entry:
+    """Measure a cell and write its record."""
     started = datetime.now(UTC).isoformat(timespec="microseconds")
     begin = time.perf_counter()
+    measurement, failure = _measure(step, context)
 
     def record(measurement: Measurement, error: Failure | None) -> Record:
         return Record(
@@ -199,12 +221,31 @@ def _measure(step: Step, context: Context, here: Machine, code: Code) -> tuple[R
             seconds=time.perf_counter() - begin,
         )
 
+    def write() -> Entry:
+        kept = measurement
+        try:
+            finished = record(kept, failure)
+        except Exception as error:  # a measurement that makes no record is a failure of its probe
+            kept = _NOTHING
+            finished = record(kept, _failure(error))
+        return store.add(step.cell.recipe, step.key, finished, kept.samples, kept.files)
+
+    return ranks.from_first(write)
+
+
+def _measure(step: Step, context: Context) -> tuple[Measurement, Failure | None]:
+    """Run the probe on the ranks that take part, and wait for all. Where one fails, the cell has failed on all."""
+    takes_part = ranks.rank() == 0 or getattr(step.probe, "SHARED", False)
     try:
-        measurement = step.probe.measure(step.cell.subject, context)
-        return record(measurement, None), measurement
+        measurement = step.probe.measure(step.cell.subject, context) if takes_part else _NOTHING
+        ranks.gather(None)
+        return measurement, None
+    except ranks.RankFailed as other:
+        return _NOTHING, other.failure
     except Exception as error:  # whatever a probe raises is a result; the other cells must still be measured
-        nothing = Measurement(values={}, units={})
-        return record(nothing, _failure(error)), nothing
+        failure = _failure(error)
+        ranks.tell_failure(failure)
+        return _NOTHING, failure
 
 
 def _failure(error: Exception) -> Failure:

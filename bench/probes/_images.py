@@ -1,13 +1,14 @@
 """The images of a run, one after the other, as the probes that need images see them."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
 import torch
 
+from bench import ranks
 from bench.augment import PAPER_TEST, SMALL_TEST
 from bench.coco import CocoImages, open_coco
 from bench.data import Batch, CocoDataset, Skipped, collate, readable
@@ -38,15 +39,19 @@ class ImageRun:
         return self.dataset.files
 
     def __iter__(self) -> Iterator[Batch]:
+        yield from self.batches()
+        check_readable(len(self.dataset), self.skipped)
+
+    def batches(self) -> Iterator[Batch]:
+        """Iterate without the error that an iteration ends with where no image could be read."""
         for sample in readable(self.dataset, self.skipped):
             batch = collate([sample]).to(self.device)
             yield replace(batch, images=batch.images.to(self.dtype))
-        if len(self.skipped) == len(self.dataset):
-            reasons = "; ".join(f"{skip.image_id}: {skip.reason}" for skip in self.skipped[:3])
-            raise ValueError(
-                f"None of the {len(self.dataset)} images could be read ({reasons}). A measurement needs at least one. "
-                "Repair or replace the files."
-            )
+
+    def shard(self) -> "ImageRun":
+        """The images of this rank of torchrun, which may be none; all of them without."""
+        files = replace(self.files, ids=tuple(ranks.shard(self.files.ids)))
+        return replace(self, dataset=replace(self.dataset, files=files), skipped=[])
 
     def given(self, batch: Batch) -> list[Boxes] | None:
         """Boxes to use instead of the detector's: none, the objects of the images, or those of a file.
@@ -73,32 +78,70 @@ class ImageRun:
 
     def report(self) -> dict[str, bytes]:
         """A file that says which images were skipped and why, where there are any."""
-        if not self.skipped:
-            return {}
-        return {"skipped.json": msgspec.json.format(msgspec.json.encode(self.skipped), indent=1)}
+        return skipped_report(self.skipped)
+
+
+def skipped_report(skipped: Sequence[Skipped]) -> dict[str, bytes]:
+    """Files that say which images were skipped and why: one, or none."""
+    return {"skipped.json": msgspec.json.format(msgspec.json.encode(skipped), indent=1)} if skipped else {}
+
+
+def check_readable(num_images: int, skipped: Sequence[Skipped]) -> None:
+    """Raise ValueError where every image of a run was skipped."""
+    if len(skipped) == num_images:
+        reasons = "; ".join(f"{skip.image_id}: {skip.reason}" for skip in skipped[:3])
+        raise ValueError(
+            f"None of the {num_images} images could be read ({reasons}). A measurement needs at least one. "
+            "Repair or replace the files."
+        )
 
 
 def images_protocol(context: Context) -> dict[str, Scalar]:
     """Say which images are measured and whose boxes are used. Files count by content: other data, other record."""
-    assert context.coco is not None, "a probe that needs images was run without"
-    annotations = context.coco / "annotations" / "instances_val2017.json"
+    return {**files_protocol(context), "detections": detections_protocol(context)}
+
+
+def files_protocol(context: Context) -> dict[str, Scalar]:
+    """Say which annotated images a run has."""
+    annotations = coco_annotations(context)
     return {
-        "images": "all" if context.images is None else f"first {context.images}",
-        "annotations": _checksum(annotations) if annotations.is_file() else None,
-        "lvis": None if context.lvis is None else _checksum(context.lvis),
-        "detections": context.detections if context.detections in _SOURCES else _checksum(Path(context.detections)),
+        "images": num_images_protocol(context),
+        "annotations": checksum(annotations) if annotations.is_file() else None,
+        "lvis": None if context.lvis is None else checksum(context.lvis),
     }
 
 
-def _checksum(path: Path) -> str:
+def num_images_protocol(context: Context) -> str:
+    """Say how many images of those annotated are measured."""
+    return "all" if context.images is None else f"first {context.images}"
+
+
+def detections_protocol(context: Context) -> str:
+    """Say whose boxes the heads get."""
+    return context.detections if context.detections in _SOURCES else checksum(Path(context.detections))
+
+
+def coco_annotations(context: Context) -> Path:
+    """Where the COCO annotations of a run lie, if there are any. Needs `context.coco`."""
+    assert context.coco is not None, "a probe that needs images was run without"
+    return context.coco / "annotations" / "instances_val2017.json"
+
+
+def checksum(path: Path) -> str:
+    """`sha256:...` of a file."""
     with path.open("rb") as file:
         return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def open_run(subject: Subject, context: Context) -> ImageRun:
-    """Open the images of a run; their size depends on the subject's preset. Needs `context.coco`."""
+    """Open the annotated images of a run. Needs `context.coco`."""
     assert context.coco is not None, "a probe that needs images was run without"
     files = open_coco(context.coco, lvis=context.lvis, num_images=context.images)
+    return run_of(files, subject, context)
+
+
+def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
+    """Make a run of images; their size depends on the subject's preset."""
     transform = SMALL_TEST if subject.preset == "small" else PAPER_TEST
     source = context.detections
     from_file = source not in _SOURCES

@@ -1,0 +1,87 @@
+"""Predictions of a model as a file, and the file's accuracy: what the probes of accuracy have in common.
+
+Everything is computed from the bytes of `predictions.json`, so that the numbers can be had again without the model.
+"""
+
+from bench import ranks
+from bench.accuracy.archive import pack
+from bench.accuracy.cocofy import read_cocofied
+from bench.accuracy.evaluate import COCO_PROTOCOLS, LVIS_PROTOCOLS, num_elsewhere, protocols, rules, score, values
+from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
+from bench.accuracy.matching import Matches, match, merge
+from bench.accuracy.predictions import decode_predictions
+from bench.accuracy.protocol import VALUE_PREFIXES
+from bench.plan import Context, Measurement
+from bench.probes._images import coco_annotations, images_protocol, open_run
+from bench.probes._predict import Found, join, model_protocol, predict
+from bench.record import Scalar, Subject
+
+# The same for all, because two results are compared on the same resamples of the images.
+RESAMPLES = 1000
+SEED = 0
+
+
+def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
+    """What the images are annotated with, and the protocols that go with it: of COCO, of LVIS (cocofied), or both.
+
+    Raises ValueError where there is neither. Needs `context.coco`, the directory.
+    """
+    annotations = coco_annotations(context)
+    found: list[tuple[GroundTruth, tuple[str, ...]]] = []
+    if annotations.is_file():
+        found.append((read_ground_truth(annotations), COCO_PROTOCOLS))
+    if context.lvis is not None:
+        found.append((read_cocofied(context.lvis), LVIS_PROTOCOLS))
+    if not found:
+        raise ValueError(
+            f"There are no annotations: {annotations} is not there and no LVIS file was given. Accuracy needs one of "
+            "them. Put the file there, or give --lvis FILE."
+        )
+    return found
+
+
+def scoring_protocol(context: Context) -> dict[str, Scalar]:
+    """Say how predictions are scored."""
+    names = (COCO_PROTOCOLS if coco_annotations(context).is_file() else ()) + (LVIS_PROTOCOLS if context.lvis else ())
+    return rules(protocols(names), resamples=RESAMPLES, seed=SEED)
+
+
+def accuracy_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what an accuracy depends on."""
+    return {**images_protocol(context), **model_protocol(subject, context), **scoring_protocol(context)}
+
+
+def measure_accuracy(subject: Subject, context: Context) -> Measurement:
+    """Predict every image and score the file of predictions; the match tables are kept as samples.
+
+    Images that could not be read are not of the run: their objects do not count as missed. Predictions on images that
+    an annotation file lacks do not count for it, and `*_left_out` says how many. Ranks match what they predicted.
+    """
+    shares = ranks.gather(_matched(predict(subject, context, open_run(subject, context)), context))
+    if ranks.rank() > 0:
+        return Measurement(values={}, units={})
+    found = join((share for share, _, _ in shares), subject)
+    tables = [merge(parts) for parts in zip(*(tables for _, tables, _ in shares), strict=True)]
+    scored, units, intervals = values(score(tables, resamples=RESAMPLES, seed=SEED))
+    left_out = {name: sum(counts[name] for _, _, counts in shares) for name in shares[0][2]}
+    return Measurement(
+        values={**found.values(), **scored, **left_out},
+        units={**found.units(), **units, **dict.fromkeys(left_out, "predictions")},
+        intervals=intervals,
+        samples=pack(tables),
+        files={"predictions.json": found.content, **found.report()},
+    )
+
+
+def _matched(found: Found, context: Context) -> tuple[Found, list[Matches], dict[str, int]]:
+    """What a rank found, its match tables, and how many predictions each of these leaves out."""
+    annotated = truths(context)
+    predictions = decode_predictions(found.content, "predictions.json", [truth for truth, _ in annotated])
+    tables: list[Matches] = []
+    left_out: dict[str, int] = {}
+    for truth, names in annotated:
+        matched = match(truth, predictions, protocols(names), images=found.results.keys())
+        for table in matched:
+            left_out[f"{VALUE_PREFIXES[table.protocol.name]}_left_out"] = num_elsewhere(predictions, table)
+        tables += matched
+    return found, tables, left_out

@@ -1,0 +1,28 @@
+"""The accuracy of a model whose head gets the boxes and classes of the objects: what better detection could give."""
+
+from dataclasses import replace
+
+from bench.accuracy import evaluate
+from bench.plan import Context, Measurement
+from bench.probes._accuracy import accuracy_protocol, measure_accuracy
+from bench.record import Scalar, Subject
+
+VERSION = evaluate.VERSION
+TIMED = False
+NEEDS_IMAGES = True
+NEEDS_WEIGHTS = True
+SHARED = True
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what the accuracy depends on."""
+    return accuracy_protocol(subject, _with_true_boxes(context))
+
+
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Measure with the boxes of the COCO objects, crowds left out, in the place of the detector's."""
+    return measure_accuracy(subject, _with_true_boxes(context))
+
+
+def _with_true_boxes(context: Context) -> Context:
+    return replace(context, detections="ground_truth")

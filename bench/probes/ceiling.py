@@ -1,0 +1,109 @@
+"""The accuracy of true masks squeezed through a grid per object: the best that a head with such a grid could reach.
+
+Every annotated object is read off the grid of its box, `soft` as the share of each cell that it covers or `binary` as
+the cells of which it covers more than half, and pasted back as every head's masks are. Scored against the file that the
+objects came from: COCO's for AP and boundary AP, LVIS's for AP* and APB*. Needs no image file and no weights.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+
+import msgspec
+import numpy as np
+
+from bench.accuracy import evaluate
+from bench.accuracy.boundary import band_ious
+from bench.accuracy.evaluate import protocols, score, values
+from bench.accuracy.ground_truth import GroundTruth
+from bench.accuracy.matching import match
+from bench.accuracy.predictions import decode_predictions
+from bench.model import Result
+from bench.plan import Context, Measurement
+from bench.probes._accuracy import RESAMPLES, SEED, scoring_protocol, truths
+from bench.probes._images import files_protocol
+from bench.probes._squeeze import Rung, Squeezed, squeeze
+from bench.record import Scalar, Subject
+from heads._assemble import encode_crop
+
+VERSION = 1
+TIMED = False
+NEEDS_IMAGES = True
+NEEDS_WEIGHTS = False
+OWN_FILES = True
+
+_SUFFIXES = {"coco": "", "ap-star": "_star"}
+"""What is added to the names of an annotation file's values, by the first protocol that goes with it."""
+
+
+def rung(subject: Subject) -> Rung:
+    """The grid that a subject names, such as `grid28_soft`. Raises ValueError for another head, schedule or weights."""
+    name = re.fullmatch(r"grid([1-9]\d*)_(soft|binary)", subject.head or "")
+    if name is None or (subject.schedule, subject.weights) != ("none", "none"):
+        raise ValueError(
+            f"The ceiling of {subject.name} with weights {subject.weights!r} was asked for. It has the head "
+            "grid{side}_soft or grid{side}_binary, schedule 'none' and weights 'none'. Name a grid, or another probe."
+        )
+    return Rung(side=int(name[1]), soft=name[2] == "soft")
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say whose objects are squeezed and how they are scored; the subject says through which grid."""
+    scored = {"scoring_version": evaluate.VERSION, **scoring_protocol(context)}
+    return {**files_protocol(context), "boxes": "annotated, else the mask's", "paste": "bilinear > 0.5", **scored}
+
+
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Squeeze, paste and score all objects but crowds; those without a pixel left are missing predictions.
+
+    The box is the annotated one, and the mask's own where that has little in common with it (`boxes_replaced`).
+    Beside the metrics, `mean_iou` and `mean_boundary_iou` are the mean overlaps of an object with its own squeezed
+    mask, 0 where that is missing.
+    """
+    grid, annotated = rung(subject), truths(context)
+    known = sorted({int(image_id) for truth, _ in annotated for image_id in truth.image_ids})
+    images = set(known[: context.images])
+    parts = [_score(truth, names, grid, images) for truth, names in annotated]
+    return Measurement(
+        values={"images": len(images)} | {name: value for part in parts for name, value in part.values.items()},
+        units={"images": "images"} | {name: unit for part in parts for name, unit in part.units.items()},
+        intervals={name: bounds for part in parts for name, bounds in part.intervals.items()},
+        files={name: content for part in parts for name, content in part.files.items()},
+    )
+
+
+def _score(truth: GroundTruth, names: Sequence[str], grid: Rung, images: Collection[int]) -> Measurement:
+    """What one annotation file says, by protocols with these names."""
+    suffix = _SUFFIXES[names[0]]
+    objects = list(squeeze(truth, grid, images))
+    kept = [each for each in objects if each.mask.mask.any()]
+    content = msgspec.json.encode([_result(truth, each) for each in kept])
+    predictions = decode_predictions(content, f"predictions{suffix}.json", [truth])
+    scoring = protocols(names)
+    scored, units, intervals = values(
+        score(match(truth, predictions, scoring, images=images), resamples=RESAMPLES, seed=SEED)
+    )
+    counts = {
+        f"objects{suffix}": len(objects),
+        f"objects_lost{suffix}": len(objects) - len(kept),
+        f"boxes_replaced{suffix}": sum(each.box_replaced for each in objects),
+    }
+    overlaps: dict[str, float] = {}
+    if objects:
+        ious = np.array([each.iou for each in kept])
+        index = np.array([each.truth for each in kept], np.int64)
+        bands = band_ious(truth, predictions, np.arange(len(kept)), index, scoring[-1].dilation_ratio)
+        overlaps[f"mean_iou{suffix}"] = float(ious.sum() / len(objects))
+        overlaps[f"mean_boundary_iou{suffix}"] = float(np.minimum(ious, bands).sum() / len(objects))
+    return Measurement(
+        values={**scored, **counts, **overlaps},
+        units={**units, **dict.fromkeys(counts, "objects"), **dict.fromkeys(overlaps, "")},
+        intervals=intervals,
+        files={f"predictions{suffix}.json": content},
+    )
+
+
+def _result(truth: GroundTruth, squeezed: Squeezed) -> Result:
+    """A prediction of score 1 with the class of the object."""
+    category = int(truth.category_ids[truth.category[squeezed.truth]])
+    mask = encode_crop(squeezed.mask, squeezed.size)
+    return Result(image_id=squeezed.image_id, category_id=category, score=1.0, segmentation=mask)
