@@ -19,14 +19,13 @@ from bench.record import Subject
 Recipe = Callable[[], list[Cell]]
 
 HEADS = ("mask_rcnn", "point_rend", "refine_mask", "effseg")
+GRID_SIDES = (14, 28, 56, 112, 224)
 MODULES = ("mlp", "conv", "deform_conv", "sfm", "dense_sfm")
 
 
 def main() -> list[Cell]:
     """Table 3: four heads on one detector, two backbones, two schedules."""
-    rows = (("r50_fpn", "12ep"), ("r50_fpn", "24ep"), ("r50_defenc", "12ep"))
-    subjects = [subject(head, backbone=backbone, schedule=schedule) for backbone, schedule in rows for head in HEADS]
-    return cells("main", subjects, ("params", "flops", "speed", "predictions"))
+    return cells("main", _table3(), ("params", "flops", "speed", "accuracy"))
 
 
 def heads() -> list[Cell]:
@@ -37,7 +36,7 @@ def heads() -> list[Cell]:
 def modules() -> list[Cell]:
     """Table 5: which processing module should EffSeg use?"""
     subjects = [subject("effseg", module=module) for module in MODULES]
-    return cells("modules", subjects, ("params", "flops", "speed"))
+    return cells("modules", subjects, ("params", "flops", "speed", "accuracy"))
 
 
 def overfit() -> list[Cell]:
@@ -46,7 +45,53 @@ def overfit() -> list[Cell]:
     return cells("overfit", subjects, ("overfit",))
 
 
-RECIPES: dict[str, Recipe] = {recipe.__name__: recipe for recipe in (main, heads, modules, overfit)}
+def oracle() -> list[Cell]:
+    """The ladder: what each mask resolution would reach with perfect masks, and heads on perfect boxes."""
+    rungs = [f"grid{side}_{kind}" for side in GRID_SIDES for kind in ("binary", "soft")]
+    ladder = cells("oracle", [Subject(head=rung, weights="none") for rung in rungs], ("ceiling",))
+    trained = [subject(head) for head in HEADS]
+    return [*ladder, *cells("oracle", trained, ("accuracy", "accuracy_true_boxes"))]
+
+
+def test_dev() -> list[Cell]:
+    """Result files for COCO's test server, which alone can score test-dev."""
+    return cells("test_dev", _table3(), ("test_dev",))
+
+
+def sparsity() -> list[Cell]:
+    """Table 2, measured: what each backend can do, its multiply-adds, bytes and latency per stage."""
+    return cells("sparsity", backends(), ("backend_cost", "backend_speed", "memory"))
+
+
+def break_even() -> list[Cell]:
+    """Time, multiply-adds and bytes beside Dense, by active fraction and by number of regions."""
+    return cells("break_even", [of for of in backends() if of.backend != "dense"], ("break_even",))
+
+
+def certify() -> list[Cell]:
+    """Does every sparse backend compute what a dense network computes?"""
+    return cells("certify", backends(), ("certificate",))
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.__name__: recipe
+    for recipe in (main, heads, modules, oracle, sparsity, break_even, certify, test_dev, overfit)
+}
+
+
+def backends() -> list[Subject]:
+    """Every backend by itself, without a head, and the backend `sps` with each of its kernels."""
+    kernels: list[str | None] = [*catalog.kernels()] or [None]
+    return [
+        Subject(backend=backend, kernel=kernel, weights="none")
+        for backend in catalog.plugins("sparsity")
+        for kernel in (kernels if backend == "sps" else [None])
+    ]
+
+
+def _table3() -> list[Subject]:
+    rows = (("r50_fpn", "12ep"), ("r50_fpn", "24ep"), ("r50_defenc", "12ep"))
+    return [subject(head, backbone=backbone, schedule=schedule) for backbone, schedule in rows for head in HEADS]
 
 
 def subject(
@@ -108,7 +153,8 @@ def select(
     """Part of a recipe; nothing given for a part keeps all of it.
 
     A recipe says which heads, backbones and modules belong together: these are filters, and a subject without a
-    module passes. `probes` and `backends` take the place of the recipe's own, as in `backends=("dense", "sps:native")`.
+    module, or without weights, passes. `probes` and `backends` take the place of the recipe's own, as in
+    `backends=("dense", "sps:native")`.
     Raises ValueError for an unknown name and where no cell is left.
     """
     _check_names(heads, backbones, modules, backends)
@@ -116,9 +162,12 @@ def select(
     kept = [
         cell
         for cell in all_cells
-        if (not heads or cell.subject.head in heads)
-        and (not backbones or cell.subject.backbone in backbones)
-        and (not modules or cell.subject.module is None or cell.subject.module in modules)
+        if cell.subject.weights == "none"
+        or (
+            (not heads or cell.subject.head in heads)
+            and (not backbones or cell.subject.backbone in backbones)
+            and (not modules or cell.subject.module is None or cell.subject.module in modules)
+        )
     ]
     if not kept:
         have = "; ".join(_have(all_cells, field) for field in ("head", "backbone", "module"))

@@ -48,11 +48,11 @@ def prepare(recipe: str, context: Context, store: Store, selection: Selection, *
     probes = plan.load_probes(cell.probe for cell in cells)
     without_images = plan.lacking_images(cells, probes, context)
     without_weights = [cell for cell in plan.lacking_weights(cells, probes) if cell.probe not in selection.probes]
-    if context.coco is not None:
+    wanted = [cell for cell in cells if cell not in without_images and cell not in without_weights]
+    if context.coco is not None and any(not getattr(probes[cell.probe], "OWN_FILES", False) for cell in wanted):
         from bench.coco import open_coco
 
         open_coco(context.coco, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
-    wanted = [cell for cell in cells if cell not in without_images and cell not in without_weights]
     return Plan(
         steps=plan.prepare(wanted, probes, context, store, force=force),
         without_images=without_images,

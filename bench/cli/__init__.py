@@ -4,9 +4,12 @@ The only place that knows all packages. What imports torch or pandas is imported
 appears at once. Standard output carries results, standard error everything else.
 """
 
+import contextlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import tyro
@@ -15,9 +18,12 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from tyro.conf import FlagCreatePairsOff, subcommand
 
+from bench import ranks
+from bench.cli.certify import Certify
 from bench.cli.look import Doctor, List, Report
 from bench.cli.output import USAGE, tell
 from bench.cli.run import Run
+from bench.cli.score import Compare, Evaluate, Prepare
 
 _DESCRIPTION = "Fair measurements of fine-grained instance-segmentation heads and their sparse backends."
 
@@ -25,7 +31,11 @@ Verb: TypeAlias = (
     Annotated[Run, subcommand("run")]
     | Annotated[List, subcommand("list")]
     | Annotated[Doctor, subcommand("doctor")]
+    | Annotated[Certify, subcommand("certify")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Report, subcommand("report")]
+    | Annotated[Prepare, subcommand("prepare")]
 )
 
 
@@ -40,13 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(message)s",
         handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)],
     )
-    try:
-        if not given:
-            code = Run(recipe="heads", probes=("params", "flops"))()
-            Report().write()
-            return code
-        verb = tyro.cli(Verb, config=(FlagCreatePairsOff,), prog="run_bench.py", description=_DESCRIPTION, args=given)
-        return verb()
-    except ValueError as error:
-        tell(f"[red]error:[/red] {escape(str(error))}")
-        return USAGE
+    with contextlib.ExitStack() as stack:
+        if ranks.rank() > 0:  # every rank runs the whole program, and the first one speaks for all
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stdout(nowhere))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        try:
+            return _run(given)
+        except ValueError as error:
+            tell(f"[red]error:[/red] {escape(str(error))}")
+            return USAGE
+
+
+def _run(given: Sequence[str]) -> int:
+    if not given:
+        code = Run(recipe="heads", probes=("params", "flops"))()
+        Report().write()
+        return code
+    verb = tyro.cli(Verb, config=(FlagCreatePairsOff,), prog="run_bench.py", description=_DESCRIPTION, args=given)
+    return verb()

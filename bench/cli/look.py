@@ -87,9 +87,9 @@ class Report:
 
     def write(self) -> "list[reports.layout.Table]":
         """Write the tables as Markdown and give them. Raises ValueError where nothing was measured."""
+        from reports.choice import all_tables
         from reports.frame import load
         from reports.layout import document
-        from reports.tables import TABLES, table
 
         frame = load(self.results)
         if frame.empty:
@@ -97,7 +97,7 @@ class Report:
                 f"There is no record with values in {self.results}. A report needs measurements. "
                 "Make some, for example: run_bench.py run heads --probes params flops."
             )
-        tables = [shown for shown in (table(recipe, frame) for recipe in TABLES) if shown.has_numbers]
+        tables = all_tables(frame)
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / "tables.md"
         path.write_text(document(tables), encoding="utf-8")

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from bench import ranks
+
 COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 """Exit codes."""
 
@@ -30,8 +32,8 @@ def print_table(shown: Table, *, stderr: bool = False) -> None:
 
 @contextlib.contextmanager
 def json_lines(target: str | None) -> Iterator[TextIO | None]:
-    """Where records go as lines: standard output for `-`, a file, or nowhere."""
-    if target is None:
+    """Where records go as lines: standard output for `-`, a file, or nowhere; of ranks, the first one writes."""
+    if target is None or ranks.rank() > 0:
         yield None
     elif target == "-":
         yield sys.stdout

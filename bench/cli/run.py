@@ -29,7 +29,7 @@ class Run:
     """Measure the missing cells of a recipe, then print its table."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
-    """main, heads, modules, overfit, or any importable package.module:function."""
+    """A name that `list recipes` shows, or any importable package.module:function."""
     heads: _Part = ()
     """Only these heads of the recipe."""
     backbones: _Part = ()
@@ -61,7 +61,9 @@ class Run:
     dry_run: bool = False
     """Print the plan and measure nothing."""
     regions: _Count = None
-    """Number of regions for nominal costs; the paper's without."""
+    """Number of regions for nominal costs and sparse measurements; the paper's without."""
+    budget: _Count = None
+    """Number of refined cells for sparse measurements; the paper's 10,000 without."""
     json: Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(optional)")] = None
     """Also write every record as a line of JSON to this file; - is standard output."""
 
@@ -103,15 +105,12 @@ class Run:
         return outcomes
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:
-        """The table of the recipe: the paper's with ours beside, or just our values."""
+        """The tables of the recipe: the paper's with ours beside, its own, or just all values."""
+        from reports.choice import tables_of
         from reports.frame import frame
         from reports.layout import terminal
-        from reports.tables import TABLES, table
-        from reports.values import values
 
-        measured = frame(outcome.record for outcome in outcomes)
-        shown = table(self.recipe, measured) if self.recipe in TABLES else values(self.recipe, measured)
-        if shown.has_numbers:
+        for shown in tables_of(self.recipe, frame(outcome.record for outcome in outcomes)):
             print_table(terminal(shown), stderr=self.json == "-")
 
     def _context(self) -> Context:
@@ -149,6 +148,7 @@ class Run:
             weights=self.weights,
             detections=self.detections,
             regions=self.regions,
+            budget=self.budget,
         )
 
 

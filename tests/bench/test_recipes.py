@@ -27,11 +27,33 @@ def test_subjects(name: str, num_subjects: int, num_random: int) -> None:
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_names_exist(name: str) -> None:
     for cell in recipes.load(name):
-        assert cell.subject.head in catalog.plugins("heads")
+        if cell.subject.weights != "none":
+            assert cell.subject.head in catalog.plugins("heads")
+            assert cell.subject.backbone in catalog.BACKBONES
         assert cell.subject.module is None or cell.subject.module in catalog.plugins("heads._modules")
         assert cell.subject.backend is None or cell.subject.backend in catalog.plugins("sparsity")
-        assert cell.subject.backbone in catalog.BACKBONES
         assert cell.probe in catalog.plugins("bench.probes")
+
+
+def test_what_has_no_weights_stays_as_it_is(tmp_path: Path) -> None:
+    oracle = recipes.load("oracle")
+    ladder = [cell for cell in oracle if cell.probe == "ceiling"]
+    assert len(ladder) == 10
+    chosen = recipes.select(oracle, heads=["effseg"])
+    assert chosen[:10] == ladder
+    assert {cell.subject.head for cell in chosen[10:]} == {"effseg"}
+    file = tmp_path / "weights.safetensors"
+    file.write_bytes(b"weights")
+    for filled in (recipes.with_weights(chosen, None), recipes.with_weights(chosen, file)):
+        assert filled[:10] == ladder
+        assert len({cell.subject.weights for cell in filled[10:]} - {"none"}) == 1
+
+
+def test_every_backend_is_certified_once() -> None:
+    certified = [cell.subject for cell in recipes.load("certify")]
+    assert {subject.backend for subject in certified} == set(catalog.plugins("sparsity"))
+    assert len(set(certified)) == len(certified)
+    assert len(recipes.select(recipes.load("certify"), backends=["sps"])) == 1
 
 
 def test_filters() -> None:

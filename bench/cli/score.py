@@ -1,0 +1,143 @@
+"""`evaluate`, `compare`, `prepare`: accuracy of finished predictions, of anybody's model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell
+from bench.record import encode
+
+_File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
+_Output = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """AP, boundary AP, AP* and APB* of a COCO results file, with 95 % intervals."""
+
+    predictions: Annotated[Path, arg(metavar="FILE")]
+    """Results in COCO's format (.json or .json.gz), from any framework."""
+    coco_annotations: _File = None
+    """COCO annotations: AP and boundary AP."""
+    lvis_annotations: _File = None
+    """LVIS annotations, cocofied on the fly if they are not yet: AP* and APB*."""
+    area: Literal["mask", "box"] = "mask"
+    """Whose area says how large a prediction is. Tools that keep `bbox` in results take that of the box."""
+    allow_unknown: bool = False
+    """Leave out and count predictions on images and of classes that no annotation file knows."""
+    verify: bool = False
+    """Have pycocotools and faster-coco-eval compute the same; differences above 1e-9 are a failure."""
+    resamples: int = 1000
+    """Resamples of the images that the intervals are made of; 0 for none."""
+    seed: int = 0
+    """Of the resamples."""
+    per_class: _File = None
+    """Also write a row per class to this CSV file."""
+    json: _Output = None
+    """Also write the record as a line of JSON to this file; - is standard output."""
+
+    def __call__(self) -> int:
+        """Score, print the table, write what was asked for."""
+        from bench.accuracy.evaluate import evaluate
+        from reports.accuracy import accuracy
+        from reports.frame import frame
+        from reports.layout import terminal
+
+        found = evaluate(
+            self.predictions,
+            coco=self.coco_annotations,
+            lvis=self.lvis_annotations,
+            area=self.area,
+            verify=self.verify,
+            resamples=self.resamples,
+            seed=self.seed,
+            allow_unknown=self.allow_unknown,
+        )
+        record = found.record()
+        with json_lines(self.json) as lines:
+            if lines is not None:
+                lines.write(encode(record).decode() + "\n")
+        if self.per_class is not None:
+            self.per_class.write_text(found.per_class_csv(), encoding="utf-8")
+        if record.error is None:
+            print_table(terminal(accuracy(frame([record]))), stderr=self.json == "-")
+        for check in found.checks:
+            tell(f"{'[green]verified[/green]' if check.passed else '[red]FAILED[/red]'} {check.sentence()}")
+            for repair in check.repairs:
+                tell(f"  for the library, {repair}")
+        return COMPLETE if record.error is None else INCOMPLETE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare:
+    """What separates two results on the same images: differences with 95 % intervals and p values."""
+
+    first: Annotated[Positional[str], arg(metavar="CELL_A")]
+    """A cell as `list` prints it (recipe/subject/probe), or a results file in COCO's format."""
+    second: Annotated[Positional[str], arg(metavar="CELL_B")]
+    """The one that is called higher or lower."""
+    coco_annotations: _File = None
+    """COCO annotations, for results files."""
+    lvis_annotations: _File = None
+    """LVIS annotations, for results files."""
+    allow_unknown: bool = False
+    """Leave out predictions on images and of classes that no annotation file knows."""
+    resamples: int = 1000
+    """Resamples of the images."""
+    seed: int = 0
+    """Of the resamples."""
+    results: Path = Path("results")
+    """Where cells are kept."""
+    json: _Output = None
+    """Also write every difference as a line of JSON to this file; - is standard output."""
+
+    def __call__(self) -> int:
+        """Print a table with a row per metric."""
+        import msgspec
+
+        from bench.accuracy.comparison import compare, result
+        from reports.accuracy import comparison
+        from reports.layout import terminal
+
+        first, second = (
+            result(
+                operand,
+                self.results,
+                coco=self.coco_annotations,
+                lvis=self.lvis_annotations,
+                allow_unknown=self.allow_unknown,
+            )
+            for operand in (self.first, self.second)
+        )
+        rows = [difference.row() for difference in compare(first, second, resamples=self.resamples, seed=self.seed)]
+        with json_lines(self.json) as lines:
+            if lines is not None:
+                lines.writelines(msgspec.json.encode(row).decode() + "\n" for row in rows)
+        print_table(terminal(comparison(first.name, second.name, rows)), stderr=self.json == "-")
+        return COMPLETE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare:
+    """Write a data set: `prepare lvis` makes the cocofied LVIS file that AP* is defined on."""
+
+    dataset: Positional[Literal["lvis"]]
+    """What to prepare."""
+    lvis_annotations: Annotated[Path, arg(metavar="FILE")]
+    """LVIS annotations, v0.5 or v1."""
+    out: Annotated[Path, arg(metavar="FILE")]
+    """The file to write."""
+
+    def __call__(self) -> int:
+        """Write the file, then say what is in it and what is not."""
+        from bench.accuracy.cocofy import prepare_lvis
+
+        made = prepare_lvis(self.lvis_annotations, self.out)
+        print(f"{self.out}: {made.num_images} images, {made.num_annotations} objects, {made.num_categories} classes")
+        print(f"sha256 {made.sha256}")
+        print(f"from {made.lvis_version or 'LVIS'}, sha256 {made.source_sha256}")
+        print(f"COCO classes that it has no class for: {', '.join(made.lost) or 'none'}")
+        print(f"COCO classes on none of its images: {', '.join(made.absent) or 'none'}")
+        return COMPLETE
