@@ -2,9 +2,12 @@
 
     annotation file -> ground_truth.GroundTruth  (lvis files become COCO's classes in cocofy)
     results file    -> predictions.Predictions   (strict: bad input is an error that names its place)
-    ScoringProtocol -> matching.Matches          (who matched whom, per image; the one table everything comes from)
+    both            -> selection, overlap        (what takes part under a protocol, and which pairs overlap)
+                    -> matching.Matches          (who matched whom; the one table everything comes from)
     Matches         -> average_precision         (AP, per class, per size, precision-recall curves)
-                    -> bootstrap                 (the same with weights on the images: intervals, comparisons)
+                    -> weighted, bootstrap       (the same with weights on the images: intervals, comparisons)
+
+`protocol` holds the rules, `evaluate` goes all the way from files to a record, `verify` asks the official libraries.
 
 Data are columns, one numpy array per field: no dict per detection. Imports no torch.
 """

@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from bench import plan, session
-from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell
+from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell, tell_outcome
 from bench.plan import Context
 from bench.record import encode
 from bench.session import Selection
@@ -40,9 +40,8 @@ class Certify:
             for outcome in plan.run(steps, context, store):
                 record = outcome.record
                 records.append(record)
-                if record.error is not None:
-                    tell(f"[red]{outcome.cell} failed[/red]: {record.error.type}: {record.error.message}")
-                elif record.values["failed"]:
+                tell_outcome(outcome, f"[{len(records)}/{len(steps)}]")
+                if record.values.get("failed"):
                     count = f"{record.values['failed']} of {record.values['checks']} checks"
                     tell(f"[red]{outcome.cell}: {count} failed[/red], see {outcome.entry.path}")
                 if lines is not None:

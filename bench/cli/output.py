@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from bench import ranks
+from bench.plan import Outcome
 
 COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 """Exit codes."""
@@ -19,6 +21,18 @@ COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 def tell(text: str) -> None:
     """Print a line to standard error, as rich markup."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+
+
+def tell_outcome(outcome: Outcome, count: str) -> None:
+    """Print how a cell went; `count` says which of how many it is."""
+    record = outcome.record
+    if record.error is not None:
+        what = f"[red]failed[/red]: {escape(record.error.type)}: {escape(record.error.message)} ({outcome.entry.path})"
+    elif outcome.measured:
+        what = f"{record.seconds:.1f} s"
+    else:
+        what = "in store"
+    tell(f"{escape(count)} {outcome.cell}  {what}")
 
 
 def print_table(shown: Table, *, stderr: bool = False) -> None:

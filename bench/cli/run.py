@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from bench import plan, session
-from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell
+from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell, tell_outcome
 from bench.plan import Context, Dtype, Outcome, Step
 from bench.record import encode
 from bench.session import Selection
@@ -96,7 +95,7 @@ class Run:
             try:
                 for outcome in plan.run(steps, context, store):
                     outcomes.append(outcome)
-                    _tell_outcome(outcome, f"[{len(outcomes)}/{len(steps)}]")
+                    tell_outcome(outcome, f"[{len(outcomes)}/{len(steps)}]")
                     if lines is not None:
                         lines.write(encode(outcome.record).decode() + "\n")
                         lines.flush()
@@ -174,14 +173,3 @@ def _tell_plan(steps: Sequence[Step], *, each: bool) -> None:
     tell(f"{len(steps)} cells: {in_store} in store, {len(steps) - in_store} to do")
     for step in steps if each else ():
         tell(f"  {'in store' if step.found else 'to do':<8} {step.cell}")
-
-
-def _tell_outcome(outcome: Outcome, count: str) -> None:
-    record = outcome.record
-    if record.error is not None:
-        what = f"[red]failed[/red]: {escape(record.error.type)}: {escape(record.error.message)} ({outcome.entry.path})"
-    elif outcome.measured:
-        what = f"{record.seconds:.1f} s"
-    else:
-        what = "in store"
-    tell(f"{escape(count)} {outcome.cell}  {what}")
