@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from bench.record import Scalar
+from reports.frame import labels
 from reports.layout import CellValue, Column, Table
 
 PROTOCOLS = {"ap": "AP", "apb": "APB", "ap_star": "AP*", "apb_star": "APB*"}
@@ -28,29 +29,29 @@ _LIBRARIES = ("pycocotools", "faster_coco_eval")
 
 
 def accuracy(frame: pd.DataFrame) -> Table:
-    """One row per results file and protocol, its intervals in the row below; the newest value counts.
+    """One row per results file or model and protocol, its intervals in the row below; the newest value counts.
 
-    What no class has an object for is n/a. Takes the frame of records that hold an accuracy, whoever measured it; that
-    of random weights is left out.
+    What no class has an object for is n/a. The accuracy of random weights is left out.
     """
+    known = frame[(frame["weights"] != "random") & (frame["probe"] == "accuracy")]
     subjects = [
-        (str(head), {str(row["name"]): row for row in of_subject.to_dict("records")})
-        for head, of_subject in frame[frame["weights"] != "random"].groupby("head", sort=False)
+        (str(name), {str(row["name"]): row for row in of_subject.to_dict("records")})
+        for name, of_subject in known.groupby(pd.Series(labels(known), known.index, dtype=str), sort=False)
     ]
     measured = [
-        (head, values) for head, values in subjects if any(f"{prefix}_classes" in values for prefix in PROTOCOLS)
+        (name, values) for name, values in subjects if any(f"{prefix}_classes" in values for prefix in PROTOCOLS)
     ]
     several = len(measured) > 1
     rows: list[tuple[CellValue, ...]] = []
     said: dict[str, list[str]] = {}
-    for head, values in measured:
+    for name, values in measured:
         for prefix, label in PROTOCOLS.items():
             if f"{prefix}_classes" in values:
-                rows += _rows(values, prefix, [head, label] if several else [label])
+                rows += _rows(values, prefix, [name, label] if several else [label])
         for sentence in _sentences(values):
-            said.setdefault(sentence, []).append(head)
+            said.setdefault(sentence, []).append(name)
     of_all = len(measured)
-    caption = [text if len(heads) == of_all else f"{', '.join(heads)}: {text}" for text, heads in said.items()]
+    caption = [text if len(names) == of_all else f"{', '.join(names)}: {text}" for text, names in said.items()]
     return Table(
         title="Accuracy" if len(measured) != 1 else f"Accuracy of {measured[0][0]}",
         columns=(

@@ -9,6 +9,8 @@ import pandas as pd
 from bench.record import Record, Subject
 from bench.store import Store
 
+_SUBJECT = ("head", "backend", "kernel", "module", "backbone", "preset", "schedule", "seed", "weights")
+
 COLUMNS = (
     *Subject.__struct_fields__,
     "probe",
@@ -37,6 +39,16 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     """
     rows = [row for record in sorted(records, key=lambda record: record.started) for row in _rows(record)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def labels(frame: pd.DataFrame) -> list[str]:
+    """A name for the subject of every row: its head, or backend, and whatever tells it apart from the other subjects."""
+    subjects = frame[list(_SUBJECT)].astype(object).where(frame[list(_SUBJECT)].notna(), "")
+    telling = ["head" if subjects["head"].ne("").any() else "backend"]
+    for field in _SUBJECT:
+        if len(subjects[[*telling, field]].drop_duplicates()) > len(subjects[telling].drop_duplicates()):
+            telling.append(field)
+    return [" ".join(str(part) for part in row if part != "") for row in subjects[telling].itertuples(index=False)]
 
 
 def _rows(record: Record) -> Iterable[dict[str, object]]:

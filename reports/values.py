@@ -2,9 +2,8 @@
 
 import pandas as pd
 
+from reports.frame import labels
 from reports.layout import Column, Table
-
-_SUBJECT = ("head", "backend", "kernel", "module", "backbone", "preset", "schedule", "seed", "weights")
 
 
 def values(title: str, frame: pd.DataFrame) -> Table:
@@ -14,11 +13,9 @@ def values(title: str, frame: pd.DataFrame) -> Table:
     """
     is_accuracy = frame["name"].str.match(r"ap(b|\d|_|$)")
     known = frame[~(is_accuracy & (frame["weights"] == "random"))]
-    subjects = known[list(_SUBJECT)].astype(object).where(known[list(_SUBJECT)].notna(), "")
-    telling = [field for field in _SUBJECT if field == "head" or subjects[field].nunique() > 1]
-    labels = [" ".join(str(part) for part in row if part != "") for row in subjects[telling].itertuples(index=False)]
-    newest = known.assign(subject=labels).drop_duplicates(["probe", "name", "subject"], keep="last")
-    columns = list(dict.fromkeys(labels))
+    names = labels(known)
+    newest = known.assign(subject=names).drop_duplicates(["probe", "name", "subject"], keep="last")
+    columns = list(dict.fromkeys(names))
     rows = []
     for (probe, name), of_value in newest.groupby(["probe", "name"], sort=False):
         shown = dict(zip(of_value["subject"], of_value["value"], strict=True))

@@ -69,6 +69,14 @@ class _Categories(msgspec.Struct, frozen=True):
     categories: list[_Category] = []
 
 
+def version(path: Path) -> str:
+    """What `read_cocofied` calls the version of a file, without reading its objects. Raises ValueError as that does."""
+    file = json_file.decode(json_file.read(path), str(path), msgspec.json.Decoder(_Categories), "annotation")
+    if _is_cocofied(file.categories):
+        return "cocofied LVIS"
+    return f"cocofied {LVIS_VERSIONS.get(len(file.categories), 'LVIS')}"
+
+
 def read_cocofied(path: Path) -> GroundTruth:
     """Read an LVIS annotation file as COCO's classes; a file that is cocofied already is taken as it is.
 

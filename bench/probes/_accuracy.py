@@ -4,8 +4,8 @@ Everything is computed from the bytes of `predictions.json`, so that the numbers
 """
 
 from bench import ranks
+from bench.accuracy import cocofy
 from bench.accuracy.archive import pack
-from bench.accuracy.cocofy import read_cocofied
 from bench.accuracy.evaluate import COCO_PROTOCOLS, LVIS_PROTOCOLS, num_elsewhere, protocols, rules, score, values
 from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import Matches, match, merge
@@ -31,7 +31,7 @@ def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
     if annotations.is_file():
         found.append((read_ground_truth(annotations), COCO_PROTOCOLS))
     if context.lvis is not None:
-        found.append((read_cocofied(context.lvis), LVIS_PROTOCOLS))
+        found.append((cocofy.read_cocofied(context.lvis), LVIS_PROTOCOLS))
     if not found:
         raise ValueError(
             f"There are no annotations: {annotations} is not there and no LVIS file was given. Accuracy needs one of "
@@ -43,7 +43,8 @@ def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
 def scoring_protocol(context: Context) -> dict[str, Scalar]:
     """Say how predictions are scored."""
     names = (COCO_PROTOCOLS if coco_annotations(context).is_file() else ()) + (LVIS_PROTOCOLS if context.lvis else ())
-    return rules(protocols(names), resamples=RESAMPLES, seed=SEED)
+    lvis_version = None if context.lvis is None else cocofy.version(context.lvis)
+    return {"lvis_version": lvis_version, **rules(protocols(names), resamples=RESAMPLES, seed=SEED)}
 
 
 def accuracy_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
