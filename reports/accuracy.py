@@ -35,7 +35,7 @@ def accuracy(frame: pd.DataFrame) -> Table:
     """
     known = frame[(frame["weights"] != "random") & (frame["probe"] == "accuracy")]
     subjects = [
-        (str(name), {str(row["name"]): row for row in of_subject.to_dict("records")})
+        (str(name), _of_newest(of_subject))
         for name, of_subject in known.groupby(pd.Series(labels(known), known.index, dtype=str), sort=False)
     ]
     measured = [
@@ -130,27 +130,36 @@ def _label(name: str) -> str:
     return name
 
 
+def _of_newest(of_subject: pd.DataFrame) -> _Values:
+    """Rows by the name of their value, of one record: the newest. Another one may be of other annotations."""
+    newest = of_subject["protocol"].iloc[-1]
+    return {str(row["name"]): row for row in of_subject.to_dict("records") if row["protocol"] == newest}
+
+
 def _sentences(values: _Values) -> Iterable[str]:
     """What the numbers of one results file were made of, and with."""
     protocol: Mapping[str, Scalar] = next(iter(values.values()))["protocol"]
-    # The first digits of a checksum tell files apart.
-    coco, lvis = (str(protocol[file]).removeprefix("sha256:")[:8] for file in ("annotations", "lvis"))
+    if "predictions" in protocol:
+        yield f"Predictions: {protocol['predictions']}"
     if protocol["annotations"] is not None:
-        yield f"AP, APB: COCO annotations sha256:{coco}."
+        yield f"AP, APB: COCO annotations, {protocol['annotations']}"
     if protocol["lvis"] is not None:
         version = protocol.get("lvis_version") or "LVIS of unknown version"
-        yield f"AP*, APB*: {version}, COCO's classes, federated rules, annotations sha256:{lvis}."
+        yield f"AP*, APB*: {version}, COCO's classes, federated rules, {protocol['lvis']}"
     if protocol["resamples"]:
         yield (
             f"Intervals: 95 %, of {protocol['resamples']} resamples of the images, seed {protocol['seed']}; "
             "they speak of the choice of images, not of the training seed."
         )
     if protocol["detection_area"] == "box":
-        yield "APS, APM, APL: predictions are sized by the area of their BOX, objects by that of their mask."
+        yield "APS, APM, APL: predictions are sized by the area of their BOX, objects by the annotated one."
     if _number(values, "predictions_unknown"):
         unknown = _number(values, "predictions_unknown")
         yield f"Left out: {unknown:.0f} predictions on images or of classes that no annotation file knows."
     for prefix, label in PROTOCOLS.items():
+        empty, images = _number(values, f"{prefix}_images_empty"), _number(values, f"{prefix}_images")
+        if empty:
+            yield f"{label}: {empty:.0f} of {images:.0f} images have no prediction; all of their objects are missed."
         left_out = _number(values, f"{prefix}_left_out")
         if left_out:
             yield f"{label}: {left_out:.0f} predictions are on images that its annotation file does not list."

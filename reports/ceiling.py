@@ -106,9 +106,9 @@ def _caption(known: pd.DataFrame) -> Iterable[str]:
         )
     for prefix, what in (("ap", "AP and APB: COCO's masks"), ("ap_star", "AP* and APB*: LVIS's masks")):
         counts = [_range(known, f"{prefix}_{counted}") for counted in ("images", "classes")]
-        if all(counts):
+        if all(counts) and counts[0] != "0":
             yield f"{what} on {counts[0]} images, mean over {counts[1]} classes."
-    yield "Intervals: 95 %, percentiles over resampled images."
+    yield "Intervals: 95 %, from resampled images."
     if (known["probe"] != "ceiling").any():
         yield "Heads with true boxes get the boxes and classes of COCO's objects: what better detection would give."
 

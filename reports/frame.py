@@ -42,7 +42,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def labels(frame: pd.DataFrame) -> list[str]:
-    """A name for the subject of every row: its head, or backend, and whatever tells it apart from the other subjects."""
+    """A name for the subject of every row: its head or backend, and what tells it apart from the others."""
     subjects = frame[list(_SUBJECT)].astype(object).where(frame[list(_SUBJECT)].notna(), "")
     telling = ["head" if subjects["head"].ne("").any() else "backend"]
     for field in _SUBJECT:

@@ -11,7 +11,7 @@ def values(title: str, frame: pd.DataFrame) -> Table:
 
     The accuracy of random weights means nothing and is left out.
     """
-    is_accuracy = frame["name"].str.match(r"ap(b|\d|_|$)")
+    is_accuracy = frame["name"].str.match(r"a[pr](b|\d|_|$)")
     known = frame[~(is_accuracy & (frame["weights"] == "random"))]
     names = labels(known)
     newest = known.assign(subject=names).drop_duplicates(["probe", "name", "subject"], keep="last")

@@ -72,8 +72,8 @@ def test_every_protocol_has_its_own_classes_images_and_cap() -> None:
     table = shown(evaluated({**AP, **COUNTS, **STAR, **STAR_COUNTS}, protocol=lvis))
     assert [(row[0], *row[-3:]) for row in table.texts()] == [("AP", "80", "5000", "100"), ("AP*", "69", "65", "300")]
     caption = " ".join(table.caption)
-    assert "COCO annotations sha256:01234567." in caption
-    assert "LVIS v0.5, COCO's classes, federated rules, annotations sha256:fedcba98." in caption
+    assert "COCO annotations, sha256:0123456789abcdef" in caption
+    assert "LVIS v0.5, COCO's classes, federated rules, sha256:fedcba9876543210" in caption
     assert "1000 resamples of the images, seed 0" in caption
 
 
@@ -89,7 +89,18 @@ def test_several_files_are_told_apart_and_the_newest_value_counts() -> None:
     assert [row[:3] for row in table.texts()] == [["theirs", "AP", "2.0"], ["others", "AP", "1.0"]]
     assert table.title == "Accuracy"
     once = [sentence for sentence in table.caption if "COCO annotations" in sentence]
-    assert once == ["AP, APB: COCO annotations sha256:01234567."], "what holds for all is said once"
+    assert once == ["AP, APB: COCO annotations, sha256:0123456789abcdef"], "what holds for all is said once"
+
+
+def test_a_row_is_of_one_record() -> None:
+    """Not AP on these annotations and AP* on others, under one caption."""
+    other = evaluated({**STAR, **STAR_COUNTS}, second=1, protocol={"lvis": "sha256:2", "annotations": None})
+    assert [row[0] for row in shown(evaluated({**AP, **COUNTS}), other).texts()] == ["AP*"]
+
+
+def test_images_without_a_prediction_are_said() -> None:
+    partial = evaluated({**AP, **COUNTS, "ap_images_empty": 4990.0})
+    assert "AP: 4990 of 5000 images have no prediction; all of their objects are missed." in shown(partial).caption
 
 
 def test_a_sentence_that_holds_for_one_file_names_it() -> None:

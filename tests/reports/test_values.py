@@ -46,5 +46,11 @@ def test_subjects_are_named_by_what_tells_them_apart() -> None:
     assert [column.name for column in table.columns[3:]] == ["a sha256:1", "a random"]
 
 
+@pytest.mark.parametrize("name", ["ap", "ap50", "apb_s", "ap_star", "ar100", "arb_s", "ar_star100_l"])
+def test_accuracy_of_random_weights_is_not_shown(name: str) -> None:
+    table = values("mine", frame([measured("a", "mine", {name: 1.0, "area": 2.0, "apples": 3.0})]))
+    assert [row[1] for row in table.texts()] == ["area", "apples"]
+
+
 def test_nothing_measured_is_an_empty_table() -> None:
     assert not values("mine", frame([])).has_numbers
