@@ -46,9 +46,9 @@ def check(kind: str, name: str, known: Collection[str]) -> None:
 
 def check_backend(name: str) -> None:
     """Raise ValueError for an unknown backend, or an unknown kernel after its colon."""
-    backend, _, kernel = name.partition(":")
+    backend, colon, kernel = name.partition(":")
     check("backend", backend, plugins("sparsity"))
-    if kernel:
+    if colon:
         check("kernel", kernel, kernels())
 
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import json_file
 from bench.segmentation import Segmentation, rasterise
 
 T = TypeVar("T")
@@ -118,10 +119,10 @@ def open_coco(
     known: dict[int, tuple[int, int]] = {}
     instances = None
     if annotations is not None or lvis is None or coco.is_file():
-        instances = decode_file(coco, msgspec.json.Decoder(_InstanceFile))
+        instances = _decode(coco, msgspec.json.Decoder(_InstanceFile))
         _add_sizes(known, instances.images, coco)
     if lvis is not None:
-        _add_sizes(known, decode_file(lvis, msgspec.json.Decoder(_ImageFile)).images, lvis)
+        _add_sizes(known, _decode(lvis, msgspec.json.Decoder(_ImageFile)).images, lvis)
     ids = tuple(sorted(known)[:num_images])
     if not ids or (num_images is not None and num_images < 1):
         raise ValueError(
@@ -139,26 +140,8 @@ def open_coco(
     )
 
 
-def decode_file(path: Path, decoder: msgspec.json.Decoder[T]) -> T:
-    """Decode a JSON file into typed objects. Raises ValueError with the place in the file where it does not fit."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ValueError(
-            f"The file {path} cannot be read: {error.strerror}; expected a JSON file in COCO's format; check the path."
-        ) from error
-    try:
-        return decoder.decode(content)
-    except msgspec.ValidationError as error:
-        raise ValueError(
-            f"{path} is not in COCO's format: {error}; expected the fields of cocodataset.org's data format; "
-            "repair the file or give another one."
-        ) from error
-    except msgspec.DecodeError as error:
-        raise ValueError(
-            f"{path} is not JSON: {error}; expected one complete JSON document (NaN and Infinity are not JSON); "
-            "write or download the file again."
-        ) from error
+def _decode(path: Path, decoder: msgspec.json.Decoder[T]) -> T:
+    return json_file.decode(json_file.read(path), str(path), decoder, "annotation")
 
 
 def _add_sizes(known: dict[int, tuple[int, int]], images: list[ImageEntry], path: Path) -> None:

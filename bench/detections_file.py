@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import torch
 
-from bench.coco import CocoImages, decode_file
+from bench import json_file
+from bench.coco import CocoImages
 from bench.model import Boxes
 
 
@@ -33,7 +34,9 @@ def read_detections(
     """
     label = {category_id: label for label, category_id in enumerate(images.category_ids)}
     by_image: dict[int, list[_Detection]] = {image_id: [] for image_id in images.ids}
-    for index, detection in enumerate(decode_file(path, msgspec.json.Decoder(list[_Detection]))):
+    content = json_file.read(path)
+    detections = json_file.decode(content, str(path), msgspec.json.Decoder(list[_Detection]), "detection")
+    for index, detection in enumerate(detections):
         problem = _problem(detection, images, label)
         if problem:
             raise ValueError(f"{path}: detection {index} {problem}; repair or remove it.")

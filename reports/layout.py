@@ -38,7 +38,7 @@ class Table:
     @property
     def has_numbers(self) -> bool:
         """Whether anything was measured."""
-        return any(column.digits is not None for column in self.columns)
+        return bool(self.rows) and any(column.digits is not None for column in self.columns)
 
     def texts(self) -> list[list[str]]:
         """All cells as they are shown."""

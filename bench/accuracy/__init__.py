@@ -2,12 +2,14 @@
 
     annotation file -> ground_truth.GroundTruth  (lvis files become COCO's classes in cocofy)
     results file    -> predictions.Predictions   (strict: bad input is an error that names its place)
+    ... or a list   -> predictions.from_results  (results that a Python program holds in memory)
     both            -> selection, overlap        (what takes part under a protocol, and which pairs overlap)
                     -> matching.Matches          (who matched whom; the one table everything comes from)
     Matches         -> average_precision         (AP, per class, per size, precision-recall curves)
                     -> weighted, bootstrap       (the same with weights on the images: intervals, comparisons)
 
-`protocol` holds the rules, `evaluate` goes all the way from files to a record, `verify` asks the official libraries.
+`protocol` holds the rules, `evaluate` goes all the way from files, or results in memory, to a record, `verify` asks the
+official libraries.
 
 Data are columns, one numpy array per field: no dict per detection. Imports no torch.
 """

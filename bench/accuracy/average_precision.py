@@ -75,6 +75,16 @@ def num_classes(matches: Matches) -> int:
     return int((_num_objects(matches)[0] > 0).sum())
 
 
+def same_as_ap(matches: Matches) -> set[str]:
+    """Which of `ap_r` `ap_c` `ap_f` is `ap` by another name: all classes with an object have that frequency.
+
+    In cocofied LVIS all are frequent.
+    """
+    num_objects = _num_objects(matches)[0]
+    found = {letter for letter, num in zip(matches.frequencies, num_objects, strict=True) if num > 0}
+    return {f"ap_{letter}" for letter in _FREQUENCIES if found == {letter}}
+
+
 def per_class(matches: Matches) -> list[ClassScore]:
     """The AP of every class, in the order of `category_ids`."""
     precision = precision_recall(matches).mean(axis=3)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from bench.accuracy.average_precision import metrics
+from bench.accuracy.average_precision import metrics, same_as_ap
 from bench.accuracy.matching import Matches
 from bench.accuracy.weighted import resampled
 
@@ -40,17 +40,6 @@ class Comparison:
     def significant(self) -> bool:
         """Whether p is below 0.05. Of 20 metrics that do not differ one is expected to be called significant."""
         return self.p is not None and self.p < _SIGNIFICANCE
-
-    @property
-    def words(self) -> str:
-        """The verdict on the second result as a sentence."""
-        if self.interval is None or self.p is None:
-            return f"{self.difference:+.1f} points, too few images to say more"
-        low, high = self.interval
-        evidence = f"{self.difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}, p = {self.p:.2g}"
-        if not self.significant:
-            return f"not significant ({evidence})"
-        return f"{'higher' if low > 0 else 'lower'} ({evidence})"
 
 
 def intervals(
@@ -84,32 +73,41 @@ def compare(first: Matches, second: Matches, *, resamples: int = 1000, seed: int
     """The AP metrics of two results under the same protocol, on the same images, drawn alike for both.
 
     Pairing takes out what is common: hard images are hard for both, and repeated images raise both alike, so that the
-    intervals are plain percentiles. Raises ValueError where images, objects or protocols differ.
+    intervals are plain percentiles. An AP by frequency that equals `ap` is left out. Raises ValueError where images,
+    objects or protocols differ.
     """
     _require_pair(first, second)
     weights = draw(len(first.image_ids), resamples, seed)
     before, after = resampled(first, weights), resampled(second, weights)
     values = metrics(first), metrics(second)
+    left_out = same_as_ap(first)
     return {
         name: _comparison(values[0][name], values[1][name], after[name] - before[name], num_images=len(first.image_ids))
         for name in before
-        if name in values[0]
+        if name in values[0] and name not in left_out
     }
 
 
 def draw(num_images: int, num_resamples: int, seed: int) -> Int32[np.ndarray, "B I"]:
     """How often each image is drawn in each resample: the same for the same numbers and seed, whatever the result.
 
-    Raises ValueError for fewer than one resample.
+    Raises ValueError as `require_drawable`.
     """
-    if num_resamples < 1:
-        raise ValueError(f"Asked for {num_resamples} resamples; expected at least 1; 1000 are usual.")
+    require_drawable(num_resamples, seed)
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = np.zeros((num_resamples, num_images), dtype=np.int32)
     if num_images > 0:
         for row in weights:
             row[:] = np.bincount(generator.integers(num_images, size=num_images), minlength=num_images)
     return weights
+
+
+def require_drawable(num_resamples: int, seed: int, *, fewest: int = 1) -> None:
+    """Raise ValueError for fewer resamples than `fewest`, and for a negative seed."""
+    if num_resamples < fewest:
+        raise ValueError(f"Asked for {num_resamples} resamples; expected at least {fewest}; 1000 are usual.")
+    if seed < 0:
+        raise ValueError(f"The seed of the resamples is {seed}; expected a whole number from 0 on; 0 is usual.")
 
 
 def _interval(values: Float64[np.ndarray, "B"], level: float) -> tuple[float, float] | None:
@@ -153,7 +151,7 @@ def _require_pair(first: Matches, second: Matches) -> None:
         )
         raise ValueError(
             f"The two results are on different images: {only[0]} only in the first, {only[1]} only in the second. A "
-            "paired comparison needs the same images; evaluate both on those that they have in common."
+            "paired comparison needs the same images; name those that they have in common (--images)."
         )
     if not all(
         np.array_equal(getattr(first, name), getattr(second, name))

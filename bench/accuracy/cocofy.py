@@ -8,6 +8,7 @@ which PointRend and the Boundary IoU paper report AP*.
 
 import csv
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.accuracy import json_file
+from bench import json_file
 from bench.accuracy.ground_truth import LVIS_VERSIONS, GroundTruth, decode_ground_truth
 from bench.files import write_whole
 
@@ -69,8 +70,21 @@ class _Categories(msgspec.Struct, frozen=True):
     categories: list[_Category] = []
 
 
+class _Lists(msgspec.Struct, frozen=True):
+    images: list[_Image]
+
+
 def version(path: Path) -> str:
-    """What `read_cocofied` calls the version of a file, without reading its objects. Raises ValueError as that does."""
+    """What `read_cocofied` calls the version of a file, without its objects; a file is read again only if it changed.
+
+    Raises ValueError for a file that cannot be read or is no annotation file.
+    """
+    return _version(path, *json_file.stamp(path))
+
+
+@functools.lru_cache(maxsize=8)
+def _version(path: Path, changed_ns: int, num_bytes: int) -> str:
+    """Every cell of a recipe asks for the version of one file, which may take seconds to read."""
     file = json_file.decode(json_file.read(path), str(path), msgspec.json.Decoder(_Categories), "annotation")
     if _is_cocofied(file.categories):
         return "cocofied LVIS"
@@ -80,10 +94,13 @@ def version(path: Path) -> str:
 def read_cocofied(path: Path) -> GroundTruth:
     """Read an LVIS annotation file as COCO's classes; a file that is cocofied already is taken as it is.
 
-    The checksum is that of the file given. Raises ValueError for any other file, and as `decode_ground_truth`.
+    The checksum is that of the file given. Raises ValueError for any other file, for images without LVIS's lists of
+    absent and not exhaustively annotated classes, and as `decode_ground_truth`.
     """
     content, name = json_file.read(path), str(path)
     if _is_cocofied(json_file.decode(content, name, msgspec.json.Decoder(_Categories), "annotation").categories):
+        # Images without lists would be images on which nobody looked for anything else: another AP*, without a word.
+        json_file.decode(content, name, msgspec.json.Decoder(_Lists), "annotation")
         return decode_ground_truth(content, name)
     made = cocofied(content, name)
     return dataclasses.replace(

@@ -87,22 +87,26 @@ def result(
     *,
     coco: Path | None = None,
     lvis: Path | None = None,
+    images: Collection[int] | None = None,
     allow_unknown: bool = False,
 ) -> Result:
     """Find one side of a comparison: a results file where there is one of that name, else the cell of that name.
 
     Cells are named `recipe/subject/probe`, as `list` prints them, and looked for in the store `results`; the newest
-    record counts. A results file is scored with the annotation files. Raises ValueError where there is neither,
-    where the cell has no accuracy, and for a file without annotations.
+    record counts, on the images of its own run. A results file is scored with the annotation files, on `images` or on
+    all of each. Raises ValueError where there is neither, where the cell has no accuracy, for a file without
+    annotations, and as `evaluate`.
     """
     path = Path(operand)
     if path.is_file():
-        return _of_file(path, coco, lvis, allow_unknown)
+        return _of_file(path, coco, lvis, images, allow_unknown)
     return _of_cell(operand, Store(results))
 
 
-def _of_file(path: Path, coco: Path | None, lvis: Path | None, allow_unknown: bool) -> Result:
-    evaluation = evaluate(path, coco=coco, lvis=lvis, resamples=0, allow_unknown=allow_unknown)
+def _of_file(
+    path: Path, coco: Path | None, lvis: Path | None, images: Collection[int] | None, allow_unknown: bool
+) -> Result:
+    evaluation = evaluate(path, coco=coco, lvis=lvis, images=images, resamples=0, allow_unknown=allow_unknown)
     return Result(
         name=path.name,
         tables={score.protocol.name: score.matches for score in evaluation.scores},

@@ -4,23 +4,26 @@
 """
 
 import csv
+import hashlib
 import io
+import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import numpy as np
 
 from bench import machine
-from bench.accuracy.average_precision import metrics, num_classes, per_class
-from bench.accuracy.bootstrap import intervals
+from bench.accuracy.average_precision import metrics, num_classes, per_class, same_as_ap
+from bench.accuracy.bootstrap import intervals, require_drawable
 from bench.accuracy.cocofy import read_cocofied
 from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import Matches, match
-from bench.accuracy.predictions import Predictions, read_predictions
+from bench.accuracy.predictions import Predictions, from_results, read_predictions
 from bench.accuracy.protocol import PRESETS, VALUE_PREFIXES, ScoringProtocol
 from bench.accuracy.verify import Check, check
 from bench.record import Failure, Record, Scalar, Subject
@@ -31,6 +34,8 @@ VERSION = 1
 COCO_PROTOCOLS = ("coco", "coco-boundary")
 LVIS_PROTOCOLS = ("ap-star", "apb-star")
 
+_log = logging.getLogger(__name__)
+
 _COLUMNS = ("protocol", "category_id", "name", "objects", "predictions", "ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
 
 
@@ -38,7 +43,8 @@ _COLUMNS = ("protocol", "category_id", "name", "objects", "predictions", "ap", "
 class Score:
     """What one protocol says about predictions: metrics by their plain names (`ap`, `ap50`, ...) from 0 to 100.
 
-    Metrics that no class has are left out. `intervals` are those of the metrics that have one.
+    Metrics that no class has are left out, and an AP by frequency that equals `ap`. `intervals` are those of metrics
+    that have one.
     """
 
     matches: Matches
@@ -59,15 +65,19 @@ def protocols(names: Iterable[str], area: Literal["mask", "box"] = "mask") -> li
 
 def score(matches: Iterable[Matches], *, resamples: int = 1000, seed: int = 0) -> list[Score]:
     """Metrics of match tables with 95 % intervals from resampled images; without intervals for 0 resamples."""
-    return [
-        Score(
-            matches=table,
-            metrics=metrics(table),
-            intervals=intervals(table, resamples=resamples, seed=seed) if resamples else {},
-            num_classes=num_classes(table),
+    scores = []
+    for table in matches:
+        names = same_as_ap(table)
+        bounds = intervals(table, resamples=resamples, seed=seed) if resamples else {}
+        scores.append(
+            Score(
+                matches=table,
+                metrics={name: value for name, value in metrics(table).items() if name not in names},
+                intervals={name: interval for name, interval in bounds.items() if name not in names},
+                num_classes=num_classes(table),
+            )
         )
-        for table in matches
-    ]
+    return scores
 
 
 def value_name(protocol: str, metric: str) -> str:
@@ -114,11 +124,15 @@ def rules(scoring: Iterable[ScoringProtocol], *, resamples: int, seed: int) -> d
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """The scores of one results file. `checks` say how far official libraries are off, where they were asked."""
+    """The scores of one results file. `checks` say how far official libraries are off, where they were asked.
+
+    `images` are those of the run, as in a record: "all" of each annotation file, or the checksum of their list.
+    """
 
     predictions: Predictions
     coco: GroundTruth | None
     lvis: GroundTruth | None
+    images: str
     scores: tuple[Score, ...]
     checks: tuple[Check, ...]
     resamples: int
@@ -136,6 +150,7 @@ class Evaluation:
             "annotations": None if self.coco is None else _named(self.coco.sha256),
             "lvis": None if self.lvis is None else _named(self.lvis.sha256),
             "lvis_version": None if self.lvis is None else self.lvis.version,
+            "images": self.images,
             **rules((each.protocol for each in self.scores), resamples=self.resamples, seed=self.seed),
         }
 
@@ -183,16 +198,18 @@ class Evaluation:
 
     def _values(self) -> tuple[dict[str, int | float], dict[str, str], dict[str, tuple[float, float]]]:
         found, units, bounds = values(self.scores)
-        extra: dict[str, int | float] = {"predictions": len(self.predictions.score)}
-        extra["predictions_unknown"] = self.predictions.num_unknown
+        extra = {"predictions": len(self.predictions.score), "predictions_unknown": self.predictions.num_unknown}
+        empty = {}
         for each in self.scores:
-            extra[f"{VALUE_PREFIXES[each.protocol.name]}_left_out"] = num_elsewhere(self.predictions, each.matches)
+            prefix = VALUE_PREFIXES[each.protocol.name]
+            extra[f"{prefix}_left_out"] = num_elsewhere(self.predictions, each.matches)
+            empty[f"{prefix}_images_empty"] = num_empty(self.predictions, each.matches)
         differences = {
             f"check_{check.library.replace('-', '_')}_{VALUE_PREFIXES[check.protocol]}": check.difference
             for check in self.checks
         }
-        units |= dict.fromkeys(extra, "predictions") | dict.fromkeys(differences, "")
-        return found | extra | differences, units, bounds
+        units |= dict.fromkeys(extra, "predictions") | dict.fromkeys(empty, "images") | dict.fromkeys(differences, "")
+        return found | extra | empty | differences, units, bounds
 
 
 def _named(checksum: str) -> str:
@@ -204,44 +221,61 @@ def num_elsewhere(predictions: Predictions, matches: Matches) -> int:
     return int((~np.isin(predictions.image_id, matches.image_ids)).sum())
 
 
+def num_empty(predictions: Predictions, matches: Matches) -> int:
+    """Images of these matches without any prediction: many, where a part of a data set was run and all of it scored."""
+    return int((~np.isin(matches.image_ids, predictions.image_id)).sum())
+
+
 def evaluate(
-    predictions: Path,
+    predictions: Path | Sequence[Mapping[str, object]],
     *,
     coco: Path | None = None,
     lvis: Path | None = None,
+    images: Collection[int] | None = None,
     area: Literal["mask", "box"] = "mask",
     verify: bool = False,
     resamples: int = 1000,
     seed: int = 0,
     allow_unknown: bool = False,
 ) -> Evaluation:
-    """Score a COCO results file on all images of each annotation file.
+    """Score COCO results, a file or what it would hold, on the images that the model was run on.
 
-    The COCO file gives AP and boundary AP, the LVIS file, cocofied on the fly, AP* and APB*. `verify` has the official
-    libraries compute the same numbers. `allow_unknown` leaves out and counts predictions whose image or class no file
-    knows, otherwise an error. Raises ValueError without an annotation file and for damaged input.
+    The COCO file gives AP and boundary AP, the LVIS file, cocofied on the fly, AP* and APB*. `images` are the ids of
+    the run, None for all of each annotation file. `verify` has the official libraries compute the same numbers.
+    `allow_unknown` leaves out what no annotation file knows: images of the run, and predictions by their image or
+    class, which are counted; otherwise it is an error. Raises ValueError without an annotation file, with LVIS
+    annotations in COCO's place, for a negative number of resamples or seed, and for damaged input.
     """
+    require_drawable(resamples, seed, fewest=0)
     if coco is None and lvis is None:
         raise ValueError(
-            f"There is nothing to compare {predictions} with; expected COCO annotations (for AP), LVIS annotations "
+            "There is nothing to compare the predictions with; expected COCO annotations (for AP), LVIS annotations "
             "(for AP*) or both; give at least one annotation file."
         )
     started, begin = datetime.now(UTC).isoformat(timespec="microseconds"), time.perf_counter()
-    coco_truth = None if coco is None else read_ground_truth(coco)
+    coco_truth = None if coco is None else _read_coco(coco)
     lvis_truth = None if lvis is None else read_cocofied(lvis)
-    truths: Sequence[GroundTruth] = [truth for truth in (coco_truth, lvis_truth) if truth is not None]
-    found = read_predictions(predictions, truths, allow_unknown=allow_unknown)
+    truths = [truth for truth in (coco_truth, lvis_truth) if truth is not None]
+    run = None if images is None else _run(images, truths, allow_unknown)
+    if isinstance(predictions, Path):
+        found = read_predictions(predictions, truths, allow_unknown=allow_unknown)
+    else:
+        found = from_results(predictions, truths, allow_unknown=allow_unknown)
     scores: list[Score] = []
     checks: list[Check] = []
     for truth, names in ((coco_truth, COCO_PROTOCOLS), (lvis_truth, LVIS_PROTOCOLS)):
         if truth is not None:
-            tables = match(truth, found, protocols(names, area))
+            tables = match(truth, found, protocols(names, area), images=run)
             scores += score(tables, resamples=resamples, seed=seed)
             checks += [check(truth, found, table) for table in tables] if verify else []
+            if scores[-1].num_classes == 0:
+                _log.warning("%s has no object on these images that counts: every number is n/a.", truth.name)
+    _warn_of_nothing(found, scores)
     return Evaluation(
         predictions=found,
         coco=coco_truth,
         lvis=lvis_truth,
+        images="all" if run is None else _named(hashlib.sha256(msgspec.json.encode(run)).hexdigest()),
         scores=tuple(scores),
         checks=tuple(checks),
         resamples=resamples,
@@ -249,3 +283,42 @@ def evaluate(
         started=started,
         seconds=time.perf_counter() - begin,
     )
+
+
+def _read_coco(path: Path) -> GroundTruth:
+    truth = read_ground_truth(path)
+    # Synsets alone make no LVIS: without lists of what was looked for, COCO's rules are the only ones that there are.
+    if "LVIS" in truth.version and len(truth.negative) + len(truth.not_exhaustive) > 0:
+        raise ValueError(
+            f"{path} was given as COCO annotations and is {truth.version}; by COCO's rules, all that LVIS does not "
+            "annotate would be a mistake; give it as LVIS annotations (--lvis-annotations)."
+        )
+    return truth
+
+
+def _run(images: Collection[int], truths: Sequence[GroundTruth], allow_unknown: bool) -> list[int]:
+    """The images of a run, each once and ascending, those that no annotation file knows left out where allowed."""
+    every = {int(image_id) for image_id in images}
+    known = {image_id for truth in truths for image_id in truth.image_ids.tolist()}
+    unknown = every - known
+    if unknown and not allow_unknown:
+        raise ValueError(
+            f"The images of the run include {min(unknown)}, which no annotation file given lists ({len(unknown)} of "
+            f"{len(every)} are unknown); expected some of {len(known)}; give the annotation file that belongs to it, "
+            "or --allow-unknown: unknown ones are left out."
+        )
+    return sorted(every & known)
+
+
+def _warn_of_nothing(predictions: Predictions, scores: Sequence[Score]) -> None:
+    """Zeros for want of predictions look like those of a bad model."""
+    if len(predictions.score):
+        return
+    if predictions.num_unknown:
+        _log.warning(
+            "All %d predictions of %s are on images or of classes that no annotation file knows: none is left.",
+            predictions.num_unknown,
+            predictions.name,
+        )
+    elif any(each.num_classes for each in scores):
+        _log.warning("%s holds no predictions: every annotated object counts as missed.", predictions.name)

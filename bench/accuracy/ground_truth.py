@@ -1,6 +1,5 @@
 """Annotated objects as columns, from an annotation file of COCO or LVIS."""
 
-import dataclasses
 import hashlib
 import itertools
 import logging
@@ -13,7 +12,8 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from bench.accuracy import json_file, masks
+from bench import json_file
+from bench.accuracy import masks
 from bench.coco import COCO_CATEGORY_IDS
 from bench.segmentation import RunLengths, Segmentation
 
@@ -104,8 +104,8 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
 
     Masks are those of pycocotools' `annToRLE`. `area` is the annotation's own, as in the official libraries: that
     of its polygons, hardly ever the mask's. Annotation ids mean nothing here, an object is known by its place.
-    Raises ValueError for content that is not such a file, for images or categories that are listed twice or not at all
-    and for damaged segmentations, naming the annotation by its place and its image.
+    Raises ValueError for content that is not such a file, for images or categories that are listed twice or not at all,
+    for negative areas and for damaged segmentations, naming the annotation by its place and its image.
     """
     file = json_file.decode(content, name, msgspec.json.Decoder(_File), "annotation")
     images = sorted(file.images, key=lambda image: image.id)
@@ -125,10 +125,17 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
         sizes[image],
         lambda index: _place(file.annotations, index, name),
     )
-    area, boxes = encoded.area, encoded.boxes
+    area, boxes = encoded.area.copy(), encoded.boxes
     for index, each in enumerate(file.annotations):
         area[index] = area[index] if each.area is None else each.area
         boxes[index] = boxes[index] if each.bbox is None else each.bbox
+    num_without_area = int(((area == 0) & (encoded.area > 0)).sum())
+    if num_without_area:
+        _log.warning(
+            "%s: %d objects have pixels and an annotated area of 0. By LVIS's rules (AP*, APB*) they do not exist.",
+            name,
+            num_without_area,
+        )
     return GroundTruth(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -147,35 +154,6 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
         counts=encoded.counts,
         negative=_listed([each.neg_category_ids for each in images], images, category_index, name),
         not_exhaustive=_listed([each.not_exhaustive_category_ids for each in images], images, category_index, name),
-    )
-
-
-def select_images(truth: GroundTruth, image_ids: Collection[int]) -> GroundTruth:
-    """Keep the images of these ids and what is on them; ids that the file does not list are passed over.
-
-    Categories, name and checksum stay those of the whole file, so that the matches of shards fit together.
-    """
-    kept = np.isin(truth.image_ids, np.array(sorted(image_ids), np.int64))
-    position = np.cumsum(kept) - 1
-    objects = kept[truth.image]
-
-    def moved(pairs: Int64[np.ndarray, "N 2"]) -> Int64[np.ndarray, "M 2"]:
-        pairs = pairs[kept[pairs[:, 0]]]
-        return np.stack([position[pairs[:, 0]], pairs[:, 1]], axis=1)
-
-    return dataclasses.replace(
-        truth,
-        image_ids=truth.image_ids[kept],
-        sizes=truth.sizes[kept],
-        image=position[truth.image[objects]],
-        category=truth.category[objects],
-        area=truth.area[objects],
-        boxes=truth.boxes[objects],
-        crowd=truth.crowd[objects],
-        ignore=truth.ignore[objects],
-        counts=tuple(truth.counts[index] for index in np.flatnonzero(objects).tolist()),
-        negative=moved(truth.negative),
-        not_exhaustive=moved(truth.not_exhaustive),
     )
 
 
@@ -198,7 +176,7 @@ def _check_images(images: Sequence[_Image], name: str) -> None:
 def _check_annotations(
     annotations: Sequence[_Annotation], images: Collection[int], categories: Collection[int], name: str
 ) -> None:
-    """Raise ValueError for an annotation of what the file does not list, or with no segmentation."""
+    """Raise ValueError for an annotation of what the file does not list, without a segmentation or below no area."""
     for index, each in enumerate(annotations):
         problem = None
         if each.image_id not in images:
@@ -207,6 +185,8 @@ def _check_annotations(
             problem = f"has category {each.category_id}; expected one of the {len(categories)} that the file lists"
         elif not isinstance(each.segmentation, RunLengths) and not any(each.segmentation):
             problem = "has no polygon; expected polygons or run lengths"
+        elif each.area is not None and each.area < 0:
+            problem = f"has the area {each.area}; expected a number of pixels, at least 0"
         if problem:
             raise ValueError(f"{_place(annotations, index, name)} {problem}; repair or remove it.")
     ids = [each.id for each in annotations if each.id is not None]

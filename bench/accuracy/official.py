@@ -121,7 +121,7 @@ def _datasets(
             f"{protocol.name} on {truth.name} cannot be verified: {truth.ignore.sum()} objects are marked `ignore`, "
             "which LVIS's rules honour and faster-coco-eval does not; remove the marks, or do without the check."
         )
-    repairs = ["Objects and predictions are numbered from 1."]
+    repairs = ["Images, objects and predictions are numbered from 1."]
     areas = predictions.mask_area if protocol.detection_area == "mask" else predictions.boxes[:, 2:].prod(1)
     objects = np.isin(truth.image_ids[truth.image], image_ids)
     detections = np.isin(predictions.image_id, image_ids)
@@ -147,8 +147,10 @@ def _datasets(
             )
         ],
     }
-    known = {**copy.deepcopy(shared), "annotations": list(_objects(truth, np.flatnonzero(objects), protocol))}
-    found = {**shared, "annotations": list(_detections(truth, predictions, areas, np.flatnonzero(detections)))}
+    listed = list(_objects(truth, image_ids, np.flatnonzero(objects), protocol))
+    scored = list(_detections(truth, image_ids, predictions, areas, np.flatnonzero(detections)))
+    known = {**copy.deepcopy(shared), "annotations": listed}
+    found = {**shared, "annotations": scored}
     return known, found, tuple(repairs)
 
 
@@ -179,15 +181,19 @@ def _images(truth: GroundTruth, image_ids: Int64[np.ndarray, "I"]) -> list[dict[
     for name, rows in (("neg_category_ids", truth.negative), ("not_exhaustive_category_ids", truth.not_exhaustive)):
         for image, category in rows.tolist():
             listed[int(truth.image_ids[image])][name].append(int(truth.category_ids[category]))
-    return [listed[image_id] for image_id in image_ids.tolist()]
+    # faster-coco-eval fails on negative ids.
+    return [{**listed[image_id], "id": number} for number, image_id in enumerate(image_ids.tolist(), start=1)]
 
 
-def _objects(truth: GroundTruth, rows: Int64[np.ndarray, "_"], protocol: ScoringProtocol) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(rows.tolist(), start=1):
+def _objects(
+    truth: GroundTruth, image_ids: Int64[np.ndarray, "I"], rows: Int64[np.ndarray, "_"], protocol: ScoringProtocol
+) -> Iterator[dict[str, Any]]:
+    places = np.searchsorted(image_ids, truth.image_ids[truth.image[rows]]).tolist()
+    for number, (row, place) in enumerate(zip(rows.tolist(), places, strict=True), start=1):
         image = int(truth.image[row])
         yield {
             "id": number,
-            "image_id": int(truth.image_ids[image]),
+            "image_id": place + 1,
             "category_id": int(truth.category_ids[truth.category[row]]),
             "segmentation": {"size": truth.sizes[image].tolist(), "counts": truth.counts[row]},
             "bbox": truth.boxes[row].tolist(),
@@ -197,16 +203,21 @@ def _objects(truth: GroundTruth, rows: Int64[np.ndarray, "_"], protocol: Scoring
 
 
 def _detections(
-    truth: GroundTruth, predictions: Predictions, areas: Float64[np.ndarray, "D"], rows: Int64[np.ndarray, "_"]
+    truth: GroundTruth,
+    image_ids: Int64[np.ndarray, "I"],
+    predictions: Predictions,
+    areas: Float64[np.ndarray, "D"],
+    rows: Int64[np.ndarray, "_"],
 ) -> Iterator[dict[str, Any]]:
-    images = np.searchsorted(truth.image_ids, predictions.image_id[rows])
-    for number, (row, image) in enumerate(zip(rows.tolist(), images.tolist(), strict=True), start=1):
+    images = np.searchsorted(truth.image_ids, predictions.image_id[rows]).tolist()
+    places = np.searchsorted(image_ids, predictions.image_id[rows]).tolist()
+    for number, (row, image, place) in enumerate(zip(rows.tolist(), images, places, strict=True), start=1):
         segmentation = (
             {"size": truth.sizes[image].tolist(), "counts": predictions.counts[row]} if predictions.counts else []
         )
         yield {
             "id": number,
-            "image_id": int(predictions.image_id[row]),
+            "image_id": place + 1,
             "category_id": int(predictions.category_id[row]),
             "segmentation": segmentation,
             "bbox": predictions.boxes[row].tolist(),

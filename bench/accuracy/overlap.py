@@ -61,7 +61,8 @@ class Overlaps:
         if len(self._predictions.counts) < len(self._predictions.score):
             raise ValueError(
                 f"{self._predictions.name} holds boxes and no masks; expected masks, which protocol {protocol.name} "
-                'compares; add a "segmentation" to every result, or score them by a protocol with iou="bbox".'
+                'compares; write a "segmentation" into every result (boxes are compared by a ScoringProtocol with '
+                'iou="bbox", which can only be given from Python).'
             )
         if protocol.iou == "segm":
             return self._simple("segm", crowd)

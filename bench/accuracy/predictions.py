@@ -1,9 +1,7 @@
 """Predicted objects as columns, from a COCO results file, checked strictly."""
 
-import dataclasses
 import hashlib
 import json
-import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +11,11 @@ import msgspec
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from bench.accuracy import json_file, masks
+from bench import json_file
+from bench.accuracy import masks
 from bench.accuracy.ground_truth import GroundTruth
 from bench.coco import COCO_CATEGORY_IDS
 from bench.segmentation import Segmentation
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +42,9 @@ class Predictions:
     num_unknown: int = 0
 
 
+_WholeId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 # Some libraries write all numbers as floating point.
-_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | float
+_Id = _WholeId | float
 
 
 class _Result(msgspec.Struct, frozen=True, gc=False):
@@ -90,8 +88,6 @@ def decode_predictions(
     """
     sizes = _sizes(truths)
     results = json_file.decode(content, name, msgspec.json.Decoder(list[_Result]), "result")
-    if not results:
-        _log.warning("%s holds no predictions: every object in it counts as missed.", name)
 
     def place(index: int) -> str:
         return f"{name}: {json_file.place('result', index, results[index].image_id)}"
@@ -128,44 +124,20 @@ def decode_predictions(
     )
 
 
-def select_images(predictions: Predictions, image_ids: Collection[int]) -> Predictions:
-    """Keep the predictions on images of these ids; name, checksum and number of unknown ones stay the file's."""
-    kept = np.isin(predictions.image_id, np.array(sorted(image_ids), np.int64))
-    return dataclasses.replace(
-        predictions,
-        image_id=predictions.image_id[kept],
-        category_id=predictions.category_id[kept],
-        score=predictions.score[kept],
-        counts=tuple(predictions.counts[row] for row in np.flatnonzero(kept).tolist()) if predictions.counts else (),
-        mask_area=predictions.mask_area[kept],
-        boxes=predictions.boxes[kept],
-    )
+def read_images(path: Path) -> list[int]:
+    """Read the ids of the images that a model was run on: a JSON list, `images.json` beside a record.
 
-
-def concatenate(parts: Sequence[Predictions]) -> Predictions:
-    """Put predictions of several files, or processes, one after the other, under the name of the first.
-
-    The checksum is that of the parts' checksums in their order. Raises ValueError for no part at all, and where some
-    have boxes, or masks, and others do not; parts without a prediction go with all.
+    Raises ValueError for a file that is no such list, holds no id at all, or cannot be read.
     """
-    filled = [part for part in parts if len(part.score)] or parts[:1]
-    if len({(part.has_boxes, bool(part.counts)) for part in filled}) != 1:
+    name = str(path)
+    content = json_file.unzip(json_file.read(path), name)
+    try:
+        return msgspec.json.decode(content, type=Annotated[list[_WholeId], msgspec.Meta(min_length=1)])
+    except msgspec.DecodeError as error:
         raise ValueError(
-            f"{', '.join(part.name for part in parts) or 'No predictions'} cannot be put together; expected one or "
-            "more parts whose results have the same fields; write bbox and segmentation in all of them, or in none."
-        )
-    return Predictions(
-        name=parts[0].name,
-        sha256=hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest(),
-        image_id=np.concatenate([part.image_id for part in parts]),
-        category_id=np.concatenate([part.category_id for part in parts]),
-        score=np.concatenate([part.score for part in parts]),
-        counts=tuple(counts for part in parts for counts in part.counts),
-        mask_area=np.concatenate([part.mask_area for part in parts]),
-        boxes=np.concatenate([part.boxes for part in parts]),
-        has_boxes=filled[0].has_boxes,
-        num_unknown=sum(part.num_unknown for part in parts),
-    )
+            f"{name} is no list of images: {error}; expected a JSON list of image ids, such as [139, 285]; "
+            "give the images.json that belongs to the predictions, or write one."
+        ) from error
 
 
 def _sizes(truths: Sequence[GroundTruth]) -> dict[int, tuple[int, int]]:
@@ -218,8 +190,8 @@ def _explain_unknown(
             f"has category {category_id[index]}, which no annotation file given lists; expected their ids, not labels"
         )
     return (
-        f"{place(index)} {problem}; give the annotation file that belongs to it, or allow unknown ones: "
-        "they are left out and counted."
+        f"{place(index)} {problem}; give the annotation file that belongs to it, or --allow-unknown: "
+        "unknown ones are left out and counted."
     )
 
 

@@ -25,8 +25,9 @@ class ScoringProtocol:
     it was looked for; `ignore` is honoured and `iscrowd` is not, the reverse of COCO's. `cap`: detections counted, the
     best ones of every image, or of every class of an image. `detection_area`: whose area puts a detection
     into a size range. `areas`: (low, high) in pixels of all, small, medium and large objects; both ends belong to
-    the range, except for `half_open` ones, which end before `high`. `drop_zero_area`: objects and detections without
-    a pixel do not exist; otherwise they are false negatives and false positives.
+    the range, except for `half_open` ones, which end before `high`. `drop_zero_area`: objects whose annotated
+    area is 0, whatever their mask, and detections whose area is 0 do not exist; otherwise they are false negatives and
+    false positives.
     """
 
     name: str

@@ -6,12 +6,8 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from bench import plan, session
-from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell, tell_outcome
-from bench.plan import Context
-from bench.record import encode
-from bench.session import Selection
-from bench.store import Store
+from bench.cli.output import INCOMPLETE, tell
+from bench.cli.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,23 +25,19 @@ class Certify:
 
     def __call__(self) -> int:
         """Measure, print the table, name the failures."""
-        from reports.choice import tables_of
-        from reports.frame import frame
-        from reports.layout import terminal
-
-        context, store = Context(device=self.device), Store(self.results)
-        steps = session.prepare("certify", context, store, Selection(backends=self.backends), force=True).steps
-        records = []
-        with json_lines(self.json) as lines:
-            for outcome in plan.run(steps, context, store):
-                record = outcome.record
-                records.append(record)
-                tell_outcome(outcome, f"[{len(records)}/{len(steps)}]")
-                if record.values.get("failed"):
-                    count = f"{record.values['failed']} of {record.values['checks']} checks"
-                    tell(f"[red]{outcome.cell}: {count} failed[/red], see {outcome.entry.path}")
-                if lines is not None:
-                    lines.write(encode(record).decode() + "\n")
-        for shown in tables_of("certify", frame(records)):
-            print_table(terminal(shown), stderr=self.json == "-")
-        return COMPLETE if all(record.values.get("failed") == 0 for record in records) else INCOMPLETE
+        verb = Run(
+            recipe="certify",
+            backends=self.backends,
+            device=self.device,
+            results=self.results,
+            force=True,
+            json=self.json,
+        )
+        code, outcomes = verb.run()
+        for outcome in outcomes:
+            values = outcome.record.values
+            if values.get("failed"):
+                count = f"{values['failed']} of {values['checks']} checks"
+                tell(f"[red]{outcome.cell}: {count} failed[/red], see {outcome.entry.path}")
+                code = INCOMPLETE
+        return code

@@ -44,6 +44,14 @@ def print_table(shown: Table, *, stderr: bool = False) -> None:
     console.print(shown)
 
 
+def check_writable(option: str, path: Path) -> None:
+    """Raise ValueError, before anything is computed, where a file cannot be written."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise ValueError(
+            f"{option} {path} cannot be written. It must be a file in an existing directory. Name another."
+        )
+
+
 @contextlib.contextmanager
 def json_lines(target: str | None) -> Iterator[TextIO | None]:
     """Where records go as lines: standard output for `-`, a file, or nowhere; of ranks, the first one writes."""
@@ -52,5 +60,6 @@ def json_lines(target: str | None) -> Iterator[TextIO | None]:
     elif target == "-":
         yield sys.stdout
     else:
+        check_writable("--json", Path(target))
         with Path(target).open("w", encoding="utf-8") as file:
             yield file

@@ -68,6 +68,10 @@ class Run:
 
     def __call__(self) -> int:
         """Plan, measure, print."""
+        return self.run()[0]
+
+    def run(self) -> tuple[int, list[Outcome]]:
+        """Do it, and give the exit code with all that was found."""
         context, store = self._context(), Store(self.results)
         selection = Selection(
             heads=self.heads,
@@ -81,11 +85,11 @@ class Run:
         steps = planned.steps
         _tell_plan(steps, each=self.dry_run)
         if self.dry_run:
-            return COMPLETE
+            return COMPLETE, []
         outcomes = self._measure(steps, context, store)
         self._show(outcomes)
         failed = any(outcome.record.error for outcome in outcomes)
-        return INCOMPLETE if failed or len(outcomes) < len(steps) else COMPLETE
+        return INCOMPLETE if failed or len(outcomes) < len(steps) else COMPLETE, outcomes
 
     def _measure(self, steps: Sequence[Step], context: Context, store: Store) -> list[Outcome]:
         """Run the steps, telling and writing each as it finishes; Ctrl-C ends the run, not the program."""
@@ -114,8 +118,6 @@ class Run:
 
     def _context(self) -> Context:
         """The context of all cells. Raises ValueError for paths and devices that are not there."""
-        import torch
-
         for option, path, is_there in (
             ("--coco", self.coco, self.coco is None or self.coco.is_dir()),
             ("--lvis", self.lvis, self.lvis is None or self.lvis.is_file()),
@@ -129,15 +131,10 @@ class Run:
             )
         if self.images is not None and self.images < 1:
             raise ValueError(f"--images is {self.images}. It must be at least 1. Leave it out for the usual number.")
-        try:
-            device = torch.device(self.device)
-        except RuntimeError as error:
-            raise ValueError(f"--device {self.device} is no device of torch. Use cpu or cuda.") from error
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise ValueError(
-                f"--device {self.device} is not there: torch sees {torch.cuda.device_count()} CUDA devices. A GPU, its "
-                "driver and a CUDA build of torch are needed. Use --device cpu, or see: run_bench.py doctor."
-            )
+        for option, number in (("--regions", self.regions), ("--budget", self.budget)):
+            if number is not None and number < 0:
+                raise ValueError(f"{option} is {number}. It must not be negative. Leave it out for the paper's number.")
+        _check_device(self.device)
         return Context(
             coco=self.coco,
             lvis=self.lvis,
@@ -148,6 +145,21 @@ class Run:
             detections=self.detections,
             regions=self.regions,
             budget=self.budget,
+        )
+
+
+def _check_device(name: str) -> None:
+    """Raise ValueError for a device that torch does not know or see."""
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"--device {name} is no device of torch. Use cpu or cuda.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"--device {name} is not there: torch sees {torch.cuda.device_count()} CUDA devices. A GPU, its driver and "
+            "a CUDA build of torch are needed. Use --device cpu, or see: run_bench.py doctor."
         )
 
 

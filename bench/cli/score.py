@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell
+from bench.cli.output import COMPLETE, INCOMPLETE, check_writable, json_lines, print_table, tell
 from bench.record import encode
 
 _File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
@@ -23,6 +23,8 @@ class Evaluate:
     """COCO annotations: AP and boundary AP."""
     lvis_annotations: _File = None
     """LVIS annotations, cocofied on the fly if they are not yet: AP* and APB*."""
+    images: _File = None
+    """The images that the model was run on, a JSON list of ids (images.json beside a record); all of them without."""
     area: Literal["mask", "box"] = "mask"
     """Whose area says how large a prediction is. Tools that keep `bbox` in results take that of the box."""
     allow_unknown: bool = False
@@ -41,26 +43,31 @@ class Evaluate:
     def __call__(self) -> int:
         """Score, print the table, write what was asked for."""
         from bench.accuracy.evaluate import evaluate
+        from bench.accuracy.predictions import read_images
+        from bench.files import write_whole
         from reports.accuracy import accuracy
         from reports.frame import frame
         from reports.layout import terminal
 
-        found = evaluate(
-            self.predictions,
-            coco=self.coco_annotations,
-            lvis=self.lvis_annotations,
-            area=self.area,
-            verify=self.verify,
-            resamples=self.resamples,
-            seed=self.seed,
-            allow_unknown=self.allow_unknown,
-        )
-        record = found.record()
+        if self.per_class is not None:
+            check_writable("--per-class", self.per_class)
         with json_lines(self.json) as lines:
+            found = evaluate(
+                self.predictions,
+                coco=self.coco_annotations,
+                lvis=self.lvis_annotations,
+                images=None if self.images is None else read_images(self.images),
+                area=self.area,
+                verify=self.verify,
+                resamples=self.resamples,
+                seed=self.seed,
+                allow_unknown=self.allow_unknown,
+            )
+            record = found.record()
             if lines is not None:
                 lines.write(encode(record).decode() + "\n")
         if self.per_class is not None:
-            self.per_class.write_text(found.per_class_csv(), encoding="utf-8")
+            write_whole(self.per_class, found.per_class_csv().encode())
         if record.error is None:
             print_table(terminal(accuracy(frame([record]))), stderr=self.json == "-")
         for check in found.checks:
@@ -82,6 +89,8 @@ class Compare:
     """COCO annotations, for results files."""
     lvis_annotations: _File = None
     """LVIS annotations, for results files."""
+    images: _File = None
+    """The images that both models were run on, a JSON list of ids, for results files; all of them without."""
     allow_unknown: bool = False
     """Leave out predictions on images and of classes that no annotation file knows."""
     resamples: int = 1000
@@ -98,21 +107,24 @@ class Compare:
         import msgspec
 
         from bench.accuracy.comparison import compare, result
+        from bench.accuracy.predictions import read_images
         from reports.accuracy import comparison
         from reports.layout import terminal
 
-        first, second = (
-            result(
-                operand,
-                self.results,
-                coco=self.coco_annotations,
-                lvis=self.lvis_annotations,
-                allow_unknown=self.allow_unknown,
-            )
-            for operand in (self.first, self.second)
-        )
-        rows = [difference.row() for difference in compare(first, second, resamples=self.resamples, seed=self.seed)]
+        ran = None if self.images is None else read_images(self.images)
         with json_lines(self.json) as lines:
+            first, second = (
+                result(
+                    operand,
+                    self.results,
+                    coco=self.coco_annotations,
+                    lvis=self.lvis_annotations,
+                    images=ran,
+                    allow_unknown=self.allow_unknown,
+                )
+                for operand in (self.first, self.second)
+            )
+            rows = [difference.row() for difference in compare(first, second, resamples=self.resamples, seed=self.seed)]
             if lines is not None:
                 lines.writelines(msgspec.json.encode(row).decode() + "\n" for row in rows)
         print_table(terminal(comparison(first.name, second.name, rows)), stderr=self.json == "-")

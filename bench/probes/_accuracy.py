@@ -3,10 +3,21 @@
 Everything is computed from the bytes of `predictions.json`, so that the numbers can be had again without the model.
 """
 
+from collections.abc import Sequence
+
 from bench import ranks
 from bench.accuracy import cocofy
 from bench.accuracy.archive import pack
-from bench.accuracy.evaluate import COCO_PROTOCOLS, LVIS_PROTOCOLS, num_elsewhere, protocols, rules, score, values
+from bench.accuracy.evaluate import (
+    COCO_PROTOCOLS,
+    LVIS_PROTOCOLS,
+    num_elsewhere,
+    num_empty,
+    protocols,
+    rules,
+    score,
+    values,
+)
 from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import Matches, match, merge
 from bench.accuracy.predictions import decode_predictions
@@ -58,31 +69,36 @@ def measure_accuracy(subject: Subject, context: Context) -> Measurement:
     Images that could not be read are not of the run: their objects do not count as missed. Predictions on images that
     an annotation file lacks do not count for it, and `*_left_out` says how many. Ranks match what they predicted.
     """
-    shares = ranks.gather(_matched(predict(subject, context, open_run(subject, context)), context))
+    annotated = truths(context)  # first: a damaged file must not cost the predictions
+    shares = ranks.gather(_matched(predict(subject, context, open_run(subject, context)), annotated))
     if ranks.rank() > 0:
         return Measurement(values={}, units={})
     found = join((share for share, _, _ in shares), subject)
     tables = [merge(parts) for parts in zip(*(tables for _, tables, _ in shares), strict=True)]
     scored, units, intervals = values(score(tables, resamples=RESAMPLES, seed=SEED))
-    left_out = {name: sum(counts[name] for _, _, counts in shares) for name in shares[0][2]}
+    counted = {name: sum(counts[name] for _, _, counts in shares) for name in shares[0][2]}
+    counted_units = {name: "images" if name.endswith("_empty") else "predictions" for name in counted}
     return Measurement(
-        values={**found.values(), **scored, **left_out},
-        units={**found.units(), **units, **dict.fromkeys(left_out, "predictions")},
+        values={**found.values(), **scored, **counted},
+        units={**found.units(), **units, **counted_units},
         intervals=intervals,
         samples=pack(tables),
-        files={"predictions.json": found.content, **found.report()},
+        files={"predictions.json": found.content, "images.json": found.image_ids, **found.report()},
     )
 
 
-def _matched(found: Found, context: Context) -> tuple[Found, list[Matches], dict[str, int]]:
-    """What a rank found, its match tables, and how many predictions each of these leaves out."""
-    annotated = truths(context)
+def _matched(
+    found: Found, annotated: Sequence[tuple[GroundTruth, tuple[str, ...]]]
+) -> tuple[Found, list[Matches], dict[str, int]]:
+    """What a rank found, its match tables, and for each the predictions left out and the images without any."""
     predictions = decode_predictions(found.content, "predictions.json", [truth for truth, _ in annotated])
     tables: list[Matches] = []
-    left_out: dict[str, int] = {}
+    counted: dict[str, int] = {}
     for truth, names in annotated:
         matched = match(truth, predictions, protocols(names), images=found.results.keys())
         for table in matched:
-            left_out[f"{VALUE_PREFIXES[table.protocol.name]}_left_out"] = num_elsewhere(predictions, table)
+            prefix = VALUE_PREFIXES[table.protocol.name]
+            counted[f"{prefix}_left_out"] = num_elsewhere(predictions, table)
+            counted[f"{prefix}_images_empty"] = num_empty(predictions, table)
         tables += matched
-    return found, tables, left_out
+    return found, tables, counted

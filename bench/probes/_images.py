@@ -54,16 +54,9 @@ class ImageRun:
         return replace(self, dataset=replace(self.dataset, files=files), skipped=[])
 
     def given(self, batch: Batch) -> list[Boxes] | None:
-        """Boxes to use instead of the detector's: none, the objects of the images, or those of a file.
-
-        Raises ValueError where objects are asked for and not known.
-        """
+        """Boxes to use instead of the detector's: none, the objects of the images, or those of a file."""
         if self.true_boxes:
-            if batch.objects is None:
-                raise ValueError(
-                    f"The ground-truth boxes of image {batch.image_ids[0]} are not known: only an LVIS file lists it. "
-                    "Ground-truth boxes come from COCO annotations. Run without the LVIS file."
-                )
+            assert batch.objects is not None
             return [
                 Boxes(boxes=truth.boxes, labels=truth.labels, scores=truth.boxes.new_ones(len(truth.labels)))
                 for truth in batch.objects
@@ -141,7 +134,19 @@ def open_run(subject: Subject, context: Context) -> ImageRun:
 
 
 def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
-    """Make a run of images; their size depends on the subject's preset."""
+    """Make a run of images; their size depends on the subject's preset.
+
+    With the boxes of the objects, images that only the LVIS file lists are left out: their boxes are not known. Raises
+    ValueError where none is left.
+    """
+    if context.detections == "ground_truth":
+        known = tuple(image_id for image_id in files.ids if image_id in files.annotations)
+        if not known:
+            raise ValueError(
+                f"None of the {len(files.ids)} images is in the COCO annotations, from which ground-truth boxes come. "
+                "A run with these boxes needs at least one. Give more images, or other boxes."
+            )
+        files = replace(files, ids=known)
     transform = SMALL_TEST if subject.preset == "small" else PAPER_TEST
     source = context.detections
     from_file = source not in _SOURCES

@@ -28,6 +28,11 @@ class Found:
         """A COCO results file, valid without a single prediction."""
         return msgspec.json.encode([result for of_image in self.results.values() for result in of_image])
 
+    @property
+    def image_ids(self) -> bytes:
+        """The images of the run as a JSON list of ids: what `evaluate --images` needs to know."""
+        return msgspec.json.encode(list(self.results))
+
     def values(self) -> dict[str, int | float]:
         """How many images were read or skipped, on how many nothing was found, and how many predictions there are."""
         return {

@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 
 from bench.accuracy import evaluate
+from bench.accuracy.archive import pack
 from bench.accuracy.boundary import band_ious
 from bench.accuracy.evaluate import protocols, score, values
 from bench.accuracy.ground_truth import GroundTruth
-from bench.accuracy.matching import match
+from bench.accuracy.matching import Matches, match
 from bench.accuracy.predictions import decode_predictions
 from bench.model import Result
 from bench.plan import Context, Measurement
@@ -62,26 +63,33 @@ def measure(subject: Subject, context: Context) -> Measurement:
     grid, annotated = rung(subject), truths(context)
     known = sorted({int(image_id) for truth, _ in annotated for image_id in truth.image_ids})
     images = set(known[: context.images])
-    parts = [_score(truth, names, grid, images) for truth, names in annotated]
+    scored = [
+        _score(truth, names, grid, images)
+        for truth, names in annotated
+        if not images.isdisjoint(truth.image_ids.tolist())
+    ]
+    parts = [part for part, _ in scored]
     return Measurement(
         values={"images": len(images)} | {name: value for part in parts for name, value in part.values.items()},
         units={"images": "images"} | {name: unit for part in parts for name, unit in part.units.items()},
         intervals={name: bounds for part in parts for name, bounds in part.intervals.items()},
+        samples=pack([table for _, tables in scored for table in tables]),
         files={name: content for part in parts for name, content in part.files.items()},
     )
 
 
-def _score(truth: GroundTruth, names: Sequence[str], grid: Rung, images: Collection[int]) -> Measurement:
-    """What one annotation file says, by protocols with these names."""
+def _score(
+    truth: GroundTruth, names: Sequence[str], grid: Rung, images: Collection[int]
+) -> tuple[Measurement, list[Matches]]:
+    """What one annotation file says, by protocols with these names, and the match tables."""
     suffix = _SUFFIXES[names[0]]
     objects = list(squeeze(truth, grid, images))
     kept = [each for each in objects if each.mask.mask.any()]
     content = msgspec.json.encode([_result(truth, each) for each in kept])
     predictions = decode_predictions(content, f"predictions{suffix}.json", [truth])
     scoring = protocols(names)
-    scored, units, intervals = values(
-        score(match(truth, predictions, scoring, images=images), resamples=RESAMPLES, seed=SEED)
-    )
+    tables = match(truth, predictions, scoring, images=images)
+    scored, units, intervals = values(score(tables, resamples=RESAMPLES, seed=SEED))
     counts = {
         f"objects{suffix}": len(objects),
         f"objects_lost{suffix}": len(objects) - len(kept),
@@ -94,12 +102,13 @@ def _score(truth: GroundTruth, names: Sequence[str], grid: Rung, images: Collect
         bands = band_ious(truth, predictions, np.arange(len(kept)), index, scoring[-1].dilation_ratio)
         overlaps[f"mean_iou{suffix}"] = float(ious.sum() / len(objects))
         overlaps[f"mean_boundary_iou{suffix}"] = float(np.minimum(ious, bands).sum() / len(objects))
-    return Measurement(
+    measured = Measurement(
         values={**scored, **counts, **overlaps},
         units={**units, **dict.fromkeys(counts, "objects"), **dict.fromkeys(overlaps, "")},
         intervals=intervals,
         files={f"predictions{suffix}.json": content},
     )
+    return measured, tables
 
 
 def _result(truth: GroundTruth, squeezed: Squeezed) -> Result:

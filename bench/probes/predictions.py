@@ -27,5 +27,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     shares = ranks.gather(predict(subject, context, open_run(subject, context)))
     found = join(shares, subject)
     return Measurement(
-        values=found.values(), units=found.units(), files={"predictions.json": found.content, **found.report()}
+        values=found.values(),
+        units=found.units(),
+        files={"predictions.json": found.content, "images.json": found.image_ids, **found.report()},
     )

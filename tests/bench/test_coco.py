@@ -89,9 +89,9 @@ def test_png_files_count_and_many_missing_ones_are_abbreviated(write: Callable[.
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ('{"images": [', "is not JSON"),
-        ('{"images": [], "annotations": [], "categories": [], "x": NaN}', "NaN and Infinity are not JSON"),
-        ([], r"not in COCO's format: .*object"),
+        ('{"images": [', "is not complete JSON"),
+        ('{"images": [], "annotations": [], "categories": [], "x": NaN}', "is not JSON"),
+        ([], r"does not fit the format: .*object"),
         ({"images": [], "annotations": []}, "missing required field `categories`"),
         ({**content(1), "images": [{"id": 1, "height": "20", "width": 30}]}, r"\$\.images\[0\]\.height"),
         (content(1, annotations=(annotation(1, 1, bbox=[1, 2, 3]),)), r"\$\.annotations\[0\]\.bbox"),

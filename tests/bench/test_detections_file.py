@@ -60,8 +60,8 @@ def test_both_axes_take_their_own_scale(tmp_path: Path) -> None:
         ({"category_id": 0}, "detection 1 has category 0; expected one of the 2 annotated"),
         ({"bbox": [1, 2, 0, 4]}, r"detection 1 has the box \[1.0, 2.0, 0.0, 4.0\]; expected"),
         ({"bbox": [1, 2, 3]}, r"\$\[1\]\.bbox"),
-        ({"score": float("nan")}, "NaN and Infinity are not JSON"),
-        ({"score": float("inf")}, "NaN and Infinity are not JSON"),
+        ({"score": float("nan")}, "which is not JSON"),
+        ({"score": float("inf")}, "which is not JSON"),
         ({"score": "0.5"}, r"\$\[1\]\.score"),
     ],
 )

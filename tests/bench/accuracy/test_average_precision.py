@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.cocoeval import COCOeval
 
-from bench.accuracy.average_precision import metrics, num_classes, per_class, precision_recall
+from bench.accuracy.average_precision import metrics, num_classes, per_class, precision_recall, same_as_ap
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.protocol import PRESETS, ScoringProtocol
 from tests.bench.accuracy.made_up import table
@@ -153,6 +153,17 @@ def test_classes_are_averaged_by_frequency_too() -> None:
     assert values["ap_f"] == pytest.approx((each[3] + each[4]) / 2)
     assert "ap_r" not in metrics(line("+", 1, protocol=PRESETS["lvis"], frequency="f"))
     assert not {"ap_r", "ap_c", "ap_f"} & metrics(line("+", 1, protocol=PRESETS["lvis"])).keys()
+
+
+def test_all_classes_of_one_frequency_have_its_ap() -> None:
+    rows = {"num_objects": 60, "protocol": PRESETS["lvis"]}
+    for letter in "rcf":
+        alike = table(0, frequencies=(letter,) * 3, **rows)
+        assert same_as_ap(alike) == {f"ap_{letter}"}
+        assert metrics(alike)[f"ap_{letter}"] == metrics(alike)["ap"]
+    assert same_as_ap(table(0, frequencies=("f", "c", "f"), **rows)) == set()
+    assert same_as_ap(table(0, **rows)) == set()
+    assert same_as_ap(line("+", 1, protocol=PRESETS["lvis"], frequency="c")) == {"ap_c"}
 
 
 def test_a_protocol_without_075_has_no_ap75() -> None:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.accuracy.cocofy import Cocofied, cocofied, prepare_lvis, read_cocofied
+from bench import json_file
+from bench.accuracy.cocofy import Cocofied, cocofied, prepare_lvis, read_cocofied, version
 from bench.accuracy.ground_truth import GroundTruth, decode_ground_truth, read_ground_truth
 
 Dict = dict[str, Any]
@@ -180,6 +181,31 @@ def test_other_files_are_errors(tmp_path: Path) -> None:
             read_cocofied(path)
     with pytest.raises(ValueError, match="is cocofied already"):
         cocofy(already)
+
+
+@pytest.mark.parametrize("missing", ["neg_category_ids", "not_exhaustive_category_ids"])
+def test_a_cocofied_file_without_its_lists_is_an_error(missing: str, tmp_path: Path) -> None:
+    already = json.loads(cocofy(lvis([4], [17], [4])).content)
+    del already["images"][0][missing]
+    path = tmp_path / "cocofied.json"
+    path.write_text(json.dumps(already))
+    with pytest.raises(ValueError, match=f"cocofied.json does not fit the format: .*required field `{missing}`"):
+        read_cocofied(path)
+
+
+def test_the_version_is_read_once_while_the_file_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, read = tmp_path / "lvis.json", json_file.read
+    reads: list[Path] = []
+    monkeypatch.setattr(json_file, "read", lambda path: (reads.append(path), read(path))[1])
+    path.write_text(json.dumps(lvis([4], [], [])))
+    assert [version(path) for _ in range(8)] == ["cocofied LVIS"] * 8
+    assert len(reads) == 1
+    categories = [{"id": each, "name": "x", "synset": f"{each}.n.01"} for each in range(1, 1204)]
+    path.write_text(json.dumps(lvis([4], [], [], categories=categories)))
+    assert version(path) == "cocofied LVIS v1"
+    path.unlink()
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
+        version(path)
 
 
 def test_files_that_cannot_be_written_are_named(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """A results file becomes numbers, a record and a table of classes; what is left out is counted."""
 
 import csv
+import hashlib
 import io
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,7 +131,9 @@ def test_both_files_at_once(tmp_path: Path) -> None:
     shared = json.loads(LVIS.read_text())
     first = shared["images"][0]["id"]
     part = tmp_path / "coco.json"
-    fewer = {**shared, "images": shared["images"][:1]}
+    # Synsets would tell that it is LVIS.
+    names = [{"id": each["id"], "name": each["name"]} for each in shared["categories"]]
+    fewer = {**shared, "images": shared["images"][:1], "categories": names}
     part.write_text(
         json.dumps({**fewer, "annotations": [each for each in shared["annotations"] if each["image_id"] == first]})
     )
@@ -142,12 +144,107 @@ def test_both_files_at_once(tmp_path: Path) -> None:
     assert found["ap_star_left_out"] == 0
 
 
-def test_nothing_predicted_is_zero_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        found = evaluate(moved(tmp_path, []), coco=COCO, resamples=20).record()
+def test_results_in_memory_are_scored_like_their_file(on_coco: Evaluation) -> None:
+    found = evaluate(json.loads(ON_COCO.read_text()), coco=COCO, resamples=100).record()
+    assert found.values == on_coco.record().values
+    assert found.subject.head == "results"
+
+
+def test_lvis_annotations_are_not_taken_for_those_of_coco() -> None:
+    with pytest.raises(ValueError, match=r"is cocofied LVIS; .*; give it as LVIS annotations \(--lvis-annotations\)"):
+        evaluate(ON_LVIS, coco=LVIS, resamples=0)
+
+
+def test_the_images_of_a_run(tmp_path: Path, on_coco: Evaluation) -> None:
+    """Their objects alone count, as if the file listed no other image."""
+    ids = sorted(each["id"] for each in json.loads(COCO.read_text())["images"])
+    run = ids[:3]
+    found = evaluate(ON_COCO, coco=COCO, images=[*run[::-1], run[0]], resamples=100)
+    record = found.record()
+    assert record.values["ap_images"] == record.values["apb_images"] == 3
+    assert record.values["ap"] != on_coco.record().values["ap"]
+    elsewhere = [each["image_id"] for each in json.loads(ON_COCO.read_text()) if each["image_id"] not in run]
+    assert record.values["ap_left_out"] == len(elsewhere) > 0
+    assert on_coco.protocol["images"] == "all"
+    listed = hashlib.sha256(json.dumps(run, separators=(",", ":")).encode()).hexdigest()
+    assert record.protocol["images"] == f"sha256:{listed}"
+    whole = json.loads(COCO.read_text())
+    part = tmp_path / "part.json"
+    kept = [each for each in whole["annotations"] if each["image_id"] in run]
+    listed_images = [each for each in whole["images"] if each["id"] in run]
+    part.write_text(json.dumps({**whole, "images": listed_images, "annotations": kept}))
+    alone = evaluate(ON_COCO, coco=part, resamples=100, allow_unknown=True).record()
+    for name in ("ap", "apb_s", "ar10", "ap_images_empty"):
+        assert record.values[name] == alone.values[name]
+    assert record.intervals == alone.intervals
+
+
+def test_unknown_images_of_a_run_are_an_error_or_left_out() -> None:
+    with pytest.raises(ValueError, match=r"include 998, which no annotation file given lists \(2 of 3 are unknown\)"):
+        evaluate(ON_COCO, coco=COCO, images=[998, 999, 12])
+    known, with_unknown = (
+        evaluate(ON_COCO, coco=COCO, images=images, resamples=0, allow_unknown=True) for images in ([12], [998, 12])
+    )
+    assert known.protocol == with_unknown.protocol
+
+
+def test_images_without_a_prediction_are_counted(on_coco: Evaluation) -> None:
+    results = json.loads(ON_COCO.read_text())
+    assert on_coco.record().values["ap_images_empty"] == 0
+    kept = [each for each in results if each["image_id"] == results[0]["image_id"]]
+    record = evaluate(kept, coco=COCO, resamples=0).record()
+    assert record.values["ap_images_empty"] == record.values["apb_images_empty"] == 5
+    assert record.units["ap_images_empty"] == "images"
+    of_run = evaluate(kept, coco=COCO, images=[results[0]["image_id"]], resamples=0).record()
+    assert of_run.values["ap_images_empty"] == 0
+
+
+def test_an_ap_by_frequency_is_no_value_where_all_classes_have_it(tmp_path: Path) -> None:
+    whole = json.loads(LVIS.read_text())
+    for letters, names in (("f", set()), ("rcf", {"ap_star_r", "ap_star_c", "ap_star_f"})):
+        for place, category in enumerate(whole["categories"]):
+            category["frequency"] = letters[place % len(letters)]
+        path = tmp_path / f"{letters}.json"
+        path.write_text(json.dumps(whole))
+        record = evaluate(ON_LVIS, lvis=path, resamples=100).record()
+        assert record.values.keys() & {"ap_star_r", "ap_star_c", "ap_star_f"} == names
+        assert record.intervals.keys() & {"ap_star_r", "ap_star_c", "ap_star_f"} == names
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [({"seed": -1, "resamples": 0}, "seed .* is -1"), ({"resamples": -1}, "Asked for -1 .* at least 0")],
+)
+def test_negative_numbers_are_refused(numbers: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(ON_COCO, coco=COCO, **numbers)
+
+
+def test_nothing_predicted_is_zero_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    found = evaluate([], coco=COCO, resamples=20).record()
     assert found.values["ap"] == found.values["apb_s"] == 0
     assert found.values["predictions"] == 0
-    assert caplog.records
+    assert [each.getMessage() for each in caplog.records] == [
+        "results holds no predictions: every annotated object counts as missed."
+    ]
+
+
+def test_nothing_left_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    strange = [{**each, "image_id": 999} for each in json.loads(ON_COCO.read_text())]
+    assert evaluate(strange, coco=COCO, resamples=0, allow_unknown=True).record().values["ap"] == 0
+    (record,) = caplog.records
+    assert f"All {len(strange)} predictions of results are on images or of classes" in record.getMessage()
+
+
+@pytest.mark.parametrize("results", [ON_COCO, []])
+def test_nothing_annotated_is_told(
+    results: Path | list[dict[str, object]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "blank.json"
+    path.write_text(json.dumps({**json.loads(COCO.read_text()), "annotations": []}))
+    assert "ap" not in evaluate(results, coco=path, resamples=0).record().values
+    (record,) = caplog.records
+    assert "blank.json has no object on these images that counts: every number is n/a" in record.getMessage()
 
 
 def test_unknown_images_are_an_error_or_counted(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from bench.accuracy.ground_truth import GroundTruth, decode_ground_truth, read_ground_truth, select_images
+from bench.accuracy.ground_truth import GroundTruth, decode_ground_truth, read_ground_truth
 from bench.coco import COCO_CATEGORY_IDS
 from tests.bench.accuracy.scenes import Scene, scenes
 
@@ -112,6 +112,16 @@ def test_ids_of_annotations_mean_nothing_but_doubles_are_told(caplog: pytest.Log
     assert "uses annotation ids twice" in caplog.text
 
 
+def test_areas_of_0_are_told_where_there_are_pixels(caplog: pytest.LogCaptureFixture) -> None:
+    empty = {"size": [20, 30], "counts": [600]}
+    decoded(content(an_object(id=1, area=0, segmentation=empty), an_object(id=2, area=None)))
+    assert not caplog.records
+    truth = decoded(content(*(an_object(id=number, area=area) for number, area in enumerate([0, 99.5, 0.0]))))
+    assert truth.area.tolist() == [0, 99.5, 0]
+    (record,) = caplog.records
+    assert "file.json: 2 objects have pixels and an annotated area of 0" in record.getMessage()
+
+
 def test_a_file_needs_neither_annotations_nor_categories(tmp_path: Path) -> None:
     path = tmp_path / "image_info.json.gz"
     path.write_bytes(gzip.compress(json.dumps({"images": content()["images"]}).encode()))
@@ -147,36 +157,6 @@ def test_the_data_set_is_told_by_its_categories(categories: list[Dict], version:
     assert decoded(content(categories=categories)).version == version
 
 
-@settings(max_examples=40)
-@given(scenes(lvis=True))
-def test_shards_hold_together_what_the_whole_holds(scene: Scene) -> None:
-    truth = scene.truth
-    halves = [
-        select_images(truth, ids) for ids in (truth.image_ids[::2].tolist(), [*truth.image_ids[1::2].tolist(), -1])
-    ]
-    for half in halves:
-        assert half.category_names == truth.category_names
-    assert sorted(row for half in halves for row in rows(half)) == sorted(rows(truth))
-    assert_equal(select_images(truth, truth.image_ids.tolist()), truth)
-
-
-def rows(truth: GroundTruth) -> list[tuple[object, ...]]:
-    """Everything in it, with ids for positions."""
-    ids = truth.image_ids[truth.image].tolist()
-    columns = (truth.category.tolist(), truth.area.tolist(), truth.boxes.tolist(), truth.crowd.tolist(), truth.counts)
-    images = zip(truth.image_ids.tolist(), truth.sizes.tolist(), strict=True)
-    lists = [
-        (kind, int(truth.image_ids[image]), category)
-        for kind, pairs in (("negative", truth.negative), ("not exhaustive", truth.not_exhaustive))
-        for image, category in pairs.tolist()
-    ]
-    return [
-        *(("object", image_id, *map(str, rest)) for image_id, *rest in zip(ids, *columns, strict=True)),
-        *(("image", image_id, str(size)) for image_id, size in images),
-        *((kind, image_id, str(category)) for kind, image_id, category in lists),
-    ]
-
-
 TWICE = [{"id": 8, "height": 20, "width": 30}, {"id": 8, "height": 20, "width": 31}]
 HUGE = [{"id": 8, "height": 40000, "width": 40000}]
 LISTED = [{"id": 8, "height": 20, "width": 30, "neg_category_ids": [7]}]
@@ -207,6 +187,10 @@ LISTED = [{"id": 8, "height": 20, "width": 30, "neg_category_ids": [7]}]
         (content(an_object(segmentation={"size": [20, 30], "counts": [9]})), r"\(image 8\): .*cover 9 pixels"),
         (content(an_object(segmentation={"size": [20, 30], "counts": "~"})), r"0 \(image 8\) .*the characters '0'"),
         (content(an_object(area=float("nan"))), r"annotation 0 \(image 8\) has nan as its area, which is not JSON"),
+        (
+            content(an_object(), an_object(area=-0.5)),
+            r"annotation 1 \(image 8\) has the area -0.5; expected",
+        ),
         (content(an_object(bbox=[1, 2, 3])), r"annotation 0 \(image 8\) does not fit.*bbox"),
         ([], r"file.json \(a results file\?\) does not fit"),
         ({"annotations": []}, "required field `images`"),
@@ -225,3 +209,10 @@ def test_other_files_are_told(text: str, tmp_path: Path) -> None:
         read_ground_truth(tmp_path / "missing.json")
     with pytest.raises(ValueError, match="expected a complete gzip file"):
         decode_ground_truth(gzip.compress(b'{"images": []}')[:-9], "file.json")
+
+
+@pytest.mark.parametrize("text", ['{"info": %s}', '{"images": %s}', '{"images": [], "annotations": [[5], %s]}'])
+def test_deep_nesting_is_no_format(text: str) -> None:
+    deep = text % ("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(ValueError, match=r"file.json.* does not fit the format: .*"):
+        decode_ground_truth(deep.encode(), "file.json")

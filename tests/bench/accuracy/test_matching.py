@@ -197,7 +197,9 @@ def test_masks_cannot_be_matched_to_boxes() -> None:
     each = scene(0, boxes=True)
     boxes = dataclasses.replace(each.predictions, counts=())
     assert match(each.truth, boxes, [BOXES])[0].matched.any()
-    with pytest.raises(ValueError, match=r"scene holds boxes and no masks; .*; add a \"segmentation\""):
+    with pytest.raises(
+        ValueError, match=r"scene holds boxes and no masks; .*; write a .* can only be given from Python"
+    ):
         match(each.truth, boxes, [COCO_RULES])
 
 

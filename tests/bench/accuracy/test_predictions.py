@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ from pycocotools import mask as coco_mask
 from bench.accuracy.ground_truth import GroundTruth, decode_ground_truth
 from bench.accuracy.predictions import (
     Predictions,
-    concatenate,
     decode_predictions,
     from_results,
+    read_images,
     read_predictions,
-    select_images,
 )
 from tests.bench.accuracy.scenes import Scene, scenes
 
@@ -66,23 +64,6 @@ def test_a_file_is_read_as_it_was_made(scene: Scene) -> None:
     assert_equal(decode_predictions(content, "results.json", [scene.truth]), scene.predictions)
     assert_equal(decode_predictions(gzip.compress(content), "results.json", [scene.truth]), scene.predictions)
     assert_equal(from_results(scene.results, [scene.truth]), scene.predictions)
-
-
-@settings(max_examples=40)
-@given(scenes(), st.integers(0, 20))
-def test_parts_put_together_are_the_whole(scene: Scene, cut: int) -> None:
-    whole = scene.predictions
-    parts = [from_results(scene.results[:cut], [scene.truth]), from_results(scene.results[cut:], [scene.truth])]
-    assert_equal(concatenate(parts), whole)
-    shards = [select_images(whole, [image_id]) for image_id in scene.truth.image_ids.tolist()]
-    order = np.argsort(whole.image_id, kind="stable")
-    joined = concatenate(shards)
-    np.testing.assert_array_equal(joined.image_id, whole.image_id[order])
-    np.testing.assert_array_equal(joined.score, whole.score[order])
-    np.testing.assert_array_equal(joined.boxes, whole.boxes[order])
-    np.testing.assert_array_equal(joined.mask_area, whole.mask_area[order])
-    np.testing.assert_array_equal(joined.category_id, whole.category_id[order])
-    assert joined.counts == tuple(whole.counts[row] for row in order)
 
 
 def test_a_real_file_has_the_official_areas_and_boxes(coco_mini: Path) -> None:
@@ -136,7 +117,6 @@ def test_boxes_alone_have_no_masks() -> None:
     predictions = decoded(result(bbox=BOX, segmentation=...), result(bbox=[0, 0, 5, 5], segmentation=None))
     assert predictions.counts == ()
     assert predictions.mask_area.tolist() == [12, 25]
-    assert select_images(predictions, [8]).counts == ()
 
 
 @pytest.mark.parametrize("segmentation", [{"size": [20, 30], "counts": [600, 0]}, [], [[1, 1, 2, 2]]])
@@ -147,10 +127,8 @@ def test_a_mask_without_a_pixel_is_a_prediction(segmentation: object) -> None:
     assert predictions.boxes.tolist() == [[0, 0, 0, 0]]
 
 
-def test_no_predictions_are_valid_and_told(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        predictions = decoded()
-    assert "results.json holds no predictions" in caplog.text
+def test_no_predictions_are_valid() -> None:
+    predictions = decoded()
     assert (len(predictions.score), predictions.counts, predictions.has_boxes) == (0, (), False)
 
 
@@ -182,15 +160,6 @@ def test_a_cocofied_file_knows_all_classes_of_coco() -> None:
         from_results([result(category_id=12)], [truth])
 
 
-def test_parts_with_other_fields_do_not_go_together() -> None:
-    masks, boxes, both = decoded(result()), decoded(result(bbox=BOX, segmentation=...)), decoded(result(bbox=BOX))
-    empty = select_images(boxes, [])
-    assert concatenate([empty, masks]).counts == masks.counts
-    for parts in ([masks, boxes], [masks, both], [boxes, both], []):
-        with pytest.raises(ValueError, match="cannot be put together"):
-            concatenate(parts)
-
-
 CUT = {"size": [20, 30], "counts": COUNTS[:-1] + "o"}
 SHORT = {"size": [20, 30], "counts": COUNTS[:-2]}
 LONG = {"size": [20, 30], "counts": COUNTS + "1"}
@@ -205,7 +174,10 @@ ILLEGAL = {"size": [20, 30], "counts": "a~"}
         (result(segmentation=[[1, 1, 4, float("nan"), 4, 4]]), "NaN or infinite as its segmentation"),
         (result(score=None), "does not fit the format: Expected `float`, got `null`"),
         (result(score=...), "does not fit the format: Object missing required field `score`"),
-        (result(image_id=4), r"is on an image that no annotation file given lists; expected one of 2; give"),
+        (
+            result(image_id=4),
+            r"is on an image that no annotation file given lists; .*or --allow-unknown",
+        ),
         (result(category_id=1), "has category 1, which no annotation file given lists; expected .*; give"),
         (result(image_id="8"), "does not fit the format: Expected `int | float`, got `str`"),
         (result(image_id=8.5), "has image id 8.5; expected a whole number"),
@@ -271,3 +243,21 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     path.write_bytes(gzip.compress(json.dumps([result()]).encode())[:-9])
     with pytest.raises(ValueError, match=r"results.json.gz is damaged"):
         read_predictions(path, [TRUTH])
+
+
+def test_images_of_a_run_are_a_list_of_ids(tmp_path: Path) -> None:
+    path = tmp_path / "images.json"
+    path.write_text("[8, -3, 5]")
+    assert read_images(path) == [8, -3, 5]
+    path.write_bytes(gzip.compress(b"[8]"))
+    assert read_images(path) == [8]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[8, 5", '["8"]', "[8.5]", "[true]", "[NaN]", "8", "[" * 100_000])
+def test_other_lists_of_images_are_told(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "images.json"
+    with pytest.raises(ValueError, match="cannot be read: No such file"):
+        read_images(path)
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"images.json is no list of images: .*; expected a JSON list of image ids"):
+        read_images(path)

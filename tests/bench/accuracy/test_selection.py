@@ -61,6 +61,18 @@ def test_a_cap_per_image_counts_what_is_left_out_later() -> None:
     np.testing.assert_array_equal(matched([], results, dataclasses.replace(LVIS_RULES, cap=4)).score, [0.6])
 
 
+def test_an_unknown_class_is_no_other_class_of_the_image_before() -> None:
+    """Its group would be that of the last class on the image before, which was looked for there."""
+    lists = {"neg_category_ids": [3], "not_exhaustive_category_ids": []}
+    images = [{"id": image_id, "height": 120, "width": 120} | lists for image_id in (7, 8)]
+    categories = [{"id": category, "name": str(category)} for category in (1, 2, 3)]
+    truth = ground_truth({"images": images, "annotations": [], "categories": categories})
+    results = [a_result(20, 0.9, category=99) | {"image_id": 8}, a_result(20, 0.8, category=3)]
+    (lvis,) = match(truth, predictions(results), [LVIS_RULES])
+    np.testing.assert_array_equal(lvis.score, [0.8])
+    np.testing.assert_array_equal(lvis.category, [2])
+
+
 def test_a_class_that_nobody_looked_for_is_not_scored_by_lvis() -> None:
     results = [a_result(20, 0.9, category=category) for category in (1, 2, 3)]
     lvis = matched([an_object(20, category=2)], results, LVIS_RULES, neg_category_ids=[3])

@@ -71,6 +71,16 @@ def test_lvis_boundaries_equal_faster_coco_eval(drawn: Scene) -> None:
     assert_equal(checks(drawn, (PRESETS["apb-star"],)))
 
 
+def test_ids_of_images_may_be_negative() -> None:
+    needs_faster_coco_eval()
+    drawn = scene(2, lvis=True, max_objects=8)
+    for image in drawn.annotations["images"]:
+        image["id"] *= -1
+    for each in [*drawn.annotations["annotations"], *drawn.results]:
+        each["image_id"] *= -1
+    assert_equal(checks(drawn, (PRESETS["coco"], PRESETS["coco-boundary"], PRESETS["ap-star"])))
+
+
 def test_some_images_of_a_file() -> None:
     drawn = scene(3, num_images=6)
     some = drawn.truth.image_ids[::2].tolist()

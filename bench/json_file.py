@@ -25,9 +25,19 @@ def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ValueError(
-            f"The file {path} cannot be read: {error.strerror}; expected a JSON file in COCO's format; check the path."
-        ) from error
+        raise ValueError(_unreadable(path, error)) from error
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Time of a file's last change in ns and its size in bytes, by which content that was read before is known again.
+
+    Raises ValueError as `read`.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ValueError(_unreadable(path, error)) from error
+    return status.st_mtime_ns, status.st_size
 
 
 def unzip(content: bytes, name: str) -> bytes:
@@ -55,6 +65,15 @@ def decode(content: bytes, name: str, decoder: msgspec.json.Decoder[T], entry: s
         raise ValueError(_misfit(text, name, entry, str(error))) from error
     except msgspec.DecodeError as error:
         raise ValueError(_not_json(text, name, entry, str(error))) from error
+    except RecursionError as error:
+        raise ValueError(
+            f"{name} does not fit the format: its lists or objects are nested too deeply; expected a file of {entry}s; "
+            "give another or repair it."
+        ) from error
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"The file {path} cannot be read: {error.strerror}; expected a JSON file in COCO's format; check the path."
 
 
 def _misfit(text: bytes, name: str, entry: str, error: str) -> str:
@@ -93,7 +112,7 @@ def _entries(text: bytes) -> list[object] | None:
     """The entries as Python's json reads them, or nothing where it cannot read the file either."""
     try:
         document = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     found = document.get("annotations") if isinstance(document, dict) else document
     return found if isinstance(found, list) else []
