@@ -2,8 +2,8 @@
 
 Both replay the same histories of a grid and try every operation on the grid of every stage, on the same inputs, which
 are rounded to the examined dtype first. The difference from the oracle in float64 is then the error of the backend
-alone. What a backend cannot do is part of its certificate; a difference beyond the limit, a NaN or an exception is a
-failure.
+alone. What a backend cannot do is part of its certificate, if it can do it nowhere and every backend need not. A
+difference beyond the limit, a NaN or an exception is a failure, and so is a certificate in which nothing was equal.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +16,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import sparsity
-from bench import catalog
 from bench.masked_dense import MaskedDense
 from bench.operations import OPERATIONS, Inputs
 from bench.scenes import Scene, make_scenes
@@ -25,6 +24,8 @@ from sparsity import Grid, GridType
 
 NO_WAITING = "no_host_sync"
 """Name of the check that a stage runs without waiting for the device."""
+
+_NEVER_WAITING = [operation for operation in OPERATIONS if not operation.may_wait]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,25 +41,11 @@ class Certificate:
 
     @property
     def unsupported(self) -> list[str]:
-        """Operations that the backend cannot do, or the device not in some dtype."""
-        return list(dict.fromkeys(check.operation for check in self.checks if check.outcome == "cannot"))
+        """Operations that the backend cannot do, or torch not in half precision on this device."""
+        return list(dict.fromkeys(check.operation for check in self.checks if check.outcome in ("cannot", "missing")))
 
 
-def certify(backends: Sequence[str] | None = None, device: str = "cpu") -> dict[str, Certificate]:
-    """Certificates by name, such as "sps" or "sps:native"; without names, those of all backends and kernels.
-
-    Raises ValueError for an unknown name.
-    """
-    names = everything() if backends is None else backends
-    return {name: examine(sparsity.backend(name), device) for name in names}
-
-
-def everything() -> list[str]:
-    """Names of all backends, then of the kernels of SPS."""
-    return [*sparsity.names("sparsity"), *(f"sps:{kernel}" for kernel in catalog.kernels())]
-
-
-def examine(
+def certify(
     kind: GridType,
     device: str = "cpu",
     *,
@@ -71,26 +58,47 @@ def examine(
     while this runs.
     """
     tried = make_scenes() if scenes is None else scenes
-    checks: list[Check] = []
+    trials: list[Check] = []
     with _ieee_float32():
         for scene in tried:
             for dtype in dtypes:
-                checks += Trial(kind, scene, dtype, device, with_gradient=False).checks()
+                trials += Trial(kind, scene, dtype, device, with_gradient=False).checks()
                 if dtype in GRADIENT_LIMITS:
-                    checks += Trial(kind, scene, dtype, device, with_gradient=True).checks()
-        checks += _waiting(kind, tried[0], device)
-    return Certificate(checks=tuple(checks))
+                    trials += Trial(kind, scene, dtype, device, with_gradient=True).checks()
+        waiting = _waiting(kind, tried[0], device)
+    return Certificate(checks=(*_all_or_nothing(trials), *waiting, *_unproven(trials)))
+
+
+def _all_or_nothing(checks: Sequence[Check]) -> list[Check]:
+    """Make it a failure to offer an operation in one place and not in another: a head could not rely on either."""
+    offered = {(check.operation, check.dtype) for check in checks if check.relative is not None}
+    return [
+        replace(check, outcome="broken", reason=f"Elsewhere it can, but here: {check.reason}")
+        if check.outcome == "cannot" and (check.operation, check.dtype) in offered
+        else check
+        for check in checks
+    ]
+
+
+def _unproven(checks: Sequence[Check]) -> list[Check]:
+    """Give a failure for a certificate that would prove nothing."""
+    if any(check.outcome == "equal" for check in checks):
+        return []
+    check = partial(Check, operation="any", activity="all", stage=0, dtype="float32", quantity="forward")
+    return [
+        check(outcome="broken", reason="Nothing was equal to masked dense: no operation, at no stage, in no dtype.")
+    ]
 
 
 def _waiting(kind: GridType, scene: Scene, device: str) -> list[Check]:
-    """Run every stage where nothing can be waited for; only `sparsity.Unsupported` excuses an operation.
+    """Run every stage where nothing can be waited for; only `sparsity.Unsupported` and `may_wait` excuse an operation.
 
     On a GPU, CUDA raises at every wait. Elsewhere tensors are fake: they have a shape and a device but no values, so
     reading one raises as well. Unlike those of the meta device they do not tell a backend that they are special.
     """
     trial = Trial(kind, scene, "float32", device, with_gradient=False)
     drawn = [
-        [trial.for_backend(operation.draw(oracle, trial.normal, False)) for operation in OPERATIONS]
+        [trial.for_backend(operation.draw(oracle, trial.normal, False)) for operation in _NEVER_WAITING]
         for oracle in scene.replay(MaskedDense, list(trial.theirs.values()))
     ]
     check = partial(Check, operation=NO_WAITING, activity=scene.name, dtype="float32", quantity="forward")
@@ -112,7 +120,7 @@ def _waiting(kind: GridType, scene: Scene, device: str) -> list[Check]:
 
 
 def _run_all(grid: Grid, inputs: Sequence[Inputs]) -> None:
-    for operation, given in zip(OPERATIONS, inputs, strict=True):
+    for operation, given in zip(_NEVER_WAITING, inputs, strict=True):
         with suppress(sparsity.Unsupported):
             operation.run(grid, given)
 

@@ -103,12 +103,14 @@ class Segmenter(nn.Module):
         *,
         true_boxes: bool = False,
         include: Sequence[Tensor] | None = None,
+        max_regions: int | None = None,
     ) -> dict[str, Tensor]:
         """Losses of one training step by name, to be summed: those of the detector and of the head, per image.
 
         The head learns on the predicted boxes of matched queries, or with `true_boxes` on the boxes of the objects
         themselves, with the queries of their best anchors. `include` are anchors that become queries in any case
-        (`FQDet.forward`). Raises ValueError for a batch without annotations.
+        (`FQDet.forward`). Of an image's boxes the head learns in `max_regions` at most, drawn at random; the detector
+        learns from all. Raises ValueError for a batch without annotations.
         """
         objects = batch.objects
         if objects is None:
@@ -125,6 +127,8 @@ class Segmenter(nn.Module):
         losses, matches = detector_losses(output, boxes, labels, anchors)
         if wanted is not None:
             matches = [_each_object(index, best) for index, best in zip(output.anchor_index, wanted, strict=True)]
+        if max_regions is not None:
+            matches = [_drawn(of_image, max_regions, generator) for of_image in matches]
         detections, targets = _matched_regions(output, matches, batch, objects, boxes if true_boxes else None)
         losses |= self.head.loss(self.head(pyramid, detections, generator), targets)
         # The losses of the paper are sums over one image; more images a step must not change the learning rate.
@@ -169,6 +173,15 @@ def _each_object(anchor_index: Int[Tensor, "Q"], wanted: Int[Tensor, "G"]) -> Ma
     """Match every object to the query of its best anchor, which is there because it was asked for."""
     query = (wanted[:, None] == anchor_index).int().argmax(dim=1)
     return Matches(query=query, object=torch.arange(len(wanted), device=wanted.device))
+
+
+def _drawn(matches: Matches, count: int, generator: torch.Generator | None) -> Matches:
+    """Keep at most `count` pairs of an image, in their order."""
+    if len(matches.query) <= count:
+        return matches
+    order = torch.randperm(len(matches.query), generator=generator, device=matches.query.device)
+    kept = order[:count].sort().values
+    return Matches(query=matches.query[kept], object=matches.object[kept])
 
 
 def _matched_regions(

@@ -40,6 +40,10 @@ class Operation:
     name: str
     draw: Callable[[Grid, Normal, bool], dict[str, Tensor]]
     run: Callable[[Grid, Inputs], Tensor]
+    is_core: bool = False
+    """Every backend must offer it; the others may be `sparsity.Unsupported`."""
+    may_wait: bool = False
+    """`Grid` allows a backend to read values on the device here."""
 
 
 def _nothing(grid: Grid, normal: Normal, smooth: bool) -> dict[str, Tensor]:
@@ -67,6 +71,14 @@ def _subdivide_inputs(grid: Grid, normal: Normal, smooth: bool) -> dict[str, Ten
     active, features = grid.active.shape
     keep = torch.arange(0, active, 3)
     return {"keep": keep, "children": normal(4 * len(keep), features), "kernel": _kernel(features, 3, normal)}
+
+
+def _around(grid: Grid, normal: Normal, smooth: bool) -> dict[str, Tensor]:
+    return {"offsets": sparsity.window(3, 1, torch.device("cpu"))}
+
+
+def _far(grid: Grid, normal: Normal, smooth: bool) -> dict[str, Tensor]:
+    return {"offsets": torch.tensor([[2, -3]])}
 
 
 def _sample_inputs(grid: Grid, normal: Normal, smooth: bool) -> dict[str, Tensor]:
@@ -101,7 +113,7 @@ def _run_subdivide(grid: Grid, inputs: Inputs) -> Grid:
 
 
 def _seen_at_active(name: str, draw: Callable[..., dict[str, Tensor]], change: Callable[..., Grid]) -> Operation:
-    return Operation(name=name, draw=draw, run=lambda grid, inputs: change(grid, inputs).active)
+    return Operation(name=name, draw=draw, run=lambda grid, inputs: change(grid, inputs).active, is_core=True)
 
 
 def _seen_by_neighbors(name: str, draw: Callable[..., dict[str, Tensor]], change: Callable[..., Grid]) -> Operation:
@@ -109,6 +121,10 @@ def _seen_by_neighbors(name: str, draw: Callable[..., dict[str, Tensor]], change
         return sparsity.conv2d(change(grid, inputs), inputs["kernel"], None)
 
     return Operation(name=f"conv3_after_{name}", draw=draw, run=run)
+
+
+def _gathering(name: str, draw: Callable[..., dict[str, Tensor]]) -> Operation:
+    return Operation(name=name, draw=draw, run=lambda grid, inputs: grid.gather(inputs["offsets"]), may_wait=True)
 
 
 def _convolution(kernel_size: int, dilation: int) -> Operation:
@@ -129,14 +145,17 @@ _CHANGES: Sequence[tuple[str, Callable[..., dict[str, Tensor]], Callable[..., Gr
 )
 
 OPERATIONS: tuple[Operation, ...] = (
-    Operation(name="cells", draw=_nothing, run=lambda grid, _: grid.cells),
+    Operation(name="cells", draw=_nothing, run=lambda grid, _: grid.cells, is_core=True),
     Operation(
         name="linear",
         draw=_linear_inputs,
         run=lambda grid, inputs: F.linear(grid.active, inputs["weight"], inputs["bias"]),
+        is_core=True,
     ),
     *(_seen_at_active(*change) for change in _CHANGES),
     Operation(name="to_dense", draw=_nothing, run=lambda grid, _: grid.to_dense()),
+    _gathering("gather", _around),
+    _gathering("gather_far", _far),
     *(_convolution(3, dilation) for dilation in DILATIONS),
     _convolution(5, 1),
     *(_seen_by_neighbors(*change) for change in _CHANGES),

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Literal
 
 import torch
+from jaxtyping import Int
 from torch import Tensor
 
 import sparsity
@@ -24,13 +25,17 @@ FORWARD_LIMITS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16"
 GRADIENT_LIMITS = {"float64": 1e-11, "float32": 2e-5}
 """The same of a gradient; half precision is examined forward only."""
 
+_HALF_PRECISIONS = {"float16": "Half", "bfloat16": "BFloat16"}
+"""What torch calls the types that it need not have every operation for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
     """One comparison: of a result ("forward") or of a gradient ("gradient of weight").
 
     `absolute` is max|a - b|, `relative` that by max|b| (by 1 where b is zero throughout). Both are None where there is
-    nothing to compare: the operation is one that the backend `cannot` do, or is `broken`; `reason` says why.
+    nothing to compare: the backend `cannot` do the operation, torch is `missing` it in half precision on this device,
+    or it is `broken`; `reason` says why.
     """
 
     operation: str
@@ -38,7 +43,7 @@ class Check:
     stage: int
     dtype: str
     quantity: str
-    outcome: Literal["equal", "unequal", "cannot", "broken"]
+    outcome: Literal["equal", "unequal", "cannot", "missing", "broken"]
     absolute: float | None = None
     relative: float | None = None
     limit: float | None = None
@@ -56,19 +61,21 @@ class Trial:
         self.ours, self.theirs = self.for_backend(numbers), self.for_oracle(numbers)
 
     def checks(self) -> Iterator[Check]:
-        """Try every operation at every stage."""
+        """Try every operation at every stage, and what a grid says about itself."""
         grids = self.scene.replay(self.kind, list(self.ours.values()))
         for stage, oracle in enumerate(self.scene.replay(MaskedDense, list(self.theirs.values()))):
             check = partial(Check, activity=self.scene.name, stage=stage, dtype=self.name)
             try:
                 grid = next(grids)
             except Exception as error:  # whatever a backend raises is a result; the others must still be examined
-                yield _excused(partial(check, operation="subdivide", quantity=self.quantity), error)
+                yield self._without_result(partial(check, operation="subdivide"), error, is_core=True)
                 return
             try:
                 sparsity.check(grid)
             except Exception as error:  # as above
-                yield _excused(partial(check, operation="cells", quantity=self.quantity), error)
+                yield self._without_result(partial(check, operation="cells"), error, is_core=True)
+            if not self.with_gradient:
+                yield self._storage(grid, partial(check, operation="storage"))
             for operation in OPERATIONS:
                 yield from self._try(operation, oracle, grid, partial(check, operation=operation.name), stage)
 
@@ -80,7 +87,7 @@ class Trial:
         try:
             actual = self._found(operation, grid, self.for_backend(inputs), _by_fate(self.ours, stage))
         except Exception as error:  # as above
-            yield _excused(partial(check, quantity=self.quantity), error)
+            yield self._without_result(check, error, is_core=operation.is_core)
             return
         limit = (GRADIENT_LIMITS if self.with_gradient else FORWARD_LIMITS)[self.name]
         for quantity, wanted in expected.items():
@@ -89,6 +96,27 @@ class Trial:
                 yield _compared(judge, actual[quantity], wanted, self.dtype)
             else:
                 yield judge(outcome="broken", reason="The result has no gradient.")
+
+    def _storage(self, grid: Grid, check: Callable[..., Check]) -> Check:
+        """Bytes as `storage` gives them beside those of the memory behind the grid: equal, or one of them is wrong."""
+        try:
+            ours = [torch.tensor([sum(grid.storage().values())])]
+            return _compared(partial(check, quantity="forward", limit=0.0), ours, [_held_bytes(grid)], self.dtype)
+        except Exception as error:  # as above
+            return self._without_result(check, error, is_core=True)
+
+    def _without_result(self, check: Callable[..., Check], error: Exception, *, is_core: bool) -> Check:
+        """An exception instead of a result: of a backend or of torch, which may not have the operation, or a failure.
+
+        What all backends must offer is never excused by `sparsity.Unsupported`.
+        """
+        judge = partial(check, quantity=self.quantity, reason=f"{type(error).__name__}: {error}")
+        if isinstance(error, sparsity.Unsupported):
+            return judge(outcome="broken" if is_core else "cannot")
+        # torch has no class of its own for: "addmm" not implemented for 'Half'.
+        is_of_torch = isinstance(error, RuntimeError) and not isinstance(error, NotImplementedError)
+        said = f"not implemented for '{_HALF_PRECISIONS.get(self.name)}'"
+        return judge(outcome="missing" if is_of_torch and said in str(error) else "broken")
 
     def _found(
         self, operation: Operation, grid: Grid, inputs: Inputs, features: Mapping[str, Sequence[Tensor]]
@@ -170,11 +198,16 @@ def _compared(
     return check if check.relative <= check.limit else replace(check, outcome="unequal")
 
 
-def _excused(check: Callable[..., Check], error: Exception) -> Check:
-    """An operation without a result: one that the backend does not have, or torch not on this device, or a failure."""
-    said = f"{type(error).__name__}: {error}"
-    # torch has no class of its own for: "addmm" not implemented for 'Half'.
-    cannot = isinstance(error, sparsity.Unsupported) or (
-        isinstance(error, RuntimeError) and "not implemented for" in said
-    )
-    return check(outcome="cannot" if cannot else "broken", reason=said)
+def _held_bytes(grid: Grid) -> Int[Tensor, "1"]:
+    """Bytes of all memory behind the tensors of a grid, whole buffers where it holds a view."""
+    memory = [tensor.untyped_storage() for tensor in _tensors(vars(grid))]
+    return torch.tensor([sum({storage.data_ptr(): storage.nbytes() for storage in memory}.values())])
+
+
+def _tensors(value: object) -> Iterator[Tensor]:
+    """The tensors among the attributes of a grid, also those in lists, tuples and dictionaries."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)

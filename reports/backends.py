@@ -33,6 +33,11 @@ class Comparison:
     protocol: dict[str, Scalar]
     machine: str
 
+    def shares_its_point_with(self, other: "Comparison") -> bool:
+        """Whether another probe measured the same: all that both protocols mention is equal."""
+        shared = (self.protocol.keys() & other.protocol.keys()) - {"probe", "version"}
+        return all(self.protocol[name] == other.protocol[name] for name in shared)
+
     def protocol_sentence(self) -> str:
         """The protocol for a caption."""
         told = (f"{name} {value}" for name, value in self.protocol.items() if name != "probe" and value is not None)

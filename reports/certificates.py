@@ -5,16 +5,20 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from reports.layout import Column, Table
+from reports.paper import BACKENDS
 
 NO_WAITING = "no_host_sync"
 
 OPERATIONS = {
     "cells": "active cells",
+    "storage": "stored bytes, as held",
     "linear": "linear layer",
     "halving": "map F to F/2",
     "overwrite": "overwrite active",
     "subdivide": "subdivide x2",
     "to_dense": "to a full map",
+    "gather": "read 3x3 neighbors",
+    "gather_far": "read a farther cell",
     "conv3_d1": "conv 3x3",
     "conv3_d3": "conv 3x3, dilation 3",
     "conv3_d5": "conv 3x3, dilation 5",
@@ -39,7 +43,8 @@ _PARTS = ("forward", "gradient")
 def certificates(frame: pd.DataFrame) -> Table:
     """Worst relative errors, forward and gradient, by operation and precision; a column per backend and kernel.
 
-    `cannot` is what a backend does not offer; FAIL is an error beyond the limit, a NaN or an exception.
+    `cannot` is what a backend offers nowhere; FAIL is an error beyond the limit, a NaN, an exception, or something that
+    the backend refuses though every backend must offer it, or though it offers it elsewhere.
     """
     found = frame[frame["probe"] == "certificate"]
     backends = {name: _newest(group) for name, group in _by_backend(found)}
@@ -53,7 +58,7 @@ def certificates(frame: pd.DataFrame) -> Table:
         for precision in (*SHOWN, *_HALF)
         if any(_has_row(operation, precision, of) for of in backends.values())
     ]
-    columns = [Column(name=name.replace("_", " ").replace(":", " "), digits=0) for name in backends]
+    columns = [Column(name=name, digits=0) for name in backends]
     return Table(
         title="Certificates: how far every backend is from masked dense",
         columns=(Column(name="Operation"), Column(name="Precision"), *columns),
@@ -67,7 +72,8 @@ def _by_backend(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     if found.empty:
         return []
     devices = found["protocol"].map(lambda protocol: str(protocol["device"]))
-    label = found["backend"] + found["kernel"].map(lambda kernel: f":{kernel}", na_action="ignore").fillna("")
+    label = found["backend"].map(lambda backend: BACKENDS.get(backend, backend.replace("_", " ")))
+    label = label + found["kernel"].map(lambda kernel: f" {kernel}", na_action="ignore").fillna("")
     if devices.nunique() > 1:
         label = label + " " + devices
     return [(str(name), group) for name, group in found.groupby(label, sort=True)]
@@ -123,7 +129,8 @@ def _caption(found: pd.DataFrame, backends: Mapping[str, Mapping[str, float]]) -
         "b is masked dense convolution and sampling in float64, on the same inputs. 0: equal bit for bit.",
         f"Over all stages of the activities {protocol['activities']}.",
         f"Limits: forward {protocol['forward_limits']}; gradient {protocol['gradient_limits']}.",
-        "cannot: the backend does not offer it. FAIL: beyond the limit, not finite, or an exception.",
+        "cannot: the backend offers it nowhere. FAIL: beyond the limit, not finite, an exception, or refused "
+        "although every backend must offer it or this one offers it elsewhere.",
         "A backend waits for the device where it reads values of tensors; without a GPU, it gets some without values.",
     ]
     for precision in _HALF:

@@ -1,30 +1,53 @@
-"""Table 2 of the paper by measurement, and what is behind it: bytes, multiply-adds and latency of every stage."""
+"""Table 2 of the paper by measurement, and what is behind it: bytes, multiply-adds, peaks, latency of every stage."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
 from reports import paper
 from reports.backends import Comparison, Measured, compare
 from reports.layout import CellValue, Column, Table
+from reports.peaks import peaks
 
 STAGES = (1, 2, 3)
 _OPERATIONS = ("linear", "conv", "sfm", "deform", "subdivide", "halve")
+_NOT_DENSE_ON_DENSE = ("linear", "deform")
+"""What Dense computes at the active cells only, as all methods do: a ratio to it says nothing of a dense head."""
+
 _COUNTED = ("linear", "conv", "sfm", "deform", "halve")
 _HARDEST_FIRST = ("sfm", "conv", "linear")
 _ANY_OPERATION = {"dilated": "d=3", "5x5": "5x5", "deformable": "deform", "bilinear": "sample"}
 """What a method must be able to do beside a plain 3x3 convolution to support any 2D operation, and its short name."""
 
 _MARKS = ("computationally_efficient", "access_to_neighbors", "supports_any_2d_operation", "storage_efficient")
-_NINE_ROWS = "Neighbors (9x)"
 
 
 def tables(frame: pd.DataFrame) -> list[Table]:
-    """Table 2 with the paper's marks, bytes and multiply-adds by stage, latency by stage; those that were measured."""
+    """Table 2 with the paper's marks; bytes and multiply-adds, peaks, latency by stage: those that were measured."""
     cost = compare(frame, "backend_cost", same_machine=False)
+    memory = compare(frame, "memory", same_machine=True)
     speed = compare(frame, "backend_speed", same_machine=True)
-    made = [] if cost is None else [_table2(cost), _costs(cost)]
-    return made if speed is None else [*made, _latencies(speed)]
+    made: list[tuple[Comparison, Table]] = []
+    if cost is not None:
+        made += [(cost, _table2(cost)), (cost, _costs(cost))]
+    if memory is not None:
+        made.append((memory, peaks(memory, cost)))
+    if speed is not None:
+        made.append((speed, _latencies(speed)))
+    sentences = () if cost is None else tuple(_no_selection_sentence(cost))
+    return [
+        replace(table, caption=(*sentences, *table.caption))
+        if cost is not None and cost.shares_its_point_with(found)
+        else table
+        for found, table in made
+    ]
+
+
+def _no_selection_sentence(cost: Comparison) -> Iterator[str]:
+    """A warning where the budget refines every cell in every stage: then nothing is sparse."""
+    if all(measured.values[f"stage{stage}_active_fraction"] == 1 for measured in cost.backends for stage in STAGES):
+        yield f"The budget of {cost.protocol['budget']} cells covers all cells: everything is refined."
 
 
 def _table2(cost: Comparison) -> Table:
@@ -58,8 +81,9 @@ def _table2(cost: Comparison) -> Table:
         "Saves compute: no multiply-adds but those of the active cells. 'MACs /needed' is what was counted over these "
         "in the worst stage, for the hardest of SFM, 3x3 convolution and pointwise layer that the method can do.",
         "Any 2D op: convolutions 3x3 of dilation 3, 5x5 and deformable, and bilinear samples anywhere, each tried.",
-        "Saves storage: fewer bytes than Dense at every stage. 'bytes /Dense' is the worst stage, with indices.",
-        "Not in agreement: " + "; ".join(differing) + "." if differing else "All marks agree with the paper's.",
+        "Saves storage: fewer bytes than Dense at every stage. 'bytes /Dense' is the worst stage, with indices. "
+        "The mark is about what is stored between operations; what these need on top while they run is peak memory.",
+        *_agreement(differing, any(measured.backend in published for measured in cost.backends)),
         *_neighbors_sentence(cost),
         cost.protocol_sentence(),
     ]
@@ -73,11 +97,23 @@ def _table2(cost: Comparison) -> Table:
 
 def _readings(measured: Measured) -> Iterator[tuple[str, float]]:
     """The rows of a method with its bytes over Dense's at the worst stage: as stored, and nine rows per active cell."""
-    for label, name in ((measured.label, "bytes"), (_NINE_ROWS, "bytes_nine_rows")):
+    for label, name in ((measured.label, "bytes"), (_literally(measured), "bytes_nine_rows")):
         ratios = [measured.ratio(f"stage{stage}_{name}", f"stage{stage}_bytes_dense") for stage in STAGES]
         known = [ratio for ratio in ratios if ratio is not None]
         if known:
             yield label, max(known)
+
+
+def _literally(measured: Measured) -> str:
+    """How a table calls a method that is read literally, with nine rows per active cell."""
+    return f"{measured.label} (9x)"
+
+
+def _agreement(differing: list[str], is_published: bool) -> Iterator[str]:
+    if differing:
+        yield f"Not in agreement: {'; '.join(differing)}."
+    elif is_published:
+        yield "All marks agree with the paper's."
 
 
 def _marks(measured: Measured, stored: float) -> dict[str, bool]:
@@ -102,15 +138,16 @@ def _overhead(measured: Measured) -> float | None:
 
 def _neighbors_sentence(cost: Comparison) -> Iterator[str]:
     for measured in cost.backends:
+        name = measured.label
         readings = [ratio for _, ratio in _readings(measured)]
         if len(readings) == 2:
             once, nine = readings
             yield (
-                f"Neighbors keeps every feature once and ids of the 3x3 cells: {once:.2f} of Dense at worst. Read "
+                f"{name} keeps every feature once and ids of the 3x3 cells: {once:.2f} of Dense at worst. Read "
                 f"literally (9x), the paper keeps nine rows per active cell: {nine:.2f} of Dense. Its mark for storage "
                 "needs the former."
                 if once < 1 <= nine
-                else f"Neighbors: {once:.2f} of Dense at worst with every feature once, {nine:.2f} with nine rows."
+                else f"{name}: {once:.2f} of Dense at worst with every feature once, {nine:.2f} with nine rows."
             )
 
 
@@ -122,7 +159,8 @@ def _costs(cost: Comparison) -> Table:
             if f"stage{stage}_bytes_nine_rows" in measured.values:
                 total = measured.values[f"stage{stage}_bytes_nine_rows"]
                 ratio = measured.ratio(f"stage{stage}_bytes_nine_rows", f"stage{stage}_bytes_dense")
-                rows.append((str(stage), _NINE_ROWS, None, None, None, total / 1e6, "", ratio, *[None] * len(_COUNTED)))
+                unknown = [None] * len(_COUNTED)
+                rows.append((str(stage), _literally(measured), None, None, None, total / 1e6, "", ratio, *unknown))
     columns = [Column(name="Stage"), Column(name="Method"), Column(name="Active %", digits=1)]
     columns += [Column(name=f"{part} MB", digits=2) for part in ("features", "index", "total")]
     columns += [Column(name="formula"), Column(name="bytes /Dense", digits=3)]
@@ -191,18 +229,23 @@ def _latencies(speed: Comparison) -> Table:
             numbers: list[CellValue] = []
             for operation in _OPERATIONS:
                 name = f"stage{stage}_{operation}"
-                numbers += [measured.values.get(f"{name}_ms", "cannot"), measured.values.get(f"{name}_ratio")]
+                numbers.append(measured.values.get(f"{name}_ms", "cannot"))
+                if operation not in _NOT_DENSE_ON_DENSE:
+                    numbers.append(measured.values.get(f"{name}_ratio"))
             rows.append((str(stage), measured.label, *numbers))
     columns = [Column(name="Stage"), Column(name="Method")]
     for operation in _OPERATIONS:
-        columns += [Column(name=f"{operation} ms", digits=1), Column(name="/Dense", digits=2)]
+        columns.append(Column(name=f"{operation} ms", digits=1))
+        if operation not in _NOT_DENSE_ON_DENSE:
+            columns.append(Column(name="/Dense", digits=2))
     return Table(
         title="Latency by stage",
         columns=tuple(columns),
         rows=tuple(rows),
         caption=(
             "Medians. '/Dense' is the median ratio to the same operation on Dense, timed in turn with it: compare "
-            "methods by it. Dense against itself shows the noise.",
+            "methods by it. Dense against itself shows the noise. There is no ratio for linear and deform, which Dense "
+            "computes only at the active cells, as all methods do.",
             _spread_sentence(speed),
             f"On {speed.machine}. {speed.protocol_sentence()}",
         ),
@@ -210,12 +253,12 @@ def _latencies(speed: Comparison) -> Table:
 
 
 def _spread_sentence(speed: Comparison) -> str:
-    """How far the quartiles of the ratios are from the medians."""
+    """How far the quartiles of the ratios shown are from the medians."""
     spreads = sorted(
         max(high - measured.values[name], measured.values[name] - low) / measured.values[name]
         for measured in speed.backends
         for name, (low, high) in measured.intervals.items()
-        if name.endswith("_ratio")
+        if name.endswith("_ratio") and name.split("_")[1] not in _NOT_DENSE_ON_DENSE
     )
     if not spreads:
         return "Quartiles are in the records."

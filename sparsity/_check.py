@@ -26,10 +26,13 @@ def check(grid: Grid) -> None:
     faults = _cell_faults(grid)
     if not faults and isinstance(grid, OwnFaults):
         faults = grid.faults()
+    # Last, because a full map that is too small has no active features to give.
+    if not faults and grid.active.shape[0] != grid.cells.shape[0]:
+        faults = [f"{grid.active.shape[0]} active features for {grid.cells.shape[0]} cells"]
     if faults:
         raise ValueError(
             f"This is not a grid: {'; '.join(faults)}. Expected what `dense` and `subdivide` make; "
-            "was a row kept twice, or a cell number taken from another lattice?"
+            "was a row kept twice, a cell number taken from another lattice, or the number of rows changed in `map`?"
         )
 
 
@@ -40,8 +43,6 @@ def _cell_faults(grid: Grid) -> list[str]:
         return [f"cells are {cells.dtype}, not int32"]
     if bool(((cells < 0) | (cells >= regions * height * width)).any()):
         return [f"cells lie outside the {regions} regions of {height} x {width}"]
-    if grid.active.shape[0] != cells.shape[0]:
-        return [f"{grid.active.shape[0]} active features for {cells.shape[0]} cells"]
     faults = []
     if cells.unique().shape[0] < cells.shape[0]:
         faults.append("a cell is active twice")

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from sparsity._grid import check_active, check_children
-from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, neighbors_of
+from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, map_size, neighbors_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,13 +24,8 @@ class FullMap:
     @classmethod
     def dense(cls, features: Float[Tensor, "R F H W"]) -> "FullMap":
         """Make a grid in which every cell is active."""
-        regions, _, height, width = features.shape
-        cells = all_cells((regions, height, width), features.device)
-        return cls(
-            features=cell_rows(features),
-            cells=cells,
-            size=(regions, height, width),
-        )
+        size = map_size(features)
+        return cls(features=cell_rows(features), cells=all_cells(size, features.device), size=size)
 
     @property
     def active(self) -> Float[Tensor, "A F"]:
@@ -81,3 +76,10 @@ class FullMap:
     def storage(self) -> dict[str, int]:
         """Bytes stored, e per number: `features` R H W F e, every cell; `index` 4 A, the list of active cells."""
         return {"features": self.features.nbytes, "index": self.cells.nbytes}
+
+    def faults(self) -> list[str]:
+        """What is wrong with the map, for `sparsity.check`."""
+        num_rows, (regions, height, width) = self.features.shape[0], self.size
+        if num_rows != regions * height * width:
+            return [f"{num_rows} features for {regions} regions of {height} x {width} cells"]
+        return []

@@ -56,7 +56,10 @@ class Grid(Protocol):
 
     @classmethod
     def dense(cls, features: Float[Tensor, "R F H W"]) -> "Grid":
-        """Make a grid in which every cell is active, cells in row-major order per region."""
+        """Make a grid in which every cell is active, cells in row-major order per region.
+
+        Raises ValueError for what is not a full map of floating point numbers.
+        """
         ...
 
     def with_active(self, active: Float[Tensor, "A G"]) -> "Grid":
@@ -79,13 +82,14 @@ class Grid(Protocol):
         `children` holds the features of the children, child-minor: rows 4i..4i+3 belong to `keep[i]`, in row-major
         order of the 2x2 block. A passive cell keeps its feature and covers 2x2 cells of the new lattice. Any order of
         `keep` will do and becomes the order of `cells`; ascending keeps close in memory what is close in the lattice.
-        `keep` must not repeat a row; that is not checked, because looking would wait for the device.
+        `keep` must not repeat a row; that is not checked, because looking would wait for the device. For the same
+        reason a row number out of range is an IndexError on the CPU and a device-side assert on a GPU.
         Raises ValueError for another shape or dtype of `keep` or `children`.
         """
         ...
 
     def gather(self, offsets: Int[Tensor, "T 2"]) -> Float[Tensor, "A T F"]:
-        """Features at lattice offsets `(dy, dx)` from every active cell; zero outside the lattice.
+        """Features at lattice offsets `(dy, dx)` from every active cell; zero outside the lattice, however far.
 
         Raises `Unsupported` where the backend does not store such neighbours; it may wait for the device to find out.
         """
@@ -94,7 +98,8 @@ class Grid(Protocol):
     def sample(self, points: Float[Tensor, "A T 2"]) -> Float[Tensor, "A T F"]:
         """Bilinear samples at lattice positions `(y, x)` of each active cell's own region, cell centres at integers.
 
-        Corners outside the lattice count as zero. Differentiable in the features and in the points.
+        Corners outside the lattice count as zero, also at infinity; NaN gives NaN. Differentiable in the features and
+        in the points.
         Raises `Unsupported` where the backend cannot read arbitrary cells.
         """
         ...

@@ -12,6 +12,17 @@ from jaxtyping import Bool, Float, Int, Int32
 from torch import Tensor
 
 
+def map_size(features: Float[Tensor, "R F H W"]) -> tuple[int, int, int]:
+    """`(R, H, W)` of a full map. Raises ValueError for a tensor that is none, or that has no floating point numbers."""
+    if features.ndim != 4 or not features.is_floating_point():
+        raise ValueError(
+            f"dense got {features.dtype} of shape {tuple(features.shape)}; a full map is floating point and [R F H W]; "
+            "add a dimension for the regions, or convert the numbers."
+        )
+    regions, _, height, width = features.shape
+    return regions, height, width
+
+
 def all_cells(size: tuple[int, int, int], device: torch.device) -> Int32[Tensor, "N"]:
     """Flat indices of every cell, row-major per region. Raises ValueError where int32 cannot number them."""
     regions, height, width = size
@@ -80,7 +91,9 @@ def neighbors_of(
     """
     _, height, width = size
     _, row, column = unravel(cells, size)
-    down, right = offsets.to(torch.int32).unbind(-1)
+    # No lattice is wider than this, so what is outside stays outside; a larger offset would wrap around in int32.
+    far = max(height, width)
+    down, right = offsets.long().clamp(-far, far).to(torch.int32).unbind(-1)
     neighbor_row, neighbor_column = row[:, None] + down, column[:, None] + right
     inside = (neighbor_row >= 0) & (neighbor_row < height) & (neighbor_column >= 0) & (neighbor_column < width)
     return cells[:, None] + (down * width + right) * inside, inside
@@ -97,10 +110,12 @@ def interpolate(
 
     `row_of` gives the row of `features` that a flat cell shows. Corners outside the lattice count as zero. The weights
     come from the fraction, not from distances `1 - |point - corner|`: these have no slope at a cell centre, which is
-    where every deformable convolution starts.
+    where every deformable convolution starts. NaN stays NaN.
     """
     _, height, width = size
     region_start = (cells - cells % (height * width))[:, None]
+    # Infinity has no fraction. Everything outside the rim of one cell is zero, so the first place out there will do.
+    points = points.clamp(-2, max(height, width) + 1)
     low = points.floor()
     high_weight = points - low
     low_weight = 1 - high_weight
@@ -108,7 +123,7 @@ def interpolate(
     for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)):
         row, column = low[..., 0] + down, low[..., 1] + right
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        # Outside positions may be too large for an integer: replace them before the conversion.
+        # NaN is no integer: replace it, with all that is outside, before the conversion.
         row, column = (torch.where(inside, position, 0).to(torch.int32) for position in (row, column))
         corners.append(region_start + row * width + column)
         weight = (high_weight if down else low_weight)[..., 0] * (high_weight if right else low_weight)[..., 1]

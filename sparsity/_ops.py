@@ -57,9 +57,10 @@ def conv2d(
 ) -> Float[Tensor, "A O"]:
     """Convolve at the active cells, stride 1, zeros outside the lattice; weights as in `torch.nn.Conv2d` (Fig. 2).
 
-    Raises ValueError for an even kernel, a dilation below 1 or weights for another feature size; `Unsupported` where
-    the backend does not store the neighbours.
+    Raises ValueError for a kernel that is even or not square, a dilation below 1 or weights for another feature size;
+    `Unsupported` where the backend does not store the neighbours.
     """
+    _check_square(weight)
     if isinstance(grid, OwnConvolution):
         return grid.conv2d(weight, bias, dilation)
     return contract(grid.gather(window(weight.shape[-1], dilation, weight.device)), weight, bias)
@@ -70,13 +71,15 @@ def sfm(
 ) -> Float[Tensor, "A O"]:
     """Branches of the semantic fusion module: `sum_d relu(conv2d(dilation d))`, each with its own bias (Sec. 3.3).
 
-    Raises ValueError if there are not as many dilations as weights; `Unsupported` as `conv2d`.
+    Raises ValueError if there are not as many weights and biases as dilations, and like `conv2d`; `Unsupported` too.
     """
-    if weight.shape[0] != len(dilations) or not dilations:
+    if not weight.shape[0] == bias.shape[0] == len(dilations) or not dilations:
         raise ValueError(
-            f"sfm got {weight.shape[0]} weights for the dilations {tuple(dilations)}; "
-            "it needs one weight per branch, and at least one branch; stack one [O F 3 3] weight per dilation."
+            f"sfm got {weight.shape[0]} weights and {bias.shape[0]} biases for the dilations {tuple(dilations)}; "
+            "it needs one weight and one bias per branch, and at least one branch; "
+            "stack one [O F 3 3] weight and one [O] bias per dilation."
         )
+    _check_square(weight)
     if isinstance(grid, OwnSemanticFusion):
         return grid.sfm(weight, bias, dilations)
     # The activation comes before the sum, so the branches cannot be merged into one larger kernel.
@@ -95,8 +98,10 @@ def deform_conv2d(
     """Convolve samples at `cell + displacement` (y, x), in cells, one per tap, zeros outside the lattice.
 
     The regular grid of the taps is part of the displacement, unlike in `torchvision.ops.deform_conv2d`: a displacement
-    of `window(k, 1)` gives `conv2d`. Raises `Unsupported` where the backend cannot read arbitrary cells.
+    of `window(k, 1)` gives `conv2d`. Raises ValueError for a kernel that is not square or weights for another feature
+    size; `Unsupported` where the backend cannot read arbitrary cells.
     """
+    _check_square(weight)
     if isinstance(grid, OwnDeformableConvolution):
         return grid.deform_conv2d(weight, bias, displacement)
     _, row, column = unravel(grid.cells, grid.size)
@@ -123,4 +128,14 @@ def check_weight(weight: Float[Tensor, "*branches O F k k"], num_features: int) 
         raise ValueError(
             f"The weight is for features of size {weight.shape[-3]}; the grid has features of size {num_features}; "
             "convolve before `map` changes the size, or build the layer for the new one."
+        )
+
+
+def _check_square(weight: Float[Tensor, "*branches O F k l"]) -> None:
+    """Raise ValueError for an oblong kernel, before a backend takes one of its sides for both."""
+    height, width = weight.shape[-2:]
+    if height != width:
+        raise ValueError(
+            f"The kernel is {height} x {width} cells; a grid needs a square one; "
+            f"pad it with zeros to {max(height, width)} x {max(height, width)}."
         )

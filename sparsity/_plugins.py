@@ -31,5 +31,14 @@ def plugin(package: str, name: str, kind: str) -> ModuleType:
 
 
 def backend(name: str) -> GridType:
-    """Give the Grid class of a backend by its module name. Raises ValueError for an unknown name."""
-    return plugin("sparsity", name, "backend").Backend
+    """Give the Grid class of a backend by its module name.
+
+    Raises ValueError for an unknown name, and for a file that has no class `Backend`.
+    """
+    module = plugin("sparsity", name, "backend")
+    if not hasattr(module, "Backend"):
+        raise ValueError(
+            f"The file of the backend {name!r} has no class `Backend`; a backend is a file with one; "
+            "name the class so, or put an underscore in front of the name of a file that is no backend."
+        )
+    return module.Backend

@@ -1,7 +1,8 @@
-"""Dense: a full map, and every operation computes every cell (Sec. 3.2; RefineMask and Table 5's DenseSFM work so).
+"""Dense: a full map, and convolutions and SFM compute every cell (Sec. 3.2; RefineMask and Table 5's DenseSFM work so).
 
-Only the results of active cells are returned or written ("masked dense"), so the outcome is that of the sparse
-backends and the cost is that of a dense head. This makes it the oracle for all others.
+Pointwise layers and deformable convolution compute the active cells, as in every backend. Only the results of active
+cells are returned or written ("masked dense"), so the outcome is that of the sparse backends and the cost is that of a
+dense head.
 """
 
 from collections.abc import Sequence

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from sparsity._grid import Unsupported, check_active, check_children, with_zero_row
-from sparsity._lattice import all_cells, cell_rows, children_of, neighbors_of, reach, window
+from sparsity._lattice import all_cells, cell_rows, children_of, map_size, neighbors_of, reach, window
 from sparsity._ops import contract
 
 _STORED = "the active cells and their 8 neighbours"
@@ -40,8 +40,7 @@ class Backend:
     @classmethod
     def dense(cls, features: Float[Tensor, "R F H W"]) -> "Backend":
         """Make a grid in which every cell is active."""
-        regions, _, height, width = features.shape
-        size = (regions, height, width)
+        size = map_size(features)
         cells = all_cells(size, features.device)
         neighbors, inside = neighbors_of(cells, window(3, 1, features.device), size)
         return cls(
@@ -103,7 +102,7 @@ class Backend:
 
         Waits for the device to read the offsets; `conv2d` does not. Offsets without values (meta) are `Unsupported`.
         """
-        if offsets.is_meta or bool((offsets.abs() > 1).any()):
+        if offsets.is_meta or bool(((offsets < -1) | (offsets > 1)).any()):
             raise Unsupported.reading("gather was asked for cells more than 1 away", _STORED)
         return self._read(offsets)
 

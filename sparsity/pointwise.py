@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from sparsity._grid import Unsupported, check_active, check_children
-from sparsity._lattice import all_cells, cell_rows, children_of, reach
+from sparsity._lattice import all_cells, cell_rows, children_of, map_size, reach
 from sparsity._ops import contract
 
 _STORED = "the active cells only"
@@ -28,13 +28,8 @@ class Backend:
     @classmethod
     def dense(cls, features: Float[Tensor, "R F H W"]) -> "Backend":
         """Make a grid in which every cell is active."""
-        regions, _, height, width = features.shape
-        cells = all_cells((regions, height, width), features.device)
-        return cls(
-            active=cell_rows(features),
-            cells=cells,
-            size=(regions, height, width),
-        )
+        size = map_size(features)
+        return cls(active=cell_rows(features), cells=all_cells(size, features.device), size=size)
 
     def with_active(self, active: Float[Tensor, "A G"]) -> "Backend":
         """Replace the active features. Raises ValueError as in `Grid`, though here no passive feature would object."""

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from sparsity._grid import check_active, check_children, with_zero_row
-from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, neighbors_of
+from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, map_size, neighbors_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,11 +33,11 @@ class Backend:
     @classmethod
     def dense(cls, features: Float[Tensor, "R F H W"]) -> "Backend":
         """Make a grid in which every cell is active: no passive rows, and the map counts."""
-        regions, _, height, width = features.shape
-        cells = all_cells((regions, height, width), features.device)
+        size = map_size(features)
+        cells = all_cells(size, features.device)
         return cls(
             buffer=with_zero_row(cell_rows(features)),
-            rows=(cells + 1).reshape(regions, height, width),
+            rows=(cells + 1).reshape(size),
             cells=cells,
         )
 

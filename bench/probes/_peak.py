@@ -1,11 +1,16 @@
 """Peak memory of one call: the most bytes that torch's allocator had given out at once, on top of what was there."""
 
+import os
 from collections.abc import Callable, Iterable
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 _MEMORY_EVENT = "[memory]"
+
+# torch's profiler tells of every start and stop on stderr, and of a missing GPU as an error. It reads its level when it
+# is first used, not when it is imported.
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")
 
 
 def peak_bytes(call: Callable[[], object], device: str) -> int:

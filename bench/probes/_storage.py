@@ -41,11 +41,6 @@ FORMULAS: dict[str, Callable[[Census, int], int]] = {
 are always a part. SPS and Neighbors have one row more, of zeros, for the outside."""
 
 
-def nine_rows_bytes(of: Census, row: int) -> int:
-    """Neighbors as the paper may be read: every active cell with copies of its eight neighbours."""
-    return 9 * of.active * row
-
-
 def censuses(made: Activity) -> Iterator[Census]:
     """Count every stage after the first."""
     size = (made.regions, made.side, made.side)

@@ -3,8 +3,8 @@
 A value such as `conv3_d1_gradient_float32` is the largest relative error of that operation over all stages, activities
 and, for gradients, everything they are taken in; `..._absolute` belongs to it. There is no such value for what the
 backend cannot do or what gave no numbers. `failed` counts the comparisons that failed (`..._failed` those of one
-value), `failures.json` names them; `unsupported` counts the operations that the backend cannot do, `unsupported.json`
-holds what it says about them.
+value), `failures.json` names them; it is never 0 where nothing was equal. `unsupported` counts the operations that the
+backend cannot do, `unsupported.json` holds what it says about them.
 """
 
 import dataclasses
@@ -16,14 +16,14 @@ from pathlib import Path
 
 import msgspec
 
-import sparsity
-from bench.certificate import examine
+from bench.certificate import certify
 from bench.plan import Context, Measurement
+from bench.probes._stages import grid_type
 from bench.record import Scalar, Subject
 from bench.scenes import make_scenes
 from bench.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check
 
-VERSION = 1
+VERSION = 2
 TIMED = False
 NEEDS_IMAGES = False
 NEEDS_WEIGHTS = False
@@ -42,13 +42,8 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 
 def measure(subject: Subject, context: Context) -> Measurement:
-    """Examine the backend. Raises ValueError for a subject without one and for unknown names."""
-    if subject.backend is None:
-        raise ValueError(
-            f"{subject.name} has no backend. A certificate is one of a backend. Give the subject a backend."
-        )
-    name = subject.backend if subject.kernel is None else f"{subject.backend}:{subject.kernel}"
-    certificate = examine(sparsity.backend(name), context.device)
+    """Make the certificate of the backend. Raises ValueError for a subject without one and for unknown names."""
+    certificate = certify(grid_type(subject), context.device)
     failures, unsupported = certificate.failures, certificate.unsupported
     values: dict[str, int | float] = {
         "checks": len(certificate.checks),
@@ -65,7 +60,9 @@ def measure(subject: Subject, context: Context) -> Measurement:
     if failures:
         files["failures.json"] = _json(failures)
     if unsupported:
-        reasons = {check.operation: check.reason for check in certificate.checks if check.outcome == "cannot"}
+        reasons = {
+            check.operation: check.reason for check in certificate.checks if check.outcome in ("cannot", "missing")
+        }
         files["unsupported.json"] = msgspec.json.format(msgspec.json.encode(reasons), indent=1)
     return Measurement(values=values, units=units, files=files)
 

@@ -55,6 +55,14 @@ def test_stored_is_the_closed_form(name: str) -> None:
         assert len(parts) >= 3
 
 
+def test_nine_rows_are_of_the_backend_that_could_be_read_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = measured("neighbors")
+    assert values["stage1_bytes_nine_rows"] == 9 * 4 * 70 * 128 * 4 + 4 * 4 * 70
+    assert "stage1_bytes_nine_rows" not in measured("sps")
+    monkeypatch.setattr(backend("sps"), "copied_bytes", 1000, raising=False)
+    assert measured("sps")["stage1_bytes_nine_rows"] == 1000 + 4 * 4 * 70
+
+
 def test_census_agrees_with_sps_and_by_hand() -> None:
     made = activity(3, 40, torch.Generator().manual_seed(1))
     grids = stage_grids(backend("sps"), made, Context())[1:]

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -39,6 +40,33 @@ def test_hardest_operation(name: str, operation: str) -> None:
     assert break_even.hardest(backend(name), SMALL) == operation
 
 
+def test_one_slow_pass_does_not_choose_the_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The medians of the trials decide, although the first pass of the faster layout is the slowest of all."""
+    found = {"channels_last": torch.tensor([90.0, 1.0, 1.0]).numpy(), "nchw": torch.tensor([2.0, 2.0, 2.0]).numpy()}
+
+    def alternate(
+        rivals: dict[str, object], device: str, *, repetitions: int, limit_s: float
+    ) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]:
+        if rivals.keys() != found.keys():
+            return dict.fromkeys(rivals, np.ones(3, dtype=np.float32))
+        return {name: times[:repetitions] for name, times in found.items()}
+
+    monkeypatch.setattr(break_even, "alternate", alternate)
+    point = break_even._fraction_sweep(1, SMALL)[4]
+    assert break_even.measure_point(backend("sps"), "conv", point, SMALL).dense_layout == "channels_last"
+
+
+def test_linear_writes_nothing_back() -> None:
+    made = draw_activity(2, 30, SMALL, stages=1)
+    grid = stage_grids(backend("pointwise"), made, SMALL)[-1]
+    weights = weights_like(grid.active, SMALL)
+    rows = break_even._at_active_cells(grid, weights, "linear")()
+    assert isinstance(rows, torch.Tensor)
+    head = operations_in(grid, weights)["linear"]()
+    assert not isinstance(head, torch.Tensor)
+    torch.testing.assert_close(rows, head.active)
+
+
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("name", ["sps", "pointwise"])
 def test_measure(name: str) -> None:
@@ -67,6 +95,12 @@ def test_measure(name: str) -> None:
     assert values["stage1_regions1_active_fraction"] == 400 / 28**2
     assert values["stage1_regions2_active_fraction"] == 200 / 28**2
     assert found.units["stage1_fraction_macs_crossing"] == "%"
+    convolved = {value.split("_")[0] for value in values if "_conv_fraction" in value}
+    assert convolved == ({"stage2"} if name == "sps" else set())
+    if name == "sps":
+        # The SFM has three branches of convolutions.
+        assert 3 * values["stage2_conv_fraction30_macs"] == values["stage2_fraction30_macs"]
+        assert found.units["stage2_conv_fraction_macs_crossing"] == "%"
 
 
 def test_crossings_of_known_costs() -> None:

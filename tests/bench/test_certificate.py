@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import sparsity
-from bench.certificate import NO_WAITING, Certificate, certify, everything, examine
+from bench.certificate import NO_WAITING, Certificate, certify
 from bench.operations import OPERATIONS
 from bench.plan import Context
 from bench.probes import certificate as probe
@@ -156,24 +156,26 @@ def plant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
         del sparsity.toy
 
 
-def quick(name: str, dtype: str = "float32") -> Certificate:
-    """Three scenes that between them catch every planted bug."""
-    wanted = [scene for scene in SMALL if scene.name in ("scattered", "passive_region", "borders")]
-    return examine(backend(name), scenes=wanted, dtypes=[dtype])
+def quick(
+    name: str, dtype: str = "float32", scenes: tuple[str, ...] = ("scattered", "passive_region", "borders")
+) -> Certificate:
+    """By default three scenes that between them catch every planted bug."""
+    wanted = [scene for scene in SMALL if scene.name in scenes]
+    return certify(backend(name), scenes=wanted, dtypes=[dtype])
 
 
 @pytest.mark.parametrize("name", names("sparsity"))
 def test_every_backend_of_the_folder_gets_its_certificate(name: str) -> None:
-    certificate = examine(backend(name), scenes=SMALL, dtypes=["float32", "bfloat16"])
+    certificate = certify(backend(name), scenes=SMALL, dtypes=["float32", "bfloat16"])
     assert certificate.failures == []
     examined = {check.operation for check in certificate.checks}
-    assert examined == {operation.name for operation in OPERATIONS} | {NO_WAITING}
+    assert examined == {operation.name for operation in OPERATIONS} | {NO_WAITING, "storage"}
     assert {check.activity for check in certificate.checks} == {scene.name for scene in SMALL}
 
 
 @pytest.mark.parametrize("name", names("sparsity"))
 def test_every_backend_is_right_at_the_feature_sizes_of_effseg(name: str) -> None:
-    certificate = examine(backend(name), scenes=[OBJECTS], dtypes=["float16"])
+    certificate = certify(backend(name), scenes=[OBJECTS], dtypes=["float16"])
     assert certificate.failures == []
     assert {check.stage for check in certificate.checks} == {0, 1, 2, 3}
 
@@ -224,7 +226,6 @@ def test_sps_equals_sparse_on_dense_bit_for_bit(dtype: torch.dtype) -> None:
 
 def test_a_backend_of_one_file_is_found_and_examined(plant: Callable[[str], None]) -> None:
     plant(TOY)
-    assert "toy" in everything()
     certificate = quick("toy")
     assert certificate.failures == []
     assert certificate.unsupported == ["sample", "deform_conv3"]
@@ -263,37 +264,122 @@ def test_waiting_for_the_device_is_noted_and_no_failure(plant: Callable[[str], N
 @pytest.mark.parametrize("name", ["dense", "neighbors", "pointwise", "sparse_on_dense", "sps"])
 def test_only_neighbors_waits_for_the_device(name: str) -> None:
     """It counts the neighbours that a subdivision leaves, and says so."""
-    unsupported = examine(backend(name), scenes=SMALL[:1], dtypes=[]).unsupported
+    unsupported = certify(backend(name), scenes=SMALL[:1], dtypes=["float32"]).unsupported
     assert (NO_WAITING in unsupported) == (name == "neighbors")
+
+
+# What every backend must do: a line of the toy before which it refuses, and an operation that must fail.
+CORE = {
+    "dense": ("regions, _, height, width = features.shape", "subdivide"),
+    "active": ("return self.rows[self.cells.long()]", "linear"),
+    "with_active": ("rows = self.rows\n        if active", "overwrite"),
+    "map": ("return Backend(function(self.rows), self.cells, self.size)", "subdivide"),
+    "subdivide": ("regions, height, width = self.size\n        full =", "subdivide"),
+}
+
+
+@pytest.mark.parametrize("method", CORE)
+def test_no_backend_may_refuse_what_all_must_do(method: str, plant: Callable[[str], None]) -> None:
+    line, operation = CORE[method]
+    assert TOY.count(line) == 1
+    plant(TOY.replace(line, f"raise Unsupported('Not this.')\n        {line}"))
+    failures = quick("toy", scenes=("scattered",)).failures
+    assert operation in {failure.operation for failure in failures}
+    assert {failure.outcome for failure in failures} == {"broken"}
 
 
 def test_a_backend_that_cannot_even_subdivide_is_examined_before_it(plant: Callable[[str], None]) -> None:
     plant(TOY.replace("cells = children_of", "raise Unsupported('Dense only.'); cells = children_of"))
-    certificate = quick("toy")
-    assert certificate.failures == []
-    assert "subdivide" in certificate.unsupported
+    certificate = quick("toy", scenes=("scattered",))
+    assert {failure.operation for failure in certificate.failures} == {"subdivide"}
     assert {check.stage for check in certificate.checks if check.outcome == "equal"} == {0}
 
 
-def test_certify_is_the_verb_s_twin(plant: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(TOY)
-    monkeypatch.setattr("bench.certificate.make_scenes", lambda: SMALL[:1])
-    found = certify(["toy", "sps"])
-    assert list(found) == ["toy", "sps"]
-    assert not found["toy"].failures
-    with pytest.raises(ValueError, match=r"There is no backend named 'toys'\. Did you mean 'toy'"):
-        certify(["toys"])
+def test_what_a_backend_offers_it_must_offer_everywhere(plant: Callable[[str], None]) -> None:
+    line = "down, right = offsets.unbind(1)"
+    refusal = "if len(self.cells) < len(self.rows): raise Unsupported('Only where all cells are active.')"
+    plant(TOY.replace(line, f"{refusal}\n        {line}"))
+    certificate = quick("toy", scenes=("scattered",))
+    failed = {failure.operation for failure in certificate.failures}
+    assert {"conv3_d1", "sfm", "gather", "gather_far"} <= failed
+    # What it refuses everywhere is still no failure, such as to convolve after a subdivision, which keeps a third.
+    assert certificate.unsupported == ["conv3_after_subdivide", "sample", "deform_conv3"]
+    assert all(failure.stage > 0 for failure in certificate.failures)
+    assert "Elsewhere it can, but here: Unsupported: Only where" in certificate.failures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("error", "dtype", "outcome"),
+    [
+        ("RuntimeError('\"bmm\" not implemented for \\'Half\\'')", "float16", "missing"),
+        ("RuntimeError('\"bmm\" not implemented for \\'BFloat16\\'')", "bfloat16", "missing"),
+        ("RuntimeError('\"bmm\" not implemented for \\'Float\\'')", "float16", "broken"),
+        ("RuntimeError('\"bmm\" not implemented for \\'Half\\'')", "float32", "broken"),
+        ("NotImplementedError('not implemented for \\'Half\\'')", "float16", "broken"),
+        ("NotImplementedError('not implemented for you')", "float32", "broken"),
+    ],
+)
+def test_only_half_precision_may_be_missing_in_torch(
+    error: str, dtype: str, outcome: str, plant: Callable[[str], None]
+) -> None:
+    plant(TOY.replace("raise Unsupported('The toy does not sample.')".replace("'", '"'), f"raise {error}"))
+    certificate = certify(backend("toy"), scenes=SMALL[:1], dtypes=[dtype])
+    assert {check.outcome for check in certificate.checks if check.operation == "sample"} == {outcome}
+    assert bool(certificate.failures) == (outcome == "broken")
+
+
+def test_a_certificate_in_which_nothing_is_equal_is_a_failure() -> None:
+    (failure,) = certify(backend("sps"), scenes=SMALL[:1], dtypes=[]).failures
+    assert failure.reason.startswith("Nothing was equal to masked dense")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        'return {"features": 1}',
+        'return {"features": self.rows.nbytes}',
+        'raise Unsupported("Nobody counts.")',
+        "raise KeyError('lost')",
+    ],
+)
+def test_stored_bytes_are_those_that_are_held(wrong: str, plant: Callable[[str], None]) -> None:
+    line = 'return {"features": self.rows.nbytes, "index": self.cells.nbytes}'
+    assert TOY.count(line) == 1
+    plant(TOY.replace(line, wrong))
+    assert {failure.operation for failure in quick("toy", scenes=("scattered",)).failures} == {"storage"}
+
+
+def test_memory_behind_a_view_or_in_a_list_is_held_too(plant: Callable[[str], None]) -> None:
+    line = "self.rows, self.cells, self.size = rows, cells, size"
+    plant(TOY.replace(line, f"{line}\n        self.more = {{'kept': [torch.zeros(8)[:2]]}}"))
+    failures = [failure for failure in quick("toy", scenes=("scattered",)).failures if failure.operation == "storage"]
+    assert {failure.absolute for failure in failures} == {32.0}
+
+
+def test_a_wrong_gather_is_found_behind_a_right_convolution(plant: Callable[[str], None]) -> None:
+    """Neither convolution nor sampling of its own says that `gather` is right."""
+    own = """
+    def conv2d(self, weight, bias, dilation):
+        from sparsity import window
+        from sparsity._ops import contract
+        return contract(self._taps(window(weight.shape[-1], dilation, weight.device)), weight, bias)
+
+    def gather(self, offsets):
+        return self._taps(offsets).flip(1) + 7
+"""
+    plant(TOY.replace("def gather(self", "def _taps(self") + own)
+    assert {failure.operation for failure in quick("toy", scenes=("scattered",)).failures} == {"gather", "gather_far"}
 
 
 def test_precision_of_convolutions_is_restored() -> None:
     before = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
-    examine(backend("pointwise"), scenes=SMALL[-1:], dtypes=["float32"])
+    certify(backend("pointwise"), scenes=SMALL[-1:], dtypes=["float32"])
     assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision) == before
 
 
 def test_shapes_are_as_they_are_declared() -> None:
     jaxtyping.config.update("jaxtyping_disable", False)
-    assert examine(backend("sps"), scenes=SMALL[:1], dtypes=["float32"]).failures == []
+    assert certify(backend("sps"), scenes=SMALL[:1], dtypes=["float32"]).failures == []
 
 
 def judged(actual: Tensor, expected: Tensor) -> Check:

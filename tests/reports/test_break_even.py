@@ -56,7 +56,7 @@ def test_a_table_per_stage_and_sweep() -> None:
         f"{stage}: {sweep}" for stage in (1, 2, 3) for sweep in ("active fraction", "number of regions")
     ]
     assert [texts[0] for texts in tables[0].texts()] == ["1", "10", "50", "100"]
-    assert [column.name for column in tables[0].columns] == ["Active %", "SPS ms", "x time", "x bytes"]
+    assert [column.name for column in tables[0].columns] == ["Active %", "SPS SFM ms", "x time", "x bytes"]
     assert tables[0].texts()[0] == ["1", "10.0", "0.05", "2.00"]
     assert tables[1].texts()[1] == ["50", "2.0", "10.0", "0.80", "2.00"]
     assert sum(text.startswith("Protocol") for table in tables for text in table.caption) == 1
@@ -90,16 +90,44 @@ def test_operations_are_named_and_kernels_share_their_bytes() -> None:
     names = [column.name for column in table.columns]
     assert names == [
         "Active %",
-        "Neighbors ms",
+        "Neighbors conv ms",
         "x time",
         "x bytes",
-        "SPS ms",
+        "SPS SFM ms",
         "x time",
         "x bytes",
-        "SPS:native ms",
+        "SPS:native SFM ms",
         "x time",
     ]
     assert "SFM: SPS, SPS:native; 3x3 convolution: Neighbors." in table.caption[0]
+
+
+def test_convolution_has_a_table_of_the_methods_it_was_measured_of_beside_the_sfm() -> None:
+    both = record()
+    of_conv = {
+        name.replace("_fraction", "_conv_fraction", 1): value
+        for name, value in both.values.items()
+        if name.startswith("stage2_fraction")
+    }
+    both.values.update(of_conv)
+    both.units.update(dict.fromkeys(of_conv, ""))
+    tables = break_even.tables(frame([both, record("neighbors", operation="conv")]))
+    (table,) = [table for table in tables if "3x3 convolution" in table.title]
+    assert table.title.startswith("Break-even with Dense, stage 2: active fraction")
+    assert [column.name for column in table.columns] == ["Active %", "SPS conv ms", "x time", "x bytes"]
+    assert not any("hardest" in text for text in table.caption)
+    assert tables.index(table) == 3
+    assert len(tables) == 7
+
+
+def test_a_budget_beyond_all_cells_is_said() -> None:
+    all_refined = record()
+    all_refined.values["stage1_regions5_active_fraction"] = 1.0
+    all_refined.protocol["region_counts_budget"] = 10_000
+    fraction, regions, _, regions_of_stage_2, *_ = break_even.tables(frame([all_refined]))
+    said = "The budget of 10000 cells covers all cells of 5 regions: everything is refined there."
+    assert said in regions.caption
+    assert not any("covers all cells" in text for table in (fraction, regions_of_stage_2) for text in table.caption)
 
 
 def test_nothing_measured_gives_no_table() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from reports.layout import Table, markdown, terminal
 
 COST = {"probe": "backend_cost", "version": 1, "regions": 100}
 SPEED = {"probe": "backend_speed", "version": 1, "regions": 100}
+MEMORY = {"probe": "memory", "version": 2, "regions": 100, "peak": "profiler"}
 
 
 def record(
@@ -97,6 +99,8 @@ def test_disagreement_is_said_and_what_the_mark_of_neighbors_needs() -> None:
     assert "4.00 of Dense" in caption
     (agreeing, _) = sparsity.tables(frame(RECORDS[:2]))
     assert "All marks agree with the paper's." in agreeing.caption
+    (unpublished, _) = sparsity.tables(frame(RECORDS[3:]))
+    assert not any("agree" in text for text in unpublished.caption)
     wrong = [record("sps", COST, cost_values(can=False, sfm=540, stored=1000))]
     (table2, _) = sparsity.tables(frame(wrong))
     (sentence,) = [text for text in table2.caption if text.startswith("Not in agreement")]
@@ -119,12 +123,60 @@ def row_of_stage(table: Table, stage: str, label: str) -> dict[str, str]:
     return dict(zip((column.name for column in table.columns), found, strict=True))
 
 
+def test_peaks_stand_beside_the_stored_bytes_of_the_same_point() -> None:
+    peaks = {"stage1_sfm_peak_bytes": 5e6, "stage1_linear_peak_bytes": 2e6}
+    stored = cost_values(can=True, sfm=270, stored=3_000_000)
+    *_, table = sparsity.tables(frame([record("sps", COST, stored), record("sps", MEMORY, peaks)]))
+    shown = row_of_stage(table, "1", "SPS")
+    assert (shown["stored MB"], shown["linear peak MB"], shown["SFM peak MB"]) == ("3.00", "2.00", "5.00")
+    assert shown["conv peak MB"] == ""
+    elsewhere = record("sps", MEMORY | {"regions": 5}, peaks)
+    *_, table = sparsity.tables(frame([record("sps", COST, stored), elsewhere]))
+    assert row_of_stage(table, "1", "SPS")["stored MB"] == ""
+    (alone,) = sparsity.tables(frame([elsewhere]))
+    assert row_of_stage(alone, "1", "SPS")["SFM peak MB"] == "5.00"
+
+
+def test_the_mark_for_storage_says_that_it_is_about_what_is_stored() -> None:
+    table2, _ = sparsity.tables(frame(RECORDS))
+    assert any("stored between operations" in text and "peak memory" in text for text in table2.caption)
+
+
+def test_a_budget_beyond_all_cells_is_said_in_all_tables_of_its_point() -> None:
+    values = cost_values(can=True, sfm=270, stored=600)
+    values |= {f"stage{stage}_active_fraction": 1.0 for stage in (1, 2, 3)}
+    cost = record("sps", COST | {"budget": 10_000}, values)
+    said = "The budget of 10000 cells covers all cells: everything is refined."
+    assert [
+        said in table.caption for table in sparsity.tables(frame([cost, record("sps", SPEED, {"stage1_conv_ms": 5.0})]))
+    ] == [True] * 3
+    elsewhere = record("sps", SPEED | {"regions": 5}, {"stage1_conv_ms": 5.0})
+    assert [said in table.caption for table in sparsity.tables(frame([cost, elsewhere]))] == [True, True, False]
+    almost = record("sps", COST | {"budget": 10_000}, values | {"stage3_active_fraction": 0.9})
+    assert not any(said in table.caption for table in sparsity.tables(frame([almost])))
+
+
+def test_no_ratio_to_dense_where_dense_is_not_dense() -> None:
+    values = {
+        f"stage1_{operation}_{name}": 2.0 for operation in ("linear", "conv", "deform") for name in ("ms", "ratio")
+    }
+    intervals = {"stage1_linear_ratio": (1.0, 9.0), "stage1_conv_ratio": (1.9, 2.1)}
+    (table,) = sparsity.tables(frame([record("sps", SPEED, values, intervals=intervals)]))
+    names = [column.name for column in table.columns]
+    followers = {name: after for name, after in pairwise(names) if name.endswith(" ms")}
+    assert followers["conv ms"] == "/Dense"
+    assert followers["linear ms"] == "conv ms"
+    assert followers["deform ms"] == "subdivide ms"
+    assert any("no ratio for linear and deform" in text for text in table.caption)
+    assert any("within 5% in all" in text for text in table.caption)
+
+
 def test_latencies_show_what_cannot_be_done_and_how_far_quartiles_are() -> None:
     values = {"stage1_conv_ms": 5.0, "stage1_conv_ratio": 0.5}
     intervals = {"stage1_conv_ratio": (0.45, 0.55)}
     (table,) = sparsity.tables(frame([record("sps", SPEED, values, intervals=intervals)]))
     texts = table.texts()[0]
-    assert texts[:6] == ["1", "SPS", "cannot", "", "5.0", "0.50"]
+    assert texts[:6] == ["1", "SPS", "cannot", "5.0", "0.50", "cannot"]
     assert any("within 10% in all" in text for text in table.caption)
 
 
@@ -155,7 +207,9 @@ def test_fits_a_terminal() -> None:
     from rich.console import Console
     from rich.measure import Measurement
 
-    for table in sparsity.tables(frame(RECORDS)):
+    peaks = {f"stage{stage}_subdivide_peak_bytes": 1e9 for stage in (1, 2, 3)}
+    speed = {f"stage{stage}_conv_ms": 9999.9 for stage in (1, 2, 3)}
+    for table in sparsity.tables(frame([*RECORDS, record("sps", MEMORY, peaks), record("sps", SPEED, speed)])):
         console = Console(width=1000)
         columns = terminal(table)
         columns.caption = None

@@ -1,10 +1,12 @@
 """The validator names what is wrong with a grid; that it accepts what the protocol makes is in `test_contract`."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import jaxtyping
 import pytest
 import torch
+from torch import Tensor
 
 import sparsity
 from sparsity import backend, check, names, neighbors, sps
@@ -41,6 +43,16 @@ def test_cells_that_cannot_be_are_found(
     made = replace(grid(name), cells=torch.tensor(cells, dtype=torch.int32))  # type: ignore[type-var]
     with pytest.raises(ValueError, match=fault):
         check(made)
+
+
+@pytest.mark.parametrize("name", names("sparsity"))
+@pytest.mark.parametrize("change", [lambda rows: rows[1:], lambda rows: torch.cat((rows, rows))], ids=["less", "more"])
+def test_a_map_that_changed_the_number_of_rows_is_found(
+    name: str, change: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match="or the number of rows changed in `map`"):
+        check(grid(name).map(change))
 
 
 @pytest.mark.parametrize("backend", [sps.Backend, neighbors.Backend])

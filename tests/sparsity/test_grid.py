@@ -23,6 +23,15 @@ def partial(name: str) -> Grid:
 
 
 @pytest.mark.parametrize(
+    "features",
+    [torch.zeros(4, 3, 3), torch.zeros(3), torch.zeros(1, 1, 4, 3, 3), torch.zeros(1, 4, 3, 3, dtype=torch.int32)],
+)
+def test_what_is_no_full_map_is_refused(name: str, features: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"a full map is floating point and \[R F H W\]; add a dimension"):
+        backend(name).dense(features)
+
+
+@pytest.mark.parametrize(
     ("active", "message"),
     [
         (torch.ones(7, 4), "give one row per active cell"),

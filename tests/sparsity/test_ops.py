@@ -1,3 +1,4 @@
+import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -115,9 +116,56 @@ def test_half_precision_is_near_double_precision(
     assert (half - double).abs().max() <= tolerance * double.abs().max()
 
 
-def test_wrong_kernels_and_branches_are_refused(name: str) -> None:
+def test_wrong_kernels_and_branches_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     grid = backend(name).dense(torch.zeros(1, 2, 4, 4))
     with pytest.raises(ValueError, match="needs an odd one"):
         sparsity.conv2d(grid, torch.zeros(3, 2, 2, 2), None)
-    with pytest.raises(ValueError, match="one weight per branch"):
-        sparsity.sfm(grid, torch.zeros(2, 3, 2, 3, 3), torch.zeros(2, 3), (1, 3, 5))
+    # Run-time types would answer first.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    for num_weights, num_biases in ((2, 2), (3, 2), (3, 4)):
+        with pytest.raises(ValueError, match="one weight and one bias per branch"):
+            sparsity.sfm(grid, torch.zeros(num_weights, 3, 2, 3, 3), torch.zeros(num_biases, 3), (1, 3, 5))
+
+
+@pytest.mark.parametrize("side", [(1, 3), (3, 1), (3, 5), (5, 3)])
+def test_oblong_kernels_are_refused(name: str, side: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Run-time types would answer first.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    grid = backend(name).dense(torch.zeros(1, 2, 4, 4))
+    message = f"{side[0]} x {side[1]} cells; a grid needs a square one"
+    with pytest.raises(ValueError, match=message):
+        sparsity.conv2d(grid, torch.zeros(3, 2, *side), None)
+    with pytest.raises(ValueError, match=message):
+        sparsity.sfm(grid, torch.zeros(1, 3, 2, *side), torch.zeros(1, 3), (1,))
+    with pytest.raises(ValueError, match=message):
+        sparsity.deform_conv2d(grid, torch.zeros(3, 2, *side), None, torch.zeros(16, side[0] * side[1], 2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_samples_at_infinity_are_zero_and_at_nan_nan(name: str, dtype: torch.dtype) -> None:
+    """A diverging displacement must show where it is NaN, and nowhere else."""
+    inf, nan = float("inf"), float("nan")
+    features = randn((1, 2, 3, 5), torch.Generator().manual_seed(0), dtype)
+    places = [(inf, 0.5), (-inf, 0.5), (0.5, inf), (0.5, -inf), (inf, -inf), (1e30, 0.5), (0.5, -1e30), (1.0, 5.5)]
+    points = torch.tensor([places, [(1.0, nan)] * 8] + 13 * [[(1.0, 2.0)] * 8], dtype=dtype).requires_grad_()
+    with skip_unsupported():
+        sampled = backend(name).dense(features).sample(points)
+    assert torch.equal(sampled[0], torch.zeros(8, 2, dtype=dtype))
+    assert sampled[1].isnan().all()
+    assert torch.equal(sampled[2:], features[0, :, 1, 2].expand(13, 8, 2))
+    gradient = torch.autograd.grad(sampled[0].sum() + sampled[2:].sum(), points)[0]
+    assert torch.equal(gradient[0], torch.zeros(8, 2, dtype=dtype))
+    assert gradient[2:].isfinite().all()
+
+
+@pytest.mark.parametrize("far", [2**31, 2**32, 2**32 + 1, -(2**32), -(2**63), 2**63 - 1])
+def test_offsets_beyond_int32_are_outside(name: str, far: int) -> None:
+    grid = backend(name).dense(torch.ones(1, 2, 3, 4))
+    with skip_unsupported():
+        assert not grid.gather(torch.tensor([[far, 0], [0, far], [far, far]])).any()
+
+
+def test_offsets_at_the_end_of_int32_are_outside(name: str) -> None:
+    grid = backend(name).dense(torch.ones(1, 2, 3, 4))
+    with skip_unsupported():
+        assert not grid.gather(torch.tensor([[2**31 - 1, 0], [-(2**31), 2**31 - 1]], dtype=torch.int32)).any()

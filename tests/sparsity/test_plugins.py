@@ -30,6 +30,13 @@ def test_what_is_not_a_public_module_is_not_a_plugin(name: str) -> None:
         plugin("sparsity", name, "head")
 
 
+def test_a_file_without_a_backend_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "classless.py").write_text("class Grid:\n    pass\n", encoding="utf-8")
+    monkeypatch.setattr(sparsity, "__path__", [*sparsity.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match="backend 'classless' has no class `Backend`"):
+        backend("classless")
+
+
 def test_catching_unsupported_does_not_need_its_name() -> None:
     assert issubclass(Unsupported, NotImplementedError)
 

@@ -1,0 +1,86 @@
+"""The book of a training: its log and its checkpoints. All ranks open it, rank 0 alone writes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from bench import machine, ranks
+from bench.training import checkpoint
+from bench.training.checkpoint import State
+from bench.training.exchange import TrainingStopped, meet, share_tensors
+from bench.training.log import Line, Log
+from bench.training.recipe import Recipe
+from bench.training.task import Task
+
+LOG = "log.jsonl"
+
+
+class Book:
+    """Keeps the training of `tensors` in a directory.
+
+    Opening it gives the tensors the values of the newest checkpoint that rank 0 finds there, or those of rank 0
+    without one. `done` counts the steps so far. Raises ValueError for a checkpoint that is damaged or of another task
+    or recipe.
+    """
+
+    def __init__(self, directory: Path, task: Task, recipe: Recipe, tensors: Mapping[str, Tensor]) -> None:
+        self._directory, self._task, self._recipe, self._tensors = directory, task, recipe, tensors
+        state, *_ = meet(self._restore)
+        share_tensors(tensors)
+        self.done = self._saved = 0 if state is None else state.step
+        self._seconds = 0.0 if state is None else state.seconds
+        self._losses: Mapping[str, float] = {} if state is None else state.losses
+        self._log = Log(directory / LOG, 0 if state is None else state.log_bytes) if ranks.rank() == 0 else None
+        self._machine, self._code = machine.card(), machine.code()
+
+    def note(self, line: Line) -> None:
+        """Add a step to the log. Raises TrainingStopped where it cannot be written."""
+        self.done, self._losses, self._seconds = line.step, line.losses, self._seconds + line.seconds
+        if self._log is not None:
+            try:
+                self._log.write(line)
+            except OSError as error:
+                raise self._unwritten(error) from error
+
+    def save(self) -> None:
+        """Write a checkpoint. Raises TrainingStopped where it cannot be written; those before stay."""
+        if self._log is None:
+            return
+        state = State(
+            step=self.done,
+            task=self._task,
+            recipe=self._recipe.described(),
+            losses=dict(self._losses),
+            log_bytes=self._log.num_bytes,
+            seconds=self._seconds,
+            machine=self._machine,
+            code=self._code,
+        )
+        try:
+            checkpoint.write(self._directory, state, self._tensors)
+        except OSError as error:
+            raise self._unwritten(error) from error
+        self._saved = self.done
+
+    def remedy(self) -> str:
+        """Say where a stopped training goes on."""
+        if not self._saved:
+            return "There is no checkpoint yet; the same command begins anew."
+        return f"The checkpoint after step {self._saved} is in {self._directory}; the same command goes on from there."
+
+    def close(self) -> None:
+        """Close the log."""
+        if self._log is not None:
+            self._log.close()
+
+    def _restore(self) -> State | None:
+        if ranks.rank() > 0:
+            return None
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return checkpoint.restore(self._directory, self._task, self._recipe, self._tensors)
+
+    def _unwritten(self, error: OSError) -> TrainingStopped:
+        return TrainingStopped(
+            f"{self._directory} cannot be written: {error.strerror}; expected room for two checkpoints; make room."
+        )

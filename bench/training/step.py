@@ -1,0 +1,127 @@
+"""One step: every rank learns from its images, all exchange losses and gradients, all move alike."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+from torch.optim import AdamW
+
+from bench.data import Sample, Skipped, collate
+from bench.model import Segmenter
+from bench.training.exchange import TrainingStopped, add_up, meet
+from bench.training.optimiser import trainable
+from bench.training.order import randomness
+from bench.training.recipe import Recipe
+
+# A strided 3x3 convolution on a 16-bit map one cell wide gets a gradient of memory nobody wrote (oneDNN in torch 2.14).
+# P6 is such a map in images up to this wide, in pixels: they are computed in 32 bits.
+_NARROW = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learnt:
+    """What one image gave: its losses by name; none where the image could not be read, and then the reason."""
+
+    image_id: int
+    losses: Mapping[str, float] = field(default_factory=dict)
+    unreadable: str | None = None
+
+
+def step(
+    model: Segmenter, optimiser: AdamW, recipe: Recipe, read: Callable[[], Mapping[int, Sample | Skipped]], seed: int
+) -> tuple[list[Learnt], float]:
+    """Take one step; give what the images of all ranks gave, in their order, and the norm of the gradient.
+
+    `read` gives this rank's images by their position in the order of training. The gradient is the mean over all
+    images that could be read. Raises TrainingStopped where a loss or the gradient is not finite, no image can be read
+    or another rank has gone, and ValueError for an image without known annotations.
+    """
+    optimiser.zero_grad()
+    shares = meet(
+        lambda: {position: _learn(model, recipe, image, seed, position) for position, image in read().items()}
+    )
+    by_position = {position: learnt for share in shares for position, learnt in share.items()}
+    learnt = [by_position[position] for position in sorted(by_position)]
+    _check(learnt)
+    parameters = list(trainable(model).values())
+    _average(parameters, sum(image.unreadable is None for image in learnt))
+    # Without a limit this only measures: what is multiplied by 1 stays the same to the last bit.
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_norm or math.inf))
+    if not math.isfinite(norm):
+        raise TrainingStopped(
+            f"the gradient is not finite on the images {_ids(learnt)}; expected finite numbers; "
+            "look at these images, or train with a lower learning rate, with max_norm or in 32 bits."
+        )
+    optimiser.step()
+    return learnt, norm
+
+
+def mean_losses(learnt: Sequence[Learnt]) -> dict[str, float]:
+    """Mean of every loss over the images that could be read."""
+    read = [image.losses for image in learnt if image.unreadable is None]
+    return {name: sum(losses[name] for losses in read) / len(read) for name in read[0]}
+
+
+def _learn(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: int, position: int) -> Learnt:
+    """Add the gradient of one image to those of this rank."""
+    if isinstance(image, Skipped):
+        return Learnt(image_id=image.image_id, unreadable=image.reason)
+    if image.objects is None:
+        raise ValueError(
+            f"Image {image.image_id} has no known annotations; training needs those of every image, even if they say "
+            "that there are no objects; leave the image out."
+        )
+    weight = next(model.parameters())
+    batch = collate([image]).to(weight.device)
+    generator = randomness(seed, position, weight.device)
+    true_boxes = float(torch.rand((), generator=generator, device=weight.device)) < recipe.true_boxes
+    short = recipe.bfloat16 and batch.images.shape[3] > _NARROW
+    with torch.autocast(weight.device.type, torch.bfloat16, enabled=short):
+        losses = model(
+            replace(batch, images=batch.images.to(weight.dtype)),
+            generator,
+            true_boxes=true_boxes,
+            max_regions=recipe.max_regions,
+        )
+    values = torch.stack([loss.to(weight.dtype) for loss in losses.values()])
+    values.sum().backward()
+    return Learnt(image_id=image.image_id, losses=dict(zip(losses, values.tolist(), strict=True)))
+
+
+def _check(learnt: Sequence[Learnt]) -> None:
+    """Raise TrainingStopped unless some image was read and every loss is finite."""
+    unreadable = [image for image in learnt if image.unreadable is not None]
+    if len(unreadable) == len(learnt):
+        raise TrainingStopped(
+            f"none of its images can be read: {_ids(learnt)} ({unreadable[0].unreadable}); expected at least one; "
+            "check the files."
+        )
+    wrong = [
+        f"{name} = {loss} on image {image.image_id}"
+        for image in learnt
+        for name, loss in image.losses.items()
+        if not math.isfinite(loss)
+    ]
+    if wrong:
+        raise TrainingStopped(
+            f"{', '.join(wrong)}; expected finite losses; the images of the step are {_ids(learnt)}; "
+            "look at them, or train with a lower learning rate, with max_norm or in 32 bits."
+        )
+
+
+def _average(parameters: Sequence[torch.nn.Parameter], num_images: int) -> None:
+    """Turn the sums of gradients over this rank's images into means over all images."""
+    gradients: list[Tensor] = []
+    for parameter in parameters:
+        if parameter.grad is None:  # none of this rank's images could be read
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    add_up(gradients)
+    for gradient in gradients:
+        gradient /= num_images
+
+
+def _ids(learnt: Sequence[Learnt]) -> str:
+    return ", ".join(str(image.image_id) for image in learnt)
