@@ -26,10 +26,12 @@ __all__ = [
     "Sample",
     "Skipped",
     "collate",
+    "draws",
     "nominal_sizes",
     "normalised",
     "readable",
     "resized",
+    "sample_of",
 ]
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -170,16 +172,9 @@ class CocoDataset(Dataset[Sample | Skipped]):
         except Unreadable as error:
             return Skipped(image_id=image_id, reason=str(error))
         annotations = self.files.annotations.get(image_id) if self.with_objects else None
-        picture = self.transform(self._picture(image, image_id, annotations or ()), self._generator(index))
-        objects = _objects(picture)
-        return Sample(
-            pixels=normalised(picture.image),
-            image_id=image_id,
-            input_size=(picture.image.height, picture.image.width),
-            original_size=original_size,
-            objects=None if annotations is None else objects,
-            num_dropped=len(annotations or ()) - len(objects.labels),
-        )
+        picture = self.transform(self._picture(image, image_id, annotations or ()), draws(self.seed, self.epoch, index))
+        made = sample_of(picture, image_id, original_size)
+        return made if annotations is not None else replace(made, objects=None)
 
     def _picture(self, image: Image.Image, image_id: int, annotations: Sequence[Annotation]) -> Picture:
         label = {category_id: label for label, category_id in enumerate(self.files.category_ids)}
@@ -192,9 +187,24 @@ class CocoDataset(Dataset[Sample | Skipped]):
         labels = torch.tensor([label[annotation.category_id] for annotation in annotations], dtype=torch.int64)
         return Picture.of(image, boxes, masks, labels)
 
-    def _generator(self, index: int) -> torch.Generator:
-        state = np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1, np.uint64)
-        return torch.Generator().manual_seed(int(state[0]))
+
+def draws(seed: int, epoch: int, index: int) -> torch.Generator:
+    """Random numbers for the transform of one image: they depend on nothing else."""
+    state = np.random.SeedSequence([seed, epoch, index]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def sample_of(picture: Picture, image_id: int, original_size: tuple[int, int]) -> Sample:
+    """Normalise a transformed picture whose objects are known; those without a pixel are dropped and counted."""
+    objects = _objects(picture)
+    return Sample(
+        pixels=normalised(picture.image),
+        image_id=image_id,
+        input_size=(picture.image.height, picture.image.width),
+        original_size=original_size,
+        objects=objects,
+        num_dropped=len(picture.labels) - len(objects.labels),
+    )
 
 
 def _objects(picture: Picture) -> Objects:
