@@ -145,7 +145,7 @@ def _sentences(values: _Values) -> Iterable[str]:
         yield f"AP, APB: COCO annotations, {protocol['annotations']}"
     if protocol["lvis"] is not None:
         version = protocol.get("lvis_version") or "LVIS of unknown version"
-        yield f"AP*, APB*: {version}, COCO's classes, federated rules, {protocol['lvis']}"
+        yield f"AP*, APB*: {version}, federated rules, {protocol['lvis']}"
     if protocol["resamples"]:
         yield (
             f"Intervals: 95 %, of {protocol['resamples']} resamples of the images, seed {protocol['seed']}; "

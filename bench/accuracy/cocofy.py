@@ -74,6 +74,10 @@ class _Lists(msgspec.Struct, frozen=True):
     images: list[_Image]
 
 
+OWN_CLASSES = "LVIS's format, own classes"
+"""The version of a file that is not LVIS."""
+
+
 def version(path: Path) -> str:
     """What `read_cocofied` calls the version of a file, without its objects; a file is read again only if it changed.
 
@@ -86,6 +90,8 @@ def version(path: Path) -> str:
 def _version(path: Path, changed_ns: int, num_bytes: int) -> str:
     """Every cell of a recipe asks for the version of one file, which may take seconds to read."""
     file = json_file.decode(json_file.read(path), str(path), msgspec.json.Decoder(_Categories), "annotation")
+    if _has_own_classes(file.categories):
+        return OWN_CLASSES
     if _is_cocofied(file.categories):
         return "cocofied LVIS"
     return f"cocofied {LVIS_VERSIONS.get(len(file.categories), 'LVIS')}"
@@ -94,14 +100,18 @@ def _version(path: Path, changed_ns: int, num_bytes: int) -> str:
 def read_cocofied(path: Path) -> GroundTruth:
     """Read an LVIS annotation file as COCO's classes; a file that is cocofied already is taken as it is.
 
-    The checksum is that of the file given. Raises ValueError for any other file, for images without LVIS's lists of
-    absent and not exhaustively annotated classes, and as `decode_ground_truth`.
+    So is a file in LVIS's format none of whose classes is one of COCO's, such as the embedded data set's. The checksum
+    is that of the file given. Raises ValueError for any other file, for images without LVIS's lists of absent and not
+    exhaustively annotated classes, and as `decode_ground_truth`.
     """
     content, name = json_file.read(path), str(path)
-    if _is_cocofied(json_file.decode(content, name, msgspec.json.Decoder(_Categories), "annotation").categories):
+    categories = json_file.decode(content, name, msgspec.json.Decoder(_Categories), "annotation").categories
+    own = _has_own_classes(categories)
+    if own or _is_cocofied(categories):
         # Images without lists would be images on which nobody looked for anything else: another AP*, without a word.
         json_file.decode(content, name, msgspec.json.Decoder(_Lists), "annotation")
-        return decode_ground_truth(content, name)
+        truth = decode_ground_truth(content, name)
+        return dataclasses.replace(truth, version=OWN_CLASSES) if own else truth
     made = cocofied(content, name)
     return dataclasses.replace(
         decode_ground_truth(made.content, name),
@@ -193,6 +203,14 @@ def _check(file: _File, name: str) -> None:
                 f"{name}: image {image.id} lists category {min(unknown)} as absent or not exhaustive; "
                 f"expected one of the {len(listed)} of the file; repair or remove it."
             )
+
+
+def _has_own_classes(categories: Sequence[_Category]) -> bool:
+    """Say whether every class has a synset and none is one of COCO's, by synset or by id."""
+    ids, _, synsets = (set(column) for column in zip(*_coco_classes(), strict=True))
+    return bool(categories) and all(
+        category.synset and category.synset not in synsets and category.id not in ids for category in categories
+    )
 
 
 def _is_cocofied(categories: Sequence[_Category]) -> bool:

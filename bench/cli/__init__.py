@@ -22,8 +22,9 @@ from bench import ranks
 from bench.cli.certify import Certify
 from bench.cli.look import Doctor, List, Report
 from bench.cli.output import USAGE, tell
+from bench.cli.prepare import Prepare
 from bench.cli.run import Run
-from bench.cli.score import Compare, Evaluate, Prepare
+from bench.cli.score import Compare, Evaluate
 
 _DESCRIPTION = "Fair measurements of fine-grained instance-segmentation heads and their sparse backends."
 

@@ -1,4 +1,4 @@
-"""`evaluate`, `compare`, `prepare`: accuracy of finished predictions, of anybody's model."""
+"""`evaluate`, `compare`: accuracy of finished predictions, of anybody's model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,28 +128,4 @@ class Compare:
             if lines is not None:
                 lines.writelines(msgspec.json.encode(row).decode() + "\n" for row in rows)
         print_table(terminal(comparison(first.name, second.name, rows)), stderr=self.json == "-")
-        return COMPLETE
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepare:
-    """Write a data set: `prepare lvis` makes the cocofied LVIS file that AP* is defined on."""
-
-    dataset: Positional[Literal["lvis"]]
-    """What to prepare."""
-    lvis_annotations: Annotated[Path, arg(metavar="FILE")]
-    """LVIS annotations, v0.5 or v1."""
-    out: Annotated[Path, arg(metavar="FILE")]
-    """The file to write."""
-
-    def __call__(self) -> int:
-        """Write the file, then say what is in it and what is not."""
-        from bench.accuracy.cocofy import prepare_lvis
-
-        made = prepare_lvis(self.lvis_annotations, self.out)
-        print(f"{self.out}: {made.num_images} images, {made.num_annotations} objects, {made.num_categories} classes")
-        print(f"sha256 {made.sha256}")
-        print(f"from {made.lvis_version or 'LVIS'}, sha256 {made.source_sha256}")
-        print(f"COCO classes that it has no class for: {', '.join(made.lost) or 'none'}")
-        print(f"COCO classes on none of its images: {', '.join(made.absent) or 'none'}")
         return COMPLETE

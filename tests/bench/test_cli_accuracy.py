@@ -104,6 +104,25 @@ def test_prepare_lvis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert made["annotations"][0]["category_id"] == 1
 
 
+def test_prepare_glyphs_makes_a_data_set_that_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "glyphs"
+    assert cli.main(["prepare", "glyphs", "--out", str(out), "--images", "2"]) == 0
+    assert "2 images of 20 classes in val2017" in capsys.readouterr().out
+    fine = out / "annotations" / "glyphs_fine_val.json"
+    arguments = ("run", "oracle", "--coco", str(out), "--lvis", str(fine), "--results", str(tmp_path / "results"))
+    assert cli.main([*arguments, "--json", "-"]) == 0
+    records = [decode(line.encode()) for line in capsys.readouterr().out.splitlines()]
+    best = next(record for record in records if record.subject.head == "grid224_soft")
+    assert best.values["ap_star"] > 99
+    assert best.values["ap_star_images"] == 2
+    assert best.protocol["lvis_version"] == "LVIS's format, own classes"
+
+
+def test_prepare_lvis_needs_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["prepare", "lvis", "--out", str(tmp_path / "x.json")]) == 2
+    assert "Give it: --lvis-annotations FILE." in capsys.readouterr().err
+
+
 def test_certify(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The exit code says whether something failed."""
     from bench.plan import Measurement

@@ -73,7 +73,7 @@ def test_every_protocol_has_its_own_classes_images_and_cap() -> None:
     assert [(row[0], *row[-3:]) for row in table.texts()] == [("AP", "80", "5000", "100"), ("AP*", "69", "65", "300")]
     caption = " ".join(table.caption)
     assert "COCO annotations, sha256:0123456789abcdef" in caption
-    assert "LVIS v0.5, COCO's classes, federated rules, sha256:fedcba9876543210" in caption
+    assert "LVIS v0.5, federated rules, sha256:fedcba9876543210" in caption
     assert "1000 resamples of the images, seed 0" in caption
 
 

@@ -227,3 +227,23 @@ def test_a_cocofied_file_is_a_plain_annotation_file() -> None:
     assert truth.category.tolist() == [0, 1]
     assert truth.negative.tolist() == [[0, 2]]
     assert truth.not_exhaustive.tolist() == [[0, 1]]
+
+
+def test_a_file_of_own_classes_is_taken_as_it_is(tmp_path: Path) -> None:
+    content = lvis([17, 4], negative=[9], not_exhaustive=[])
+    renamed = {each: 100 + each for each in SYNSETS}
+    for category in content["categories"]:
+        category |= {"id": renamed[category["id"]], "synset": f"{category['id']}.own"}
+    for annotation in content["annotations"]:
+        annotation["category_id"] = renamed[annotation["category_id"]]
+    content["images"][0]["neg_category_ids"] = [renamed[9]]
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(content))
+    truth = read_cocofied(path)
+    assert truth.category_ids.tolist() == sorted(renamed.values())
+    assert truth.version == version(path) == "LVIS's format, own classes"
+    assert truth.negative.tolist() == [[0, truth.category_ids.tolist().index(109)]]
+    # One class of COCO among them: LVIS, of which only that class is kept.
+    content["categories"][0]["synset"] = "cat.n.01"
+    path.write_text(json.dumps(content))
+    assert read_cocofied(path).category_ids.tolist() == [17]
