@@ -1,11 +1,6 @@
 """Certificates: right backends pass, every planted bug is found, what a backend cannot do is no failure."""
 
-import gzip
-import json
 import math
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -13,155 +8,16 @@ import torch
 from torch import Tensor
 
 import sparsity
-from bench.certificate import NO_WAITING, Certificate, certify
+from bench.certificate import NO_WAITING, certify
 from bench.operations import OPERATIONS
 from bench.plan import Context
 from bench.probes import certificate as probe
 from bench.record import Subject
-from bench.scenes import make_scenes
 from bench.trial import Check, _compared
 from sparsity import Unsupported, backend, names
+from tests.bench.toy_backend import OBJECTS, SMALL, unchecked
 
-OBJECTS, *SMALL = make_scenes()
-
-# A complete backend in one file: a full map as rows, everything else left to the operations of `sparsity`.
-TOY = '''"""Toy: a full map, every operation by gathering."""
-
-import torch
-
-from sparsity import Unsupported, children_of, unravel
-
-
-class Backend:
-    def __init__(self, rows, cells, size):
-        self.rows, self.cells, self.size = rows, cells, size
-
-    @classmethod
-    def dense(cls, features):
-        regions, _, height, width = features.shape
-        rows = features.permute(0, 2, 3, 1).flatten(0, 2)
-        return cls(rows, torch.arange(len(rows), dtype=torch.int32, device=rows.device), (regions, height, width))
-
-    @property
-    def active(self):
-        return self.rows[self.cells.long()]
-
-    def with_active(self, active):
-        rows = self.rows
-        if active.shape[1] != rows.shape[1]:
-            rows = rows.new_empty(len(rows), active.shape[1])
-        return Backend(rows.index_put((self.cells.long(),), active), self.cells, self.size)
-
-    def map(self, function):
-        return Backend(function(self.rows), self.cells, self.size)
-
-    def subdivide(self, keep, children):
-        regions, height, width = self.size
-        full = self.rows.unflatten(0, self.size).repeat_interleave(2, 1).repeat_interleave(2, 2)
-        cells = children_of(self.cells[keep], self.size)
-        rows = full.flatten(0, 2).index_put((cells.long(),), children)
-        return Backend(rows, cells, (regions, 2 * height, 2 * width))
-
-    def gather(self, offsets):
-        regions, height, width = self.size
-        region, row, column = unravel(self.cells, self.size)
-        down, right = offsets.unbind(1)
-        row, column = row[:, None] + down, column[:, None] + right
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        place = ((region[:, None] * height + row) * width + column) * inside
-        return self.rows[place.long()] * inside[..., None]
-
-    def sample(self, points):
-        raise Unsupported("The toy does not sample.")
-
-    def to_dense(self):
-        return self.rows.unflatten(0, self.size).permute(0, 3, 1, 2)
-
-    def storage(self):
-        return {"features": self.rows.nbytes, "index": self.cells.nbytes}
-'''
-
-# What goes wrong: a line of the toy, its wrong version, and an operation that must fail.
-BUGS = {
-    "wrong neighbour": ("down, right = offsets.unbind(1)", "right, down = offsets.unbind(1)", "conv3_d1"),
-    "border forgotten": (
-        "inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)",
-        "inside = (row >= 0) & (row < height) & (column >= 0) & (column <= width)",
-        "conv3_d1",
-    ),
-    "only far taps wrong": ("right = offsets.unbind(1)", "right = (offsets.clamp(-4, 4)).unbind(1)", "conv3_d5"),
-    "stale copy": (
-        "return Backend(rows.index_put((self.cells.long(),), active), self.cells, self.size)",
-        "made = Backend(rows.index_put((self.cells.long(),), active), self.cells, self.size)\n"
-        "        if len(rows) > len(active):\n"
-        "            made.gather = self.gather\n"
-        "        return made",
-        "conv3_after_overwrite",
-    ),
-    "passive ignored": (
-        "return self.rows[place.long()] * inside[..., None]",
-        "return (self.rows * torch.isin(torch.arange(len(self.rows)), self.cells)[:, None])[place.long()]"
-        " * inside[..., None]",
-        "conv3_d1",
-    ),
-    "passive not mapped": (
-        "return Backend(function(self.rows), self.cells, self.size)",
-        "mapped, old = function(self.rows), self.rows\n"
-        "        return Backend(old[:, : mapped.shape[1]].index_put((self.cells.long(),), mapped[self.cells.long()]),"
-        " self.cells, self.size)",
-        "conv3_after_halving",
-    ),
-    "passive without gradient": (
-        "full = self.rows.unflatten(",
-        "full = self.rows.detach().unflatten(",
-        "conv3_d1",
-    ),
-    "children swapped": (
-        "cells = children_of(self.cells[keep], self.size)",
-        "cells = children_of(self.cells[keep], self.size).view(-1, 4)[:, [0, 2, 1, 3]].flatten()",
-        "cells",
-    ),
-    "not finite": ("* inside[..., None]", "/ inside[..., None]", "conv3_d1"),
-    "half the digits": (
-        "return self.rows[place.long()] * inside[..., None]",
-        "return self.rows.half().to(self.rows)[place.long()] * inside[..., None]",
-        "conv3_d1",
-    ),
-    "other dtype": ("return self.rows[self.cells.long()]", "return self.rows[self.cells.long()].double()", "overwrite"),
-    "exception": ("region, row, column = unravel", "raise KeyError('lost'); region, row, column = unravel", "conv3_d1"),
-}
-
-
-@pytest.fixture(autouse=True)
-def unchecked() -> Iterator[None]:
-    """Switch the checks of shapes off: over thousands of tiny comparisons they take ten times as long as all else."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
-
-
-@pytest.fixture
-def plant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[str], None]]:
-    """Write the one file of a backend named `toy` to where `sparsity` finds it."""
-    monkeypatch.setattr(sparsity, "__path__", [*sparsity.__path__, str(tmp_path)])
-
-    def write(source: str) -> None:
-        sys.modules.pop("sparsity.toy", None)
-        (tmp_path / "toy.py").write_text(source)
-
-    yield write
-    sys.modules.pop("sparsity.toy", None)
-    if hasattr(sparsity, "toy"):
-        del sparsity.toy
-
-
-def quick(
-    name: str, dtype: str = "float32", scenes: tuple[str, ...] = ("scattered", "passive_region", "borders")
-) -> Certificate:
-    """By default three scenes that between them catch every planted bug."""
-    wanted = [scene for scene in SMALL if scene.name in scenes]
-    return certify(backend(name), scenes=wanted, dtypes=[dtype])
+__all__ = ["unchecked"]
 
 
 @pytest.mark.parametrize("name", names("sparsity"))
@@ -224,43 +80,6 @@ def test_sps_equals_sparse_on_dense_bit_for_bit(dtype: torch.dtype) -> None:
                 assert torch.equal(operation.run(sps, inputs), operation.run(on_dense, inputs)), operation.name
 
 
-def test_a_backend_of_one_file_is_found_and_examined(plant: Callable[[str], None]) -> None:
-    plant(TOY)
-    certificate = quick("toy")
-    assert certificate.failures == []
-    assert certificate.unsupported == ["sample", "deform_conv3"]
-    assert {check.outcome for check in certificate.checks} == {"equal", "cannot"}
-
-
-@pytest.mark.parametrize("bug", BUGS)
-def test_a_planted_bug_fails(bug: str, plant: Callable[[str], None]) -> None:
-    line, wrong, operation = BUGS[bug]
-    assert TOY.count(line) == 1
-    plant(TOY.replace(line, wrong))
-    failed = {failure.operation for failure in quick("toy").failures}
-    assert operation in failed
-    assert failed.isdisjoint({"sample", "deform_conv3"})
-
-
-def test_each_bug_is_found_where_it_is(plant: Callable[[str], None]) -> None:
-    line, wrong, _ = BUGS["only far taps wrong"]
-    plant(TOY.replace(line, wrong))
-    assert {failure.operation for failure in quick("toy", "float64").failures} == {"conv3_d5", "sfm"}
-    line, wrong, _ = BUGS["passive without gradient"]
-    plant(TOY.replace(line, wrong))
-    quantities = {failure.quantity for failure in quick("toy", "float64").failures}
-    assert quantities == {"gradient of passive", "gradient of active"}
-
-
-def test_waiting_for_the_device_is_noted_and_no_failure(plant: Callable[[str], None]) -> None:
-    line = "down, right = offsets.unbind(1)"
-    plant(TOY.replace(line, f"assert offsets.abs().max().item() < 99\n        {line}"))
-    certificate = quick("toy")
-    assert certificate.failures == []
-    assert NO_WAITING in certificate.unsupported
-    assert not [check for check in certificate.checks if check.operation == NO_WAITING and check.outcome == "equal"]
-
-
 @pytest.mark.parametrize("name", ["dense", "neighbors", "pointwise", "sparse_on_dense", "sps"])
 def test_only_neighbors_waits_for_the_device(name: str) -> None:
     """It counts the neighbours that a subdivision leaves, and says so."""
@@ -268,107 +87,9 @@ def test_only_neighbors_waits_for_the_device(name: str) -> None:
     assert (NO_WAITING in unsupported) == (name == "neighbors")
 
 
-# What every backend must do: a line of the toy before which it refuses, and an operation that must fail.
-CORE = {
-    "dense": ("regions, _, height, width = features.shape", "subdivide"),
-    "active": ("return self.rows[self.cells.long()]", "linear"),
-    "with_active": ("rows = self.rows\n        if active", "overwrite"),
-    "map": ("return Backend(function(self.rows), self.cells, self.size)", "subdivide"),
-    "subdivide": ("regions, height, width = self.size\n        full =", "subdivide"),
-}
-
-
-@pytest.mark.parametrize("method", CORE)
-def test_no_backend_may_refuse_what_all_must_do(method: str, plant: Callable[[str], None]) -> None:
-    line, operation = CORE[method]
-    assert TOY.count(line) == 1
-    plant(TOY.replace(line, f"raise Unsupported('Not this.')\n        {line}"))
-    failures = quick("toy", scenes=("scattered",)).failures
-    assert operation in {failure.operation for failure in failures}
-    assert {failure.outcome for failure in failures} == {"broken"}
-
-
-def test_a_backend_that_cannot_even_subdivide_is_examined_before_it(plant: Callable[[str], None]) -> None:
-    plant(TOY.replace("cells = children_of", "raise Unsupported('Dense only.'); cells = children_of"))
-    certificate = quick("toy", scenes=("scattered",))
-    assert {failure.operation for failure in certificate.failures} == {"subdivide"}
-    assert {check.stage for check in certificate.checks if check.outcome == "equal"} == {0}
-
-
-def test_what_a_backend_offers_it_must_offer_everywhere(plant: Callable[[str], None]) -> None:
-    line = "down, right = offsets.unbind(1)"
-    refusal = "if len(self.cells) < len(self.rows): raise Unsupported('Only where all cells are active.')"
-    plant(TOY.replace(line, f"{refusal}\n        {line}"))
-    certificate = quick("toy", scenes=("scattered",))
-    failed = {failure.operation for failure in certificate.failures}
-    assert {"conv3_d1", "sfm", "gather", "gather_far"} <= failed
-    # What it refuses everywhere is still no failure, such as to convolve after a subdivision, which keeps a third.
-    assert certificate.unsupported == ["conv3_after_subdivide", "sample", "deform_conv3"]
-    assert all(failure.stage > 0 for failure in certificate.failures)
-    assert "Elsewhere it can, but here: Unsupported: Only where" in certificate.failures[0].reason
-
-
-@pytest.mark.parametrize(
-    ("error", "dtype", "outcome"),
-    [
-        ("RuntimeError('\"bmm\" not implemented for \\'Half\\'')", "float16", "missing"),
-        ("RuntimeError('\"bmm\" not implemented for \\'BFloat16\\'')", "bfloat16", "missing"),
-        ("RuntimeError('\"bmm\" not implemented for \\'Float\\'')", "float16", "broken"),
-        ("RuntimeError('\"bmm\" not implemented for \\'Half\\'')", "float32", "broken"),
-        ("NotImplementedError('not implemented for \\'Half\\'')", "float16", "broken"),
-        ("NotImplementedError('not implemented for you')", "float32", "broken"),
-    ],
-)
-def test_only_half_precision_may_be_missing_in_torch(
-    error: str, dtype: str, outcome: str, plant: Callable[[str], None]
-) -> None:
-    plant(TOY.replace("raise Unsupported('The toy does not sample.')".replace("'", '"'), f"raise {error}"))
-    certificate = certify(backend("toy"), scenes=SMALL[:1], dtypes=[dtype])
-    assert {check.outcome for check in certificate.checks if check.operation == "sample"} == {outcome}
-    assert bool(certificate.failures) == (outcome == "broken")
-
-
 def test_a_certificate_in_which_nothing_is_equal_is_a_failure() -> None:
     (failure,) = certify(backend("sps"), scenes=SMALL[:1], dtypes=[]).failures
     assert failure.reason.startswith("Nothing was equal to masked dense")
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        'return {"features": 1}',
-        'return {"features": self.rows.nbytes}',
-        'raise Unsupported("Nobody counts.")',
-        "raise KeyError('lost')",
-    ],
-)
-def test_stored_bytes_are_those_that_are_held(wrong: str, plant: Callable[[str], None]) -> None:
-    line = 'return {"features": self.rows.nbytes, "index": self.cells.nbytes}'
-    assert TOY.count(line) == 1
-    plant(TOY.replace(line, wrong))
-    assert {failure.operation for failure in quick("toy", scenes=("scattered",)).failures} == {"storage"}
-
-
-def test_memory_behind_a_view_or_in_a_list_is_held_too(plant: Callable[[str], None]) -> None:
-    line = "self.rows, self.cells, self.size = rows, cells, size"
-    plant(TOY.replace(line, f"{line}\n        self.more = {{'kept': [torch.zeros(8)[:2]]}}"))
-    failures = [failure for failure in quick("toy", scenes=("scattered",)).failures if failure.operation == "storage"]
-    assert {failure.absolute for failure in failures} == {32.0}
-
-
-def test_a_wrong_gather_is_found_behind_a_right_convolution(plant: Callable[[str], None]) -> None:
-    """Neither convolution nor sampling of its own says that `gather` is right."""
-    own = """
-    def conv2d(self, weight, bias, dilation):
-        from sparsity import window
-        from sparsity._ops import contract
-        return contract(self._taps(window(weight.shape[-1], dilation, weight.device)), weight, bias)
-
-    def gather(self, offsets):
-        return self._taps(offsets).flip(1) + 7
-"""
-    plant(TOY.replace("def gather(self", "def _taps(self") + own)
-    assert {failure.operation for failure in quick("toy", scenes=("scattered",)).failures} == {"gather", "gather_far"}
 
 
 def test_precision_of_convolutions_is_restored() -> None:
@@ -411,48 +132,6 @@ def test_what_counts_as_equal() -> None:
     assert judged(torch.tensor([1e-4]), torch.zeros(1, dtype=torch.float64)).relative == pytest.approx(1e-4)
     assert judged(torch.tensor([7, 8]), torch.tensor([7, 8])).outcome == "equal"
     assert judged(torch.tensor([1_000_000, 8]), torch.tensor([1_000_001, 8])).outcome == "unequal"
-
-
-def test_the_probe_keeps_worst_errors_counts_and_reasons(
-    plant: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench.certificate.make_scenes", lambda: SMALL[:1])
-    line, wrong, _ = BUGS["wrong neighbour"]
-    plant(TOY.replace(line, wrong))
-    measurement = probe.measure(Subject(backend="toy", weights="none"), Context())
-    values = measurement.values
-    assert measurement.units.keys() == values.keys()
-    assert all(math.isfinite(value) for value in values.values())
-    assert values["failed"] > 0
-    assert values["unsupported"] == 2
-    assert values["conv3_d1_forward_float32"] > 0.1
-    assert values["conv3_d1_forward_float32_absolute"] > 0.1
-    # All three stages are wrong, in four dtypes forward.
-    assert values["conv3_d1_forward_float32_failed"] == 3
-    assert "linear_forward_float32_failed" not in values
-    assert values["linear_gradient_float64"] < 1e-11
-    assert "sample_forward_float32" not in values
-    failures = json.loads(measurement.files["failures.json"])
-    assert len(failures) == values["failed"]
-    assert {"operation", "activity", "stage", "dtype", "quantity", "relative", "limit"} <= failures[0].keys()
-    assert json.loads(measurement.files["unsupported.json"])["sample"] == "Unsupported: The toy does not sample."
-    checks = json.loads(gzip.decompress(measurement.files["checks.json.gz"]))
-    assert len(checks) == values["checks"]
-
-
-def test_the_same_backend_has_the_same_certificate_and_a_changed_one_needs_another(
-    plant: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bench.certificate.make_scenes", lambda: SMALL[:1])
-    plant(TOY)
-    subject, context = Subject(backend="toy", weights="none"), Context()
-    first, second = (probe.measure(subject, context) for _ in range(2))
-    assert first == second
-    assert "failures.json" not in first.files
-    before = probe.protocol(subject, context)
-    assert probe.protocol(subject, context) == before
-    plant(TOY + "\n")
-    assert probe.protocol(subject, context) != before
 
 
 def test_a_certificate_is_one_of_a_backend() -> None:
