@@ -9,6 +9,7 @@ says so with `tell_failure`, which is its part of the next meeting: the others, 
 """
 
 import atexit
+import gc
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -84,13 +85,21 @@ def tell_failure(failure: Failure) -> None:
         _exchange(_Failed(failure=failure))
 
 
+def _leave() -> None:
+    """End gloo's threads, which must not outlive the interpreter: it would abort."""
+    import torch.distributed as dist
+
+    dist.destroy_process_group()
+    gc.collect()  # what still refers to the group keeps its threads
+
+
 def _exchange(value: T | _Failed) -> list[T | _Failed]:
     """Pickle `value` and give it to all ranks, the first time after shaking hands with them."""
     import torch.distributed as dist
 
     if not dist.is_initialized():
         dist.init_process_group("gloo", timeout=_PATIENCE)
-        atexit.register(dist.destroy_process_group)  # gloo's threads must not outlive the interpreter
+        atexit.register(_leave)
     brought: list[T | _Failed] = [value] * world_size()
     dist.all_gather_object(brought, value)
     return brought

@@ -85,7 +85,8 @@ def coverage(mask: UInt8[np.ndarray, "H W"], box: Float64[np.ndarray, "4"], side
     `box` is xyxy in pixels. What is outside the image is empty, and so is a box without area.
     """
     left, top, right, bottom = (float(edge) for edge in box)
-    if right <= left or bottom <= top:
+    cell_area = max(0.0, bottom - top) * max(0.0, right - left) / side**2
+    if cell_area == 0:  # also where the product of two tiny sides is too small for a number
         return np.zeros((side, side))
     first_row, first_column = max(0, int(top)), max(0, int(left))
     crop = mask[first_row : max(0, int(np.ceil(bottom))), first_column : max(0, int(np.ceil(right)))]
@@ -94,7 +95,6 @@ def coverage(mask: UInt8[np.ndarray, "H W"], box: Float64[np.ndarray, "4"], side
     sums[1:, 1:] = crop.cumsum(0, dtype=np.float64).cumsum(1)
     sums = _rows_at(sums, np.linspace(top, bottom, side + 1) - first_row)
     sums = _rows_at(sums.T, np.linspace(left, right, side + 1) - first_column).T
-    cell_area = (bottom - top) * (right - left) / side**2
     return np.diff(np.diff(sums, axis=0), axis=1) / cell_area
 
 

@@ -59,6 +59,11 @@ def disc(row: float, column: float, radius: float) -> np.ndarray:
     return ((rows - row) ** 2 + ((columns - column) / 1.3) ** 2 <= radius**2).astype(np.uint8)
 
 
+def test_a_box_whose_area_is_no_number_covers_nothing() -> None:
+    box = np.array([0.0, 0.0, 1e-200, 1e-200])
+    np.testing.assert_array_equal(coverage(np.ones((4, 4), np.uint8), box, 2), np.zeros((2, 2)))
+
+
 @given(BITMAPS, st.tuples(EDGES, EDGES, EDGES, EDGES), st.integers(1, 9))
 def test_coverage_is_the_area_of_pixels_in_cells(mask: np.ndarray, edges: tuple[float, ...], side: int) -> None:
     left, right = sorted(edges[:2])
