@@ -7,8 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 import heads
@@ -20,6 +18,7 @@ from bench.detector.fpn import FPN
 from bench.model import Segmenter
 from bench.plan import Context
 from bench.record import Subject
+from bench.tensors_file import copy_tensors, read_tensors
 
 NUM_CLASSES = 80
 CHANNELS = {"paper": 256, "small": 64}
@@ -116,29 +115,5 @@ def load_weights(model: nn.Module, path: Path) -> None:
 
     Raises ValueError for another kind of file, and for weights of another architecture, naming what differs.
     """
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(
-            f"{path} cannot be read as weights: {error}. Weights are a safetensors file. "
-            "Convert others with safetensors.torch.save_file(model.state_dict(), path)."
-        ) from error
-    own = model.state_dict()
-    missing, unexpected = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
-    shapes = [
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & weights.keys())
-        if own[name].shape != weights[name].shape
-    ]
-    differences = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
-    if any(names for _, names in differences):
-        said = "; ".join(f"{len(names)} {kind}: {_first(names)}" for kind, names in differences if names)
-        raise ValueError(
-            f"{path} holds weights of another architecture: {said}. The file must hold exactly the model's tensors. "
-            "Give the head, backbone and module that it was trained with."
-        )
-    model.load_state_dict(weights)
-
-
-def _first(names: list[str], count: int = 4) -> str:
-    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
+    tensors, _ = read_tensors(path)
+    copy_tensors(tensors, model.state_dict(), path)

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from bench.files import write_whole
 from bench.record import Code, Machine
+from bench.tensors_file import copy_tensors, read_tensors
 from bench.training.recipe import Recipe
 from bench.training.task import Task, check_same
-from bench.training.weights import copy_tensors, read_tensors
 
 _SCHEMA = 1
 _NUM_KEPT = 2

@@ -73,7 +73,7 @@ def test_weights_make_the_round_trip(tmp_path: Path) -> None:
 def test_weights_of_another_architecture_are_refused_by_key(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save_file(build(small("mask_rcnn")).state_dict(), path)
-    with pytest.raises(ValueError, match=r"another architecture: \d+ missing: head\.") as error:
+    with pytest.raises(ValueError, match=r"another model: \d+ missing: head\.") as error:
         load_weights(build(small("refine_mask")), path)
     assert "unexpected: head.coarse" in str(error.value)
 

@@ -17,11 +17,11 @@ from PIL import Image
 from bench import files
 from bench.coco import open_coco
 from bench.data import CocoDataset, Sample, Skipped
+from bench.tensors_file import read_tensors
 from bench.training import TrainingStopped, checkpoint, train
 from bench.training.checkpoint import steps
 from bench.training.log import read_log
 from bench.training.recipe import Cosine
-from bench.training.weights import read_tensors
 from tests.bench.training import trained_run
 from tests.bench.training.made_up import RECIPE, Instead, Shapes, model, task
 

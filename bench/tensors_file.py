@@ -1,0 +1,46 @@
+"""Tensors by name in a safetensors file: weights and states, read without running anything that the file holds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file: tensors and notes, by name. Raises ValueError for a missing file and any other kind."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error}; expected a file of weights; check the path.") from error
+    except SafetensorError as error:
+        raise ValueError(
+            f"{path} cannot be read as weights: {error}; expected a complete safetensors file, not a pickle, which can "
+            "run code when it is opened; convert one that you trust with safetensors.torch.save_file."
+        ) from error
+
+
+def copy_tensors(source: Mapping[str, Tensor], target: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into those of the same name. Raises ValueError, having copied none, where names or shapes differ."""
+    shapes = [
+        f"{name} {tuple(source[name].shape)} instead of {tuple(target[name].shape)}"
+        for name in sorted(source.keys() & target.keys())
+        if source[name].shape != target[name].shape
+    ]
+    missing, unexpected = sorted(target.keys() - source.keys()), sorted(source.keys() - target.keys())
+    differences = [("missing", missing), ("unexpected", unexpected), ("of another shape", shapes)]
+    if any(names for _, names in differences):
+        said = "; ".join(f"{len(names)} {kind}: {_first(names)}" for kind, names in differences if names)
+        raise ValueError(
+            f"{path} holds weights of another model: {said}; expected exactly the tensors of this one; "
+            "give the preset, backbone, head and module that it was trained with."
+        )
+    with torch.no_grad():
+        for name, tensor in target.items():
+            tensor.copy_(source[name])
+
+
+def _first(names: list[str], count: int = 4) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")
