@@ -231,9 +231,9 @@ def _changed(rng: np.random.Generator, bitmap: Bitmap) -> Bitmap:
         cut = bitmap.copy()
         cut[: rng.integers(bitmap.shape[0] // 2 + 1)] = 0
         return _countable(cut)
-    down, right = (int(step) for step in rng.integers(-4, 5, size=2))
-    moved = np.zeros_like(bitmap)
     height, width = bitmap.shape
+    down, right = (int(rng.integers(-most, most + 1)) for most in (min(4, height - 1), min(4, width - 1)))
+    moved = np.zeros_like(bitmap)
     moved[max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = bitmap[
         max(-down, 0) : height - max(down, 0), max(-right, 0) : width - max(right, 0)
     ]

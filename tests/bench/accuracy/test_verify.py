@@ -1,13 +1,15 @@
 """Live comparison with pycocotools and faster-coco-eval on random scenes, and that a difference would be found."""
 
+import math
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from bench.accuracy.average_precision import metrics
+from bench.accuracy.boundary import band_width
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.protocol import PRESETS, ScoringProtocol
 from bench.accuracy.verify import TOLERANCE, Check, check
@@ -47,12 +49,25 @@ def test_coco_rules_equal_pycocotools(drawn: Scene) -> None:
     assert_equal(found)
 
 
+def assume_comparable_bands(drawn: Scene, protocols: tuple[ScoringProtocol, ...]) -> None:
+    """Leave out what faster-coco-eval 1.8 gets wrong; test_boundary compares ours with the definition there too.
+
+    It erodes across columns in images of no more rows than two bands have, and rounds a width of 1.5 down.
+    """
+    for protocol in protocols:
+        for height, width in drawn.truth.sizes.tolist():
+            exact = protocol.dilation_ratio * math.hypot(height, width)
+            assume(height > 2 * band_width(height, width, protocol.dilation_ratio))
+            assume(exact < 1 or abs(exact % 1 - 0.5) > 1e-6)
+
+
 @settings(max_examples=15)
 @given(scenes(side=(2, 100)))
 def test_boundaries_equal_faster_coco_eval(drawn: Scene) -> None:
     needs_faster_coco_eval()
-    wide = replace(PRESETS["coco-boundary"], name="wide", dilation_ratio=0.07)
-    assert_equal(checks(drawn, (PRESETS["coco-boundary"], wide)))
+    protocols = (PRESETS["coco-boundary"], replace(PRESETS["coco-boundary"], name="wide", dilation_ratio=0.07))
+    assume_comparable_bands(drawn, protocols)
+    assert_equal(checks(drawn, protocols))
 
 
 @settings(max_examples=25)
@@ -68,6 +83,7 @@ def test_lvis_rules_equal_faster_coco_eval(drawn: Scene) -> None:
 @given(scenes(lvis=True))
 def test_lvis_boundaries_equal_faster_coco_eval(drawn: Scene) -> None:
     needs_faster_coco_eval()
+    assume_comparable_bands(drawn, (PRESETS["apb-star"],))
     assert_equal(checks(drawn, (PRESETS["apb-star"],)))
 
 
