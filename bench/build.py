@@ -4,12 +4,12 @@ import dataclasses
 import logging
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import nn
 
 import heads
+from bench import weights_folder
 from bench.catalog import BACKBONES, check
 from bench.detector import fqdet
 from bench.detector.backbone import ResNet50, SmallResNet, imagenet_weights, load_imagenet
@@ -18,10 +18,12 @@ from bench.detector.fpn import FPN
 from bench.model import Segmenter
 from bench.plan import Context
 from bench.record import Subject
-from bench.tensors_file import copy_tensors, read_tensors
+from bench.tensors_file import copy_tensors
+from bench.training.task import check_categories
+from bench.training.weights import read_weights
 
 NUM_CLASSES = 80
-CHANNELS = {"paper": 256, "small": 64}
+CHANNELS = {"paper": 256, "small": 64, "small_agnostic": 64}
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,10 @@ _BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
 }
 
 
+_BASE = {"small_agnostic": "small"}
+"""What a part takes that has no preset of its own by that name: the detector is the same, EffSeg is class-agnostic."""
+
+
 def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
     """Build the model of a subject, initialised from its seed; under `torch.device("meta")` without any storage.
 
@@ -57,7 +63,7 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
     check("preset", preset, CHANNELS)
     check("backbone", backbone_name, BACKBONES)
     head = heads.head(head_name)
-    config = head.PRESETS[preset]
+    config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
     for part in ("module", "backend"):
         value = getattr(subject, part)
         if value is None:
@@ -72,28 +78,48 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
         return Segmenter(
             backbone=backbone,
             neck=neck,
-            detector=fqdet.FQDet(fqdet.PRESETS[preset], num_classes),
+            detector=fqdet.FQDet(fqdet.PRESETS[_BASE.get(preset, preset)], num_classes),
             head=head.build(config, channels, channels, num_classes),
         )
 
 
-def load(subject: Subject, context: Context) -> Segmenter:
+def load(subject: Subject, context: Context, category_ids: tuple[int, ...] | None = None) -> Segmenter:
     """Build the model of a subject with its weights, for inference on the device and in the dtype of the context.
 
-    Without a file of weights, the backbone takes torchvision's ImageNet weights where they lie on this machine and
-    everything else is random; the log says so.
+    Without weights, the backbone takes torchvision's ImageNet weights where they lie on this machine and everything
+    else is random; the log says so. `category_ids` are those of the data that it is for. Raises ValueError for another
+    kind of file, and for weights of another architecture or of other categories, naming what differs.
     """
-    model = build(subject)
     if context.weights is not None:
-        load_weights(model, context.weights)
-    elif isinstance(model.backbone, ResNet50):
-        path = imagenet_weights()
-        if path is None:
-            _announce("No weights: everything is random. Costs and speed are real, masks mean nothing.")
-        else:
-            load_imagenet(model.backbone, path)
-            _announce("ImageNet weights in the backbone, the rest is random: masks mean nothing.")
+        paths = weights_folder.files_of(context.weights, subject)
+        tensors, found = read_weights(paths)
+        if category_ids is not None and found is not None:
+            check_categories(found, category_ids, str(paths[-1]))
+        model = build(subject, NUM_CLASSES if found is None else len(found))
+        copy_tensors(tensors, model.state_dict(), paths[-1])
+    else:
+        model = build(subject)
+        if isinstance(model.backbone, ResNet50):
+            _start_from_imagenet(model.backbone)
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
+
+
+def outline(subject: Subject, context: Context) -> Segmenter:
+    """Build the model of a subject for as many classes as its weights have, without any storage."""
+    found = None
+    if context.weights is not None:
+        found = read_weights(weights_folder.files_of(context.weights, subject))[1]
+    with torch.device("meta"):
+        return build(subject, NUM_CLASSES if found is None else len(found))
+
+
+def _start_from_imagenet(backbone: ResNet50) -> None:
+    path = imagenet_weights()
+    if path is None:
+        _announce("No weights: everything is random. Costs and speed are real, masks mean nothing.")
+    else:
+        load_imagenet(backbone, path)
+        _announce("ImageNet weights in the backbone, the rest is random: masks mean nothing.")
 
 
 @cache
@@ -108,12 +134,3 @@ def initial_weights(subject: Subject, context: Context) -> str:
         return "file"
     has_resnet = (subject.backbone or "").startswith("r50")
     return "imagenet" if has_resnet and imagenet_weights() is not None else "random"
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load a safetensors file that holds exactly the model's tensors.
-
-    Raises ValueError for another kind of file, and for weights of another architecture, naming what differs.
-    """
-    tensors, _ = read_tensors(path)
-    copy_tensors(tensors, model.state_dict(), path)

@@ -5,14 +5,13 @@ Imports no torch.
 """
 
 import dataclasses
-import hashlib
 import importlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
 
-from bench import catalog
+from bench import catalog, weights_folder
 from bench.plan import Cell
 from bench.record import Subject
 
@@ -182,26 +181,28 @@ def select(
 
 
 def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
-    """Fill in whose weights are measured: those of a file, or None for random ones, which know no schedule.
+    """Fill in whose weights are measured: those of a file or folder, or None for random ones, which know no schedule.
 
     Subjects that differ only in their schedule become one when weights are random. Those that have no weights stay as
-    they are. Raises ValueError where a file
-    does not exist or would have to fit several subjects.
+    they are. Raises ValueError where a file does not exist, or one file would have to fit several subjects.
     """
     found = list(cells)
     if weights is None:
         return list(dict.fromkeys(_with_subject(cell, schedule="none", weights="random") for cell in found))
-    if not weights.is_file():
-        raise ValueError(f"There is no file {weights}. Weights are a file of --weights. Check the path.")
-    names = sorted({cell.subject.name for cell in found if cell.subject.weights != "none"})
-    if len(names) > 1:
+    needing = {cell.subject: cell.subject.name for cell in found if cell.subject.weights != "none"}
+    if len(set(needing.values())) > 1 and not weights.is_dir():
         raise ValueError(
-            f"One file of weights cannot fit {len(names)} subjects: {', '.join(names)}. Weights belong to one head, "
-            "backbone and schedule. Narrow the recipe with --heads, --backbones and --modules."
+            f"One file of weights cannot fit {len(set(needing.values()))} subjects: "
+            f"{', '.join(sorted(set(needing.values())))}. Weights belong to one head, backbone and schedule. Narrow "
+            "the recipe with --heads, --backbones and --modules, or give a folder with a file for each."
         )
-    with weights.open("rb") as file:
-        checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    return [_with_subject(cell, schedule=cell.subject.schedule, weights=f"sha256:{checksum}") for cell in found]
+    checksums = {of: weights_folder.checksum(weights_folder.files_of(weights, of)) for of in needing}
+    return [
+        _with_subject(cell, schedule=cell.subject.schedule, weights=checksums[cell.subject])
+        if cell.subject in checksums
+        else cell
+        for cell in found
+    ]
 
 
 def _check_names(

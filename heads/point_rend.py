@@ -9,7 +9,7 @@ map, so an error of one step is not fed to the next.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -46,7 +46,8 @@ class Config:
     upsample_all_classes: bool = True
 
 
-PRESETS = {"paper": Config(), "small": Config(features=64, steps=2, upsample_all_classes=False)}
+_SMALL = Config(features=64, steps=2, upsample_all_classes=False)
+PRESETS = {"paper": Config(), "small": _SMALL, "small_agnostic": replace(_SMALL, class_agnostic=True)}
 
 
 class PointHead(nn.Module):

@@ -41,7 +41,11 @@ class Config:
     class_agnostic: bool = False
 
 
-PRESETS = {"paper": Config(), "small": Config(features=64)}
+PRESETS = {
+    "paper": Config(),
+    "small": Config(features=64),
+    "small_agnostic": Config(features=64, class_agnostic=True),
+}
 
 
 class SemanticFusion(nn.Module):

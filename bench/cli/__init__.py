@@ -25,6 +25,7 @@ from bench.cli.output import USAGE, tell
 from bench.cli.prepare import Prepare
 from bench.cli.run import Run
 from bench.cli.score import Compare, Evaluate
+from bench.cli.train import Train
 
 _DESCRIPTION = "Fair measurements of fine-grained instance-segmentation heads and their sparse backends."
 
@@ -37,6 +38,7 @@ Verb: TypeAlias = (
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Prepare, subcommand("prepare")]
+    | Annotated[Train, subcommand("train")]
 )
 
 

@@ -147,7 +147,7 @@ def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
                 "A run with these boxes needs at least one. Give more images, or other boxes."
             )
         files = replace(files, ids=known)
-    transform = SMALL_TEST if subject.preset == "small" else PAPER_TEST
+    transform = PAPER_TEST if subject.preset in ("paper", None) else SMALL_TEST
     source = context.detections
     from_file = source not in _SOURCES
 

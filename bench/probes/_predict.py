@@ -58,7 +58,7 @@ def model_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     """Predict the images of this rank."""
-    model, share = load(subject, context), run.shard()
+    model, share = load(subject, context, run.files.category_ids), run.shard()
     results: dict[int, list[Result]] = {}
     for batch in share.batches():
         predictions = model.predict(batch, run.given(batch))

@@ -89,8 +89,8 @@ def nominal_counts(subject: Subject, context: Context) -> tuple[list[dict[str, R
 
 
 def _measured(subject: Subject, context: Context) -> Measurement:
-    model = load(subject, context)
     run = open_run(subject, context)
+    model = load(subject, context, run.files.category_ids)
     images: list[dict[str, Ruled]] = []
     regions = []
     for batch in run:

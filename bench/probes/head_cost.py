@@ -30,8 +30,8 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 @torch.inference_mode()
 def measure(subject: Subject, context: Context) -> Measurement:
     """Time whole model, detector alone and head alone on every image, interleaved."""
-    model = load(subject, context)
     run = open_run(subject, context)
+    model = load(subject, context, run.files.category_ids)
     times: dict[str, list[float]] = {"whole": [], "detector": [], "head": []}
     for batch in run:
         given = run.given(batch)

@@ -1,9 +1,8 @@
 """Parameters, total and trainable; the paper's column is the trainable ones."""
 
-import torch
 from torch import nn
 
-from bench.build import build
+from bench.build import outline
 from bench.plan import Context, Measurement
 from bench.record import Scalar, Subject
 
@@ -20,8 +19,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 def measure(subject: Subject, context: Context) -> Measurement:
     """Count the parameters of the whole model and of its parts, without allocating any."""
-    with torch.device("meta"):
-        model = build(subject)
+    model = outline(subject, context)
     values = {"params_total": _count(model, frozen=True), "params_trainable": _count(model)}
     for name, part in model.named_children():
         values[f"params_{name}"] = _count(part)

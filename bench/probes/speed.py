@@ -27,8 +27,8 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 def measure(subject: Subject, context: Context) -> Measurement:
     """Time every image of the run, one at a time."""
-    model = load(subject, context)
     run = open_run(subject, context)
+    model = load(subject, context, run.files.category_ids)
     times: list[dict[str, float]] = []
     regions = []
     for batch in run:

@@ -96,8 +96,8 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 @torch.inference_mode()
 def measure(subject: Subject, context: Context) -> Measurement:
     """Trace every image. Images without regions count as images, but have no fractions."""
-    model = load(subject, context)
     run = open_run(subject, context)
+    model = load(subject, context, run.files.category_ids)
     traces: dict[int, StageTrace] = {}
     num_regions: list[int] = []
     traced_ids: list[int] = []

@@ -1,6 +1,6 @@
 """Files of weights: tensors by name in safetensors, with a note on the task they were trained for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,7 @@ from bench.files import write_whole
 from bench.model import Segmenter
 from bench.tensors_file import copy_tensors, read_tensors
 from bench.training.task import Task, check_categories
+from bench.weights_folder import checksum
 
 DETECTOR = ("backbone", "neck", "detector")
 """The parts of a model that all heads share."""
@@ -38,11 +39,36 @@ def load_parts(model: Segmenter, path: Path, parts: Collection[str], category_id
     Numbers of another width are converted. Raises ValueError for a file that is no safetensors, for tensors that
     differ in name or shape, and for weights of other categories, where the file says which.
     """
-    tensors, note = read_tensors(path)
-    if "task" in note:
-        check_categories(msgspec.json.decode(note["task"], type=Task).category_ids, category_ids, str(path))
+    tensors, found = read_weights((path,))
+    if found is not None:
+        check_categories(found, category_ids, str(path))
     wanted = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] in parts}
     copy_tensors(wanted, _parts(model, parts), path)
+
+
+def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, ...] | None]:
+    """Read the weights of a model from the files that make it up: tensors by name, and the categories of its classes.
+
+    The categories are None where the files do not say. Raises ValueError for a file that cannot be read, for files of
+    different categories, and for a head that was trained on another detector than the one beside it.
+    """
+    tensors: dict[str, Tensor] = {}
+    found: tuple[int, ...] | None = None
+    for path in paths:
+        part, note = read_tensors(path)
+        tensors |= part
+        if "task" not in note:
+            continue
+        task = msgspec.json.decode(note["task"], type=Task)
+        if found is not None:
+            check_categories(task.category_ids, found, str(path))
+        if len(paths) > 1 and task.detector not in (None, checksum(paths[:1])):
+            raise ValueError(
+                f"{path} was trained on another detector than {paths[0]}; expected the one with checksum "
+                f"{task.detector}; put files of one training together."
+            )
+        found = task.category_ids
+    return tensors, found
 
 
 def _parts(model: Segmenter, parts: Collection[str]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from bench.build import _announce, build, load, load_weights
+from bench.build import _announce, build, load
 from bench.plan import Context
 from bench.probes import params
 from bench.record import Subject
@@ -74,23 +74,22 @@ def test_weights_of_another_architecture_are_refused_by_key(tmp_path: Path) -> N
     path = tmp_path / "weights.safetensors"
     save_file(build(small("mask_rcnn")).state_dict(), path)
     with pytest.raises(ValueError, match=r"another model: \d+ missing: head\.") as error:
-        load_weights(build(small("refine_mask")), path)
+        load(small("refine_mask"), Context(weights=path))
     assert "unexpected: head.coarse" in str(error.value)
 
 
 def test_weights_of_another_size_are_refused_by_shape(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    model = build(small())
     save_file(build(small(), num_classes=20).state_dict(), path)
     with pytest.raises(ValueError, match=r"of another shape: .*\(21, 64\) instead of \(81, 64\)"):
-        load_weights(model, path)
+        load(small(), Context(weights=path))
 
 
 def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"a pickle, perhaps")
     with pytest.raises(ValueError, match="cannot be read as weights"):
-        load_weights(build(small()), path)
+        load(small(), Context(weights=path))
 
 
 def test_random_weights_are_announced(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

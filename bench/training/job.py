@@ -1,0 +1,165 @@
+"""From a schedule to a folder of weights: what is missing is trained, what is there stays, and each has its record."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+
+from bench import machine, ranks, weights_folder
+from bench.build import build
+from bench.detector.backbone import ResNet50, imagenet_weights, load_imagenet
+from bench.files import write_whole
+from bench.record import Code, Machine, Subject
+from bench.training.book import LOG
+from bench.training.exchange import meet
+from bench.training.log import Line, read_log
+from bench.training.loop import train
+from bench.training.recipe import Recipe
+from bench.training.schedule import Schedule, Source
+from bench.training.task import Task
+from bench.training.weights import DETECTOR, HEAD, load_parts, save_weights
+
+_SCHEMA = 1
+_NUM_POINTS = 100
+
+
+class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the weights of a file came to be. `weights` is its "sha256:...", `seconds` the time of all steps.
+
+    `curve` holds every loss as its mean over each of up to 100 parts of the training, whose last steps are `steps`.
+    `machine`, `code` and `ranks` are those of the last part, where the training was interrupted.
+    """
+
+    schema: int = _SCHEMA
+    task: Task
+    recipe: dict[str, str]
+    command: str
+    machine: Machine
+    code: Code
+    ranks: int
+    seconds: float
+    weights: str
+    steps: list[int]
+    curve: dict[str, list[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One file of weights to make: `name` is its name, `parts` what of the model it holds.
+
+    `detector` is the file of the detector that is already there; None trains one.
+    """
+
+    name: str
+    subject: Subject
+    recipe: Recipe
+    parts: tuple[str, ...]
+    detector: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """Where weights are made, and with what. `folder` gets the files; what a training keeps lies in `folder/training`.
+
+    `coco` is a directory in COCO's layout for the schedules that read one, `workers` the processes of every rank that
+    read ahead, `command` what the records say was called.
+    """
+
+    folder: Path
+    command: str
+    coco: Path | None = None
+    device: str = "cpu"
+    workers: int = 0
+
+    def make(self, schedule: Schedule, subjects: Sequence[Subject]) -> Iterator[tuple[Path, bool]]:
+        """Train what the folder lacks; give every file, and whether it had to be trained.
+
+        The detector comes first, where the schedule has a common one. Raises ValueError for data and files that do not
+        fit, and TrainingStopped where a training cannot go on.
+        """
+        source = schedule.source(self.coco)
+        for job in self.jobs(schedule, subjects, source.num_images):
+            path = weights_folder.file(self.folder, job.name)
+            missing = not ranks.from_first(path.with_suffix(".json").is_file)
+            if missing:
+                self._train(job, path, source, torch.float16 if schedule.half else None)
+            yield path, missing
+
+    def jobs(self, schedule: Schedule, subjects: Sequence[Subject], num_images: int) -> Iterator[Job]:
+        """The files of a schedule for some subjects, in the order in which they can be made."""
+        detector = None
+        if schedule.detector is not None:
+            yield Job(
+                name=weights_folder.DETECTOR,
+                subject=schedule.detector_subject,
+                recipe=schedule.detector(num_images),
+                parts=DETECTOR,
+            )
+            detector = weights_folder.file(self.folder, weights_folder.DETECTOR)
+        for subject in subjects:
+            yield Job(
+                name=weights_folder.stem(subject),
+                subject=subject,
+                recipe=schedule.head(num_images),
+                parts=(*DETECTOR, *HEAD) if detector is None else HEAD,
+                detector=detector,
+            )
+
+    def _train(self, job: Job, path: Path, source: Source, dtype: torch.dtype | None) -> None:
+        directory = self.folder / "training" / job.name
+        task = Task(
+            subject=job.subject,
+            category_ids=source.category_ids,
+            data=source.content,
+            detector=None if job.detector is None else weights_folder.checksum((job.detector,)),
+        )
+        model = build(job.subject, len(source.category_ids))
+        if job.detector is not None:
+            load_parts(model, job.detector, DETECTOR, source.category_ids)
+        elif isinstance(model.backbone, ResNet50):
+            _start_from_imagenet(model.backbone)
+        data = source.data(job.recipe.augmentation, job.subject.seed)
+        train(model.to(self.device), data, job.recipe, directory, task, workers=self.workers)
+
+        def keep() -> None:
+            save_weights(model, path, task, parts=job.parts, dtype=dtype)
+            record = self._record(job, task, read_log(directory / LOG), weights_folder.checksum((path,)))
+            write_whole(path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+
+        meet(lambda: keep() if ranks.rank() == 0 else None)
+
+    def _record(self, job: Job, task: Task, lines: Sequence[Line], weights: str) -> TrainingRecord:
+        ends = np.unique(np.linspace(0, len(lines), min(_NUM_POINTS, len(lines)) + 1).round().astype(int))
+        names = sorted({name for line in lines for name in line.losses})
+        return TrainingRecord(
+            task=task,
+            recipe=job.recipe.described(),
+            command=self.command,
+            machine=machine.card(),
+            code=machine.code(),
+            ranks=ranks.world_size(),
+            seconds=sum(line.seconds for line in lines),
+            weights=weights,
+            steps=ends[1:].tolist(),
+            curve={
+                name: [
+                    round(float(np.mean([line.losses[name] for line in lines[first:last]])), 4)
+                    for first, last in pairwise(ends)
+                ]
+                for name in names
+            },
+        )
+
+
+def _start_from_imagenet(backbone: ResNet50) -> None:
+    path = imagenet_weights()
+    if path is None:
+        raise ValueError(
+            "torchvision's ImageNet weights of ResNet-50 are not on this machine; the paper's recipe starts from them "
+            "and hardly changes them; run_bench.py doctor says how to get them."
+        )
+    load_imagenet(backbone, path)

@@ -1,0 +1,127 @@
+"""Schedules: what `train` can make, each a model, its data and the recipes of its detector and its heads."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.augment import SMALL_TEST, Transform
+from bench.coco import open_coco
+from bench.data import CocoDataset
+from bench.glyphs import GlyphDataset
+from bench.record import Subject
+from bench.training.order import TrainingData
+from bench.training.recipe import Recipe, paper, small, small_head
+from bench.weights_folder import checksum
+
+RecipeFor = Callable[[int], Recipe]
+"""Makes the recipe for a number of images."""
+
+NUM_GLYPH_IMAGES = 18_000
+"""As many as the detector is shown, so that it sees none twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Images to train on.
+
+    Label `i` is category `category_ids[i]`; `content` says which images these are, in words that are equal only for
+    equal data. `data` makes the data set, from what augments the images and the seed of its draws.
+    """
+
+    num_images: int
+    category_ids: tuple[int, ...]
+    content: str
+    data: Callable[[Transform, int], TrainingData]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How the weights that a subject's `schedule` names come to be.
+
+    `detector` is the recipe of a detector that all heads share and that stays as it is; None trains every head with a
+    detector of its own. `source` opens the data, from a COCO directory where it needs one. Recipes depend on the
+    number of images. `half` keeps the final weights in 16 bits.
+    """
+
+    name: str
+    backbone: str
+    preset: str
+    source: Callable[[Path | None], Source]
+    detector: RecipeFor | None
+    head: RecipeFor
+    half: bool = False
+
+    def subject(self, head: str, *, module: str | None = None, preset: str | None = None, seed: int = 0) -> Subject:
+        """The subject that a head trained by this schedule is."""
+        is_effseg = head == "effseg"
+        return Subject(
+            head=head,
+            backend="sps" if is_effseg else None,
+            module=(module or "sfm") if is_effseg else None,
+            backbone=self.backbone,
+            preset=preset or self.preset,
+            schedule=self.name,
+            seed=seed,
+        )
+
+    @property
+    def detector_subject(self) -> Subject:
+        """The subject whose training gives the common detector: the head whose losses ask for the plainest masks."""
+        return self.subject("mask_rcnn")
+
+    def on(self, backbone: str) -> "Schedule":
+        """The same with another backbone."""
+        return replace(self, backbone=backbone)
+
+
+def glyphs(coco: Path | None) -> Source:
+    """The embedded training images, made as they are needed; a COCO directory is not."""
+
+    def data(transform: Transform, seed: int) -> GlyphDataset:
+        return GlyphDataset(split="train", num_images=NUM_GLYPH_IMAGES, transform=transform, seed=seed)
+
+    plain = data(SMALL_TEST, 0)
+    return Source(num_images=len(plain), category_ids=plain.category_ids, content=plain.content, data=data)
+
+
+def train2017(coco: Path | None) -> Source:
+    """The images of `train2017` in a COCO directory, also those without objects. Raises ValueError without one."""
+    if coco is None:
+        raise ValueError(
+            "There are no images to train on. They are read from DIR/train2017 and "
+            "DIR/annotations/instances_train2017.json. Give the directory: --coco DIR."
+        )
+    annotations = coco / "annotations" / "instances_train2017.json"
+    files = open_coco(coco, split="train2017", annotations=annotations)
+    return Source(
+        num_images=len(files.ids),
+        category_ids=files.category_ids,
+        content=f"train2017 {checksum((annotations,))}",
+        data=lambda transform, seed: CocoDataset(files=files, transform=transform, seed=seed),
+    )
+
+
+def _paper(epochs: int) -> Schedule:
+    return Schedule(
+        name=f"{epochs}ep",
+        backbone="r50_fpn",
+        preset="paper",
+        source=train2017,
+        detector=None,
+        head=lambda num_images: paper(num_images, epochs),
+    )
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "12ep": _paper(12),
+    "24ep": _paper(24),
+    "glyphs": Schedule(
+        name="glyphs",
+        backbone="small_fpn",
+        preset="small",
+        source=glyphs,
+        detector=lambda num_images: small(num_images),
+        head=lambda _: small_head(),
+        half=True,
+    ),
+}
