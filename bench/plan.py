@@ -97,14 +97,30 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One thing to measure for a recipe."""
+    """One thing to measure for a recipe.
+
+    A recipe for small machines limits what a probe would measure on: `images` at most, and `regions` and `budget` where
+    the run does not say how many.
+    """
 
     recipe: str
     subject: Subject
     probe: str
+    images: int | None = None
+    regions: int | None = None
+    budget: int | None = None
 
     def __str__(self) -> str:
         return f"{self.recipe}/{self.subject.name}/{self.probe}"
+
+    def within(self, context: Context) -> Context:
+        """The context of a run with the limits of this cell."""
+        return replace(
+            context,
+            images=min((number for number in (self.images, context.images) if number is not None), default=None),
+            regions=self.regions if context.regions is None else context.regions,
+            budget=self.budget if context.budget is None else context.budget,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +208,8 @@ def _look_up(
     cell: Cell, probe: Probe, context: Context, store: Store, here: Machine, *, force: bool
 ) -> tuple[dict[str, Scalar], str, Entry | None]:
     """Protocol and key of a cell, and the good record if there is one."""
-    protocol = {"probe": cell.probe, "version": probe.VERSION, **probe.protocol(cell.subject, context)}
+    depends_on = probe.protocol(cell.subject, cell.within(context))
+    protocol = {"probe": cell.probe, "version": probe.VERSION, **depends_on}
     cell_key = key(cell.subject, protocol, here if probe.TIMED else None)
     found = None if force else store.newest(cell.recipe, cell.subject.name, cell.probe, cell_key)
     if found is not None and found.record.error is not None:
@@ -237,7 +254,7 @@ def _measure(step: Step, context: Context) -> tuple[Measurement, Failure | None]
     """Run the probe on the ranks that take part, and wait for all. Where one fails, the cell has failed on all."""
     takes_part = ranks.rank() == 0 or getattr(step.probe, "SHARED", False)
     try:
-        measurement = step.probe.measure(step.cell.subject, context) if takes_part else _NOTHING
+        measurement = step.probe.measure(step.cell.subject, step.cell.within(context)) if takes_part else _NOTHING
         ranks.gather(None)
         return measurement, None
     except ranks.RankFailed as other:

@@ -22,6 +22,24 @@ GRID_SIDES = (14, 28, 56, 112, 224)
 MODULES = ("mlp", "conv", "deform_conv", "sfm", "dense_sfm")
 
 
+def demo() -> list[Cell]:
+    """Everything below on the embedded data with the shipped weights, sized for a laptop."""
+    four = [embedded(head) for head in HEADS]
+    others = [
+        *[embedded(head, seed=seed) for seed in (1, 2) for head in HEADS],
+        *[embedded(head, preset="small_agnostic") for head in HEADS if head != "effseg"],
+        *[embedded("effseg", module=module) for module in MODULES if module != "sfm"],
+    ]
+    (effseg,) = [of for of in four if of.head == "effseg"]
+    return [
+        *cells("demo", four, ("speed", "flops"), images=20),
+        *cells("demo", [*four, *others], ("params", "accuracy_true_boxes")),
+        *cells("demo", four, ("accuracy",)),
+        *cells("demo", [effseg], ("policies", "budget"), images=60),
+        *cells("demo", backends(), ("backend_cost",), regions=20, budget=2_000),
+    ]
+
+
 def main() -> list[Cell]:
     """Table 3: four heads on one detector, two backbones, two schedules."""
     return cells("main", _table3(), ("params", "flops", "speed", "accuracy"))
@@ -67,6 +85,16 @@ def break_even() -> list[Cell]:
     return cells("break_even", [of for of in backends() if of.backend != "dense"], ("break_even",))
 
 
+def policies() -> list[Cell]:
+    """Where should EffSeg refine? Five rules at the same budget, on true boxes."""
+    return cells("policies", [embedded("effseg")], ("policies",))
+
+
+def budget() -> list[Cell]:
+    """What does accuracy cost? EffSeg with more and fewer refined cells, on true boxes."""
+    return cells("budget", [embedded("effseg")], ("budget",))
+
+
 def certify() -> list[Cell]:
     """Does every sparse backend compute what a dense network computes?"""
     return cells("certify", backends(), ("certificate",))
@@ -74,7 +102,20 @@ def certify() -> list[Cell]:
 
 RECIPES: dict[str, Recipe] = {
     recipe.__name__: recipe
-    for recipe in (main, heads, modules, oracle, sparsity, break_even, certify, test_dev, overfit)
+    for recipe in (
+        demo,
+        main,
+        heads,
+        modules,
+        oracle,
+        policies,
+        budget,
+        sparsity,
+        break_even,
+        certify,
+        test_dev,
+        overfit,
+    )
 }
 
 
@@ -113,9 +154,27 @@ def subject(
     )
 
 
-def cells(recipe: str, subjects: Iterable[Subject], probes: Sequence[str]) -> list[Cell]:
-    """Every subject with every probe, subject by subject. `recipe` names the directory of the records."""
-    return [Cell(recipe=recipe, subject=subject, probe=probe) for subject in subjects for probe in probes]
+def embedded(head: str, *, module: str = "sfm", preset: str = "small", seed: int = 0) -> Subject:
+    """A head with the weights that the project ships, trained on the embedded data."""
+    found = subject(head, backbone="small_fpn", preset=preset, schedule="glyphs", module=module)
+    return msgspec.structs.replace(found, seed=seed)
+
+
+def cells(
+    recipe: str,
+    subjects: Iterable[Subject],
+    probes: Sequence[str],
+    *,
+    images: int | None = None,
+    regions: int | None = None,
+    budget: int | None = None,
+) -> list[Cell]:
+    """Every subject with every probe, subject by subject; the limits are those of `Cell`.
+
+    `recipe` names the directory of the records.
+    """
+    limits = {"images": images, "regions": regions, "budget": budget}
+    return [Cell(recipe=recipe, subject=subject, probe=probe, **limits) for subject in subjects for probe in probes]
 
 
 def load(name: str) -> list[Cell]:
@@ -190,7 +249,7 @@ def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
     if weights is None:
         return list(dict.fromkeys(_with_subject(cell, schedule="none", weights="random") for cell in found))
     needing = {cell.subject: cell.subject.name for cell in found if cell.subject.weights != "none"}
-    if len(set(needing.values())) > 1 and not weights.is_dir():
+    if len(set(needing.values())) > 1 and weights.is_file():
         raise ValueError(
             f"One file of weights cannot fit {len(set(needing.values()))} subjects: "
             f"{', '.join(sorted(set(needing.values())))}. Weights belong to one head, backbone and schedule. Narrow "

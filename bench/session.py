@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import plan, recipes
+from bench import embedded, plan, recipes
 from bench.plan import Cell, Context, Step
 from bench.record import Record
 from bench.store import Store
@@ -23,8 +23,12 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The steps of a recipe, and the cells that are left out because they need images or weights and there are none."""
+    """The steps of a recipe, and the cells that are left out because they need images or weights and there are none.
 
+    `context` is what the run was given, and for the embedded benchmark its data and weights.
+    """
+
+    context: Context
     steps: list[Step]
     without_images: list[Cell]
     without_weights: list[Cell]
@@ -36,6 +40,7 @@ def prepare(recipe: str, context: Context, store: Store, selection: Selection, *
     The accuracy of random weights is measured only where its probe is asked for by name. Raises ValueError for unknown
     names, weights that are not there and a COCO directory that is incomplete.
     """
+    context = embedded.complete(recipe, context)
     chosen = recipes.select(
         recipes.load(recipe),
         heads=selection.heads,
@@ -54,6 +59,7 @@ def prepare(recipe: str, context: Context, store: Store, selection: Selection, *
 
         open_coco(context.coco, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
     return Plan(
+        context=context,
         steps=plan.prepare(wanted, probes, context, store, force=force),
         without_images=without_images,
         without_weights=without_weights,
@@ -72,6 +78,6 @@ def run(
 
     `bench.run("heads", selection=bench.Selection(probes=["params", "flops"]))` is the table of the README.
     """
-    used, store = context or Context(), Store(Path(results))
-    steps = prepare(recipe, used, store, selection or Selection(), force=force).steps
-    return [outcome.record for outcome in plan.run(steps, used, store)]
+    store = Store(Path(results))
+    planned = prepare(recipe, context or Context(), store, selection or Selection(), force=force)
+    return [outcome.record for outcome in plan.run(planned.steps, planned.context, store)]

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from heads import processing_module
 from heads._blocks import QueryFusion, fcn, two_layer_mlp
 from heads._contract import Detections, Pyramid, Stage, Targets
+from heads._policies import Policy, predicted
 from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
 from heads._select import Budget, top_cells
 from heads._targets import at_cells, coverage, mask_loss, refinement_target, segmentation_target
@@ -129,7 +130,10 @@ class SparseStage(nn.Module):
 
 
 class EffSeg(nn.Module):
-    """EffSeg on regions with queries (a `MaskHead`)."""
+    """EffSeg on regions with queries (a `MaskHead`).
+
+    `policy` and `budget` say which cells are refined and how many; both may be changed after training.
+    """
 
     class_specific = False
 
@@ -151,6 +155,7 @@ class EffSeg(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.grid = grid
         self.budget = budget
+        self.policy: Policy = predicted
         self.position_encoding = position_encoding
 
     def forward(
@@ -163,7 +168,7 @@ class EffSeg(nn.Module):
             aligned = aligned + sine_encoding(REGION_SIDE, aligned.shape[1], aligned)
         grid: Grid = self.grid.dense(self.trunk(self.fusion(aligned, detections.queries)))
         mask_logits, refine_logits = self.branches(grid.active)
-        predicted = [
+        stages = [
             Stage(
                 side=REGION_SIDE,
                 mask_logits=mask_logits.view(grid.size),
@@ -173,15 +178,14 @@ class EffSeg(nn.Module):
         counts = tuple(number * REGION_SIDE**2 for number in region_counts)
         scene = Scene(pyramid=FlatPyramid(pyramid), boxes=boxes, image=image, levels=region_levels(boxes))
         for depth, stage in enumerate(self.stages, start=1):
-            scores = predicted[-1].refine_logits
-            assert scores is not None
-            keep, kept = top_cells(scores.detach().flatten(), counts, region_counts, self.budget)
+            scores = self.policy(stages).detach()
+            keep, kept = top_cells(scores.flatten(), counts, region_counts, self.budget)
             # Nobody asks where to refine after the last stage; its branch only learns along.
             refine = self.training or depth < len(self.stages)
             grid, prediction = stage(grid, keep, scene, depth, refine=refine)
-            predicted.append(prediction)
+            stages.append(prediction)
             counts = tuple(4 * count for count in kept)
-        return predicted
+        return stages
 
     def loss(self, stages: Sequence[Stage], targets: Targets) -> dict[str, Tensor]:
         """Cross-entropy of both branches on the cells that a stage predicted; mixed cells are worth refining."""

@@ -86,7 +86,7 @@ class Run:
         _tell_plan(steps, each=self.dry_run)
         if self.dry_run:
             return COMPLETE, []
-        outcomes = self._measure(steps, context, store)
+        outcomes = self._measure(steps, planned.context, store)
         self._show(outcomes)
         failed = any(outcome.record.error for outcome in outcomes)
         return INCOMPLETE if failed or len(outcomes) < len(steps) else COMPLETE, outcomes

@@ -16,6 +16,6 @@ a fine one, the exact mask.
 from bench.glyphs.dataset import SEEDS, GlyphDataset, Split
 from bench.glyphs.files import write
 from bench.glyphs.font import CATEGORIES
-from bench.glyphs.scene import Scene, SceneObject, scene
+from bench.glyphs.scene import VERSION, Scene, SceneObject, scene
 
-__all__ = ["CATEGORIES", "SEEDS", "GlyphDataset", "Scene", "SceneObject", "Split", "scene", "write"]
+__all__ = ["CATEGORIES", "SEEDS", "VERSION", "GlyphDataset", "Scene", "SceneObject", "Split", "scene", "write"]

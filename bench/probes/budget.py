@@ -1,0 +1,46 @@
+"""What does accuracy cost? EffSeg with more and fewer refined cells than it was trained with, on true boxes.
+
+The time is that of the head alone, for the regions of one image, all budgets one right after the other.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from bench.plan import Context, Measurement
+from bench.probes._timing import NUM_WARM_UP
+from bench.probes._variants import accuracies, run_ways, times_budget, variants_protocol, with_true_boxes
+from bench.record import Scalar, Subject
+
+VERSION = 1
+TIMED = True
+NEEDS_IMAGES = True
+NEEDS_WEIGHTS = True
+
+FACTORS = {"none": 0.0, "eighth": 0.125, "quarter": 0.25, "half": 0.5, "trained": 1.0, "double": 2.0, "fourfold": 4.0}
+"""Budgets as multiples of the one in training; `none` refines one cell a stage, which is as good as none."""
+
+REFERENCE = "trained"
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what accuracies and times depend on; the machine is in the record."""
+    return {
+        **variants_protocol(subject, context),
+        "device": context.device,
+        "warm_up": NUM_WARM_UP,
+        "factors": ", ".join(map(str, FACTORS.values())),
+    }
+
+
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Measure every budget; `<metric>_double_minus_trained` is what twice the cells change, with a paired interval."""
+    found, run = run_ways(subject, with_true_boxes(context), {name: times_budget(by) for name, by in FACTORS.items()})
+    measured = accuracies(found, REFERENCE)
+    values: dict[str, int | float] = {**measured.values, **run.values()}
+    units = {**measured.units, **dict.fromkeys(run.values(), "images")}
+    for name, way in found.items():
+        values |= {f"cells_{name}": float(way.cells.mean()), f"latency_ms_{name}": float(np.median(way.head_ms))}
+        units |= {f"cells_{name}": "cells", f"latency_ms_{name}": "ms"}
+    samples = {f"latency_ms_{name}": way.head_ms for name, way in found.items()}
+    return replace(measured, values=values, units=units, samples=samples, files=run.report())

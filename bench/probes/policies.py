@@ -1,0 +1,70 @@
+"""Where should EffSeg refine? Its learned rule beside others at the same budget, on true boxes.
+
+The weights were trained with the learned rule, so this is about the choice at inference: a head trained with another
+rule may do better with it. `oracle` knows which cells are mixed, `all` refines every cell.
+"""
+
+from dataclasses import replace
+
+import torch
+
+from bench.data import Batch
+from bench.model import image_size
+from bench.plan import Context, Measurement
+from bench.probes._variants import Change, accuracies, run_ways, times_budget, variants_protocol, with_true_boxes
+from bench.record import Scalar, Subject
+from heads import Targets
+from heads._policies import Policy, at_boundary, at_random, oracle, predicted, uncertainty
+from heads.effseg import EffSeg
+
+VERSION = 1
+TIMED = False
+NEEDS_IMAGES = True
+NEEDS_WEIGHTS = True
+
+REFERENCE = "predicted"
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what the accuracies depend on."""
+    return {**variants_protocol(subject, context), "trained_with": "predicted", "random": context.seed}
+
+
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Measure every rule; `<metric>_<rule>_minus_predicted` is what it gains or loses, with a paired interval."""
+    generator = torch.Generator(context.device).manual_seed(context.seed)
+    rules: dict[str, Policy] = {
+        "predicted": predicted,
+        "uncertainty": uncertainty,
+        "boundary": at_boundary,
+        "random": at_random(generator),
+    }
+    ways: dict[str, Change] = {name: _by(rule) for name, rule in rules.items()}
+    found, run = run_ways(subject, with_true_boxes(context), {**ways, "oracle": _by_oracle, "all": times_budget(None)})
+    measured = accuracies(found, REFERENCE)
+    counts = {"cells_per_stage": float(found[REFERENCE].cells.mean()), **run.values()}
+    units = dict.fromkeys(run.values(), "images") | {"cells_per_stage": "cells"}
+    return replace(
+        measured, values={**measured.values, **counts}, units={**measured.units, **units}, files=run.report()
+    )
+
+
+def _by(rule: Policy) -> Change:
+    def change(head: EffSeg, batch: Batch) -> None:
+        head.policy = rule
+
+    return change
+
+
+def _by_oracle(head: EffSeg, batch: Batch) -> None:
+    assert batch.objects is not None
+    (objects,) = batch.objects
+    height, width = image_size(batch.images)
+    head.policy = oracle(
+        Targets(
+            masks=objects.masks,
+            index=torch.arange(len(objects.boxes), device=objects.boxes.device),
+            boxes=objects.boxes,
+            image_sizes=objects.boxes.new_tensor([[height, width]] * len(objects.boxes)),
+        )
+    )
