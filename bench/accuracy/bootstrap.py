@@ -3,7 +3,7 @@
 A resample draws as many images as there are, with repetition: a set of images that could as well have been collected.
 """
 
-import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -11,11 +11,8 @@ from jaxtyping import Float64, Int32
 
 from bench.accuracy.average_precision import metrics, same_as_ap
 from bench.accuracy.matching import Matches
+from bench.accuracy.significance import SIGNIFICANCE, interval, paired
 from bench.accuracy.weighted import resampled
-
-_SIGNIFICANCE = 0.05
-_NOISE = 1e-9
-"""Points of AP below which two resampled values are equal: the order of a sum is no difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,34 +36,58 @@ class Comparison:
     @property
     def significant(self) -> bool:
         """Whether p is below 0.05. Of 20 metrics that do not differ one is expected to be called significant."""
-        return self.p is not None and self.p < _SIGNIFICANCE
+        return self.p is not None and self.p < SIGNIFICANCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampled:
+    """The AP metrics of a result, 0-100, on resampled images: `values[name][b]` is that of resample `b`.
+
+    Metrics whose class no resample has are left out. `exact` are the metrics on the images themselves.
+    """
+
+    values: Mapping[str, Float64[np.ndarray, "B"]]
+    exact: Mapping[str, float]
+    num_images: int
+
+    def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """Between which bounds every metric would lie on other images of the same kind and number.
+
+        Repeated images raise AP, by about a standard deviation: plain percentiles of the resamples may leave out
+        the AP itself. So these are percentiles about the mean of the resamples, laid about the AP. They speak of the
+        choice of images, not of the training seed. Resamples without any class of a metric are left out; a metric has
+        no interval where those left cannot fill both tails, nor from fewer than two images.
+        Raises ValueError for a level not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(
+                f"The interval's level is {level}; expected a share between 0 and 1; give 0.95 for a 95 % interval."
+            )
+        found: dict[str, tuple[float, float]] = {}
+        for name, values in self.values.items() if self.num_images > 1 else ():
+            if (bounds := interval(values, level)) is not None:
+                shift = self.exact[name] - float(np.nanmean(values))
+                low, high = (min(max(bound + shift, 0.0), 100.0) for bound in bounds)
+                found[name] = low, high
+        return found
+
+
+def resample(matches: Matches, *, resamples: int = 1000, seed: int = 0) -> Resampled:
+    """Compute the metrics of resampled images. Raises ValueError as `require_drawable`."""
+    exact = metrics(matches)
+    values = resampled(matches, draw(len(matches.image_ids), resamples, seed))
+    return Resampled(
+        values={name: of for name, of in values.items() if name in exact},
+        exact=exact,
+        num_images=len(matches.image_ids),
+    )
 
 
 def intervals(
     matches: Matches, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, tuple[float, float]]:
-    """Between which bounds every AP metric, 0-100, would lie on other images of the same kind and number.
-
-    Repeated images raise AP, by about a standard deviation: plain percentiles of the resamples may leave out
-    the AP itself. So these are percentiles about the mean of the resamples, laid about the AP. They speak of the choice
-    of images, not of the training seed. Resamples without any class of a metric are left out; a metric has no interval
-    where those left cannot fill both tails, nor from fewer than two images.
-    Raises ValueError for a level not between 0 and 1.
-    """
-    if not 0 < level < 1:
-        raise ValueError(
-            f"The interval's level is {level}; expected a share between 0 and 1; give 0.95 for a 95 % interval."
-        )
-    if len(matches.image_ids) < 2:
-        return {}
-    values = resampled(matches, draw(len(matches.image_ids), resamples, seed))
-    found = {}
-    for name, exact in metrics(matches).items():
-        if name in values and (bounds := _interval(values[name], level)) is not None:
-            shift = exact - float(np.nanmean(values[name]))
-            low, high = (min(max(bound + shift, 0.0), 100.0) for bound in bounds)
-            found[name] = low, high
-    return found
+    """The intervals of every metric of a result; see `Resampled.intervals`."""
+    return resample(matches, resamples=resamples, seed=seed).intervals(level)
 
 
 def compare(first: Matches, second: Matches, *, resamples: int = 1000, seed: int = 0) -> dict[str, Comparison]:
@@ -82,7 +103,7 @@ def compare(first: Matches, second: Matches, *, resamples: int = 1000, seed: int
     values = metrics(first), metrics(second)
     left_out = same_as_ap(first)
     return {
-        name: _comparison(values[0][name], values[1][name], after[name] - before[name], num_images=len(first.image_ids))
+        name: _comparison(values[0][name], values[1][name], before[name], after[name], num_images=len(first.image_ids))
         for name in before
         if name in values[0] and name not in left_out
     }
@@ -110,26 +131,17 @@ def require_drawable(num_resamples: int, seed: int, *, fewest: int = 1) -> None:
         raise ValueError(f"The seed of the resamples is {seed}; expected a whole number from 0 on; 0 is usual.")
 
 
-def _interval(values: Float64[np.ndarray, "B"], level: float) -> tuple[float, float] | None:
-    """The resamples that cut off the tails, each at most half of what the level leaves; None where a tail is empty."""
-    ordered = np.sort(values[~np.isnan(values)])
-    tail = len(ordered) * (1 - level) / 2
-    # 1000 * (1 - 0.95) / 2 is 25.00000000000002: a tail of 25, not 26.
-    cut = math.ceil(tail - 1e-9) - 1
-    if tail < 1 - 1e-9:
-        return None
-    return float(ordered[cut]), float(ordered[-1 - cut])
-
-
-def _comparison(first: float, second: float, differences: Float64[np.ndarray, "B"], *, num_images: int) -> Comparison:
-    values = differences[~np.isnan(differences)]
-    values = np.where(np.abs(values) < _NOISE, 0.0, values)
-    interval = _interval(values, 1 - _SIGNIFICANCE) if num_images > 1 else None
-    p = None
-    if interval is not None:
-        fewer = min(int((values <= 0).sum()), int((values >= 0).sum()))
-        p = min(max(2 * fewer, 1) / len(values), 1.0)
-    return Comparison(first=first, second=second, interval=interval, p=p)
+def _comparison(
+    first: float,
+    second: float,
+    before: Float64[np.ndarray, "B"],
+    after: Float64[np.ndarray, "B"],
+    *,
+    num_images: int,
+) -> Comparison:
+    found = paired(before, after) if num_images > 1 else None
+    bounds, p = (None, None) if found is None else found
+    return Comparison(first=first, second=second, interval=bounds, p=p)
 
 
 def _require_pair(first: Matches, second: Matches) -> None:

@@ -16,10 +16,11 @@ from typing import Literal
 
 import msgspec
 import numpy as np
+from jaxtyping import Float64
 
 from bench import machine
 from bench.accuracy.average_precision import metrics, num_classes, per_class, same_as_ap
-from bench.accuracy.bootstrap import intervals, require_drawable
+from bench.accuracy.bootstrap import require_drawable, resample
 from bench.accuracy.cocofy import read_cocofied
 from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import Matches, match
@@ -44,12 +45,13 @@ class Score:
     """What one protocol says about predictions: metrics by their plain names (`ap`, `ap50`, ...) from 0 to 100.
 
     Metrics that no class has are left out, and an AP by frequency that equals `ap`. `intervals` are those of metrics
-    that have one.
+    that have one, `resampled` their values on the resamples these are from.
     """
 
     matches: Matches
     metrics: Mapping[str, float]
     intervals: Mapping[str, tuple[float, float]]
+    resampled: Mapping[str, Float64[np.ndarray, "B"]]
     num_classes: int
 
     @property
@@ -68,12 +70,14 @@ def score(matches: Iterable[Matches], *, resamples: int = 1000, seed: int = 0) -
     scores = []
     for table in matches:
         names = same_as_ap(table)
-        bounds = intervals(table, resamples=resamples, seed=seed) if resamples else {}
+        redrawn = resample(table, resamples=resamples, seed=seed) if resamples else None
+        bounds = {} if redrawn is None else redrawn.intervals()
         scores.append(
             Score(
                 matches=table,
                 metrics={name: value for name, value in metrics(table).items() if name not in names},
                 intervals={name: interval for name, interval in bounds.items() if name not in names},
+                resampled={} if redrawn is None else {name: redrawn.values[name] for name in bounds.keys() - names},
                 num_classes=num_classes(table),
             )
         )
@@ -108,6 +112,19 @@ def values(
         units |= dict.fromkeys(named, "points") | {f"{prefix}_classes": "classes", f"{prefix}_images": "images"}
         bounds |= {value_name(protocol, metric): interval for metric, interval in each.intervals.items()}
     return found, units, bounds
+
+
+def resampled_arrays(scores: Iterable[Score]) -> dict[str, Float64[np.ndarray, "B"]]:
+    """What a record keeps of the resamples, as `resampled_<value name>`.
+
+    Resample `b` is made of the same images for every result on the same images with the same seed, so that two records
+    can be compared without anything else.
+    """
+    return {
+        f"resampled_{value_name(each.protocol.name, metric)}": values
+        for each in scores
+        for metric, values in sorted(each.resampled.items())
+    }
 
 
 def rules(scoring: Iterable[ScoringProtocol], *, resamples: int, seed: int) -> dict[str, Scalar]:

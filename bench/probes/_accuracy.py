@@ -14,6 +14,7 @@ from bench.accuracy.evaluate import (
     num_elsewhere,
     num_empty,
     protocols,
+    resampled_arrays,
     rules,
     score,
     values,
@@ -64,7 +65,7 @@ def accuracy_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 
 def measure_accuracy(subject: Subject, context: Context) -> Measurement:
-    """Predict every image and score the file of predictions; the match tables are kept as samples.
+    """Predict every image and score the file of predictions; the match tables and resamples are kept as samples.
 
     Images that could not be read are not of the run: their objects do not count as missed. Predictions on images that
     an annotation file lacks do not count for it, and `*_left_out` says how many. Ranks match what they predicted.
@@ -75,14 +76,15 @@ def measure_accuracy(subject: Subject, context: Context) -> Measurement:
         return Measurement(values={}, units={})
     found = join((share for share, _, _ in shares), subject)
     tables = [merge(parts) for parts in zip(*(tables for _, tables, _ in shares), strict=True)]
-    scored, units, intervals = values(score(tables, resamples=RESAMPLES, seed=SEED))
+    scores = score(tables, resamples=RESAMPLES, seed=SEED)
+    scored, units, intervals = values(scores)
     counted = {name: sum(counts[name] for _, _, counts in shares) for name in shares[0][2]}
     counted_units = {name: "images" if name.endswith("_empty") else "predictions" for name in counted}
     return Measurement(
         values={**found.values(), **scored, **counted},
         units={**found.units(), **units, **counted_units},
         intervals=intervals,
-        samples=pack(tables),
+        samples={**pack(tables), **resampled_arrays(scores)},
         files={"predictions.json": found.content, "images.json": found.image_ids, **found.report()},
     )
 

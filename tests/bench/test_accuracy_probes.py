@@ -79,7 +79,7 @@ def few(coco_mini: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def perfect(few: Path, monkeypatch: pytest.MonkeyPatch) -> Perfect:
     model = Perfect(open_coco(few))
-    monkeypatch.setattr(_predict, "load", lambda subject, context: model)
+    monkeypatch.setattr(_predict, "load", lambda subject, context, category_ids: model)
     return model
 
 

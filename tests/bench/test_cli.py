@@ -145,7 +145,10 @@ def test_probes_without_images(probe: FakeProbe, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "hads"], "There is no recipe named 'hads'. Did you mean 'heads'? Known: break_even, budget, certify, "),
+        (
+            ["run", "hads"],
+            "There is no recipe named 'hads'. Did you mean 'heads'? Known: break_even, budget, ",
+        ),
         (["run", "heads", "--heads", "efseg"], "There is no head named 'efseg'. Did you mean 'effseg'?"),
         (["run", "heads", "--coco", "nowhere"], "--coco nowhere is not there"),
         (["run", "heads", "--images", "0"], "--images is 0. It must be at least 1."),
