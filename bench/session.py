@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import embedded, plan, recipes
+from bench import coco_mini, embedded, plan, recipes
 from bench.plan import Cell, Context, Step
 from bench.record import Record
 from bench.store import Store
@@ -25,7 +25,8 @@ class Selection:
 class Plan:
     """The steps of a recipe, and the cells that are left out because they need images or weights and there are none.
 
-    `context` is what the run was given, and for the embedded benchmark its data and weights.
+    `context` is what the run was given, for the embedded benchmark with its data and weights, for recipes of listed
+    images with these alone.
     """
 
     context: Context
@@ -40,7 +41,7 @@ def prepare(recipe: str, context: Context, store: Store, selection: Selection, *
     The accuracy of random weights is measured only where its probe is asked for by name. Raises ValueError for unknown
     names, weights that are not there and a COCO directory that is incomplete.
     """
-    context = embedded.complete(recipe, context)
+    context = coco_mini.complete(recipe, embedded.complete(recipe, context))
     chosen = recipes.select(
         recipes.load(recipe),
         heads=selection.heads,

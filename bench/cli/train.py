@@ -2,15 +2,21 @@
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from bench import catalog, ranks
 from bench.cli.output import COMPLETE, INCOMPLETE, tell
 from bench.recipes import HEADS
+from bench.record import Subject
+
+if TYPE_CHECKING:
+    from bench.training.schedule import Schedule
 
 _Names = Annotated[tuple[str, ...], arg(metavar="NAMES")]
 
@@ -23,7 +29,8 @@ class Train:
     """
 
     schedule: Annotated[Positional[str], arg(metavar="SCHEDULE")]
-    """glyphs: the embedded data, every head on one frozen detector. 12ep, 24ep: the paper's, on COCO."""
+    """glyphs: the embedded data, every head on one frozen detector. coco_mini: the same on 495 images of COCO, from the
+    shipped weights on. 12ep, 24ep: the paper's, on COCO."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("weights")
     """The folder."""
     heads: _Names = HEADS
@@ -36,7 +43,7 @@ class Train:
     """Another backbone than the schedule's."""
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the schedule's)")] = None
     """Another preset of the heads than the schedule's, such as small_agnostic."""
-    coco: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(for 12ep, 24ep)")] = None
+    coco: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(not for glyphs)")] = None
     """COCO in the standard layout: DIR/train2017/*.jpg, DIR/annotations/instances_train2017.json."""
     device: str = "cpu"
     """Where to train: cpu, cuda."""
@@ -45,9 +52,6 @@ class Train:
 
     def __call__(self) -> int:
         """Train, telling each file as it is there."""
-        from bench.ranks import RankFailed
-        from bench.training import TrainingStopped
-        from bench.training.job import Workshop
         from bench.training.schedule import SCHEDULES
 
         catalog.check("schedule", self.schedule, SCHEDULES)
@@ -65,17 +69,27 @@ class Train:
             for head in self.heads
             for module in (self.modules if head == "effseg" else ("",))
         ]
-        workshop = Workshop(
-            folder=self.out,
-            coco=self.coco,
-            device=ranks.device(self.device),
-            workers=self.workers,
-            command=shlex.join(["python", "run_bench.py", *sys.argv[1:]]),
-        )
-        try:
-            for path, trained in workshop.make(schedule, subjects):
-                tell(f"{'Trained' if trained else 'In the folder'}: {path}")
-        except (TrainingStopped, RankFailed) as error:
-            tell(f"[red]stopped:[/red] {error}")
-            return INCOMPLETE
-        return COMPLETE
+        return make(schedule, subjects, self.out, coco=self.coco, device=self.device, workers=self.workers)
+
+
+def make(
+    schedule: "Schedule", subjects: Sequence[Subject], folder: Path, *, coco: Path | None, device: str, workers: int = 0
+) -> int:
+    """Train what a folder lacks, telling each file as it is there; give the exit code."""
+    from bench.training import TrainingStopped
+    from bench.training.job import Workshop
+
+    workshop = Workshop(
+        folder=folder,
+        coco=coco,
+        device=ranks.device(device),
+        workers=workers,
+        command=shlex.join(["python", "run_bench.py", *sys.argv[1:]]),
+    )
+    try:
+        for path, trained in workshop.make(schedule, subjects):
+            tell(f"{'Trained' if trained else 'In the folder'}: {path}")
+    except (TrainingStopped, ranks.RankFailed) as error:
+        tell(f"[red]stopped:[/red] {escape(str(error))}")
+        return INCOMPLETE
+    return COMPLETE

@@ -16,6 +16,7 @@ from bench.detections_file import read_detections
 from bench.input_size import resized
 from bench.model import Boxes
 from bench.plan import Context
+from bench.probes._lvis_objects import with_lvis_objects
 from bench.record import Scalar, Subject
 
 _SOURCES = ("detector", "ground_truth")
@@ -111,6 +112,8 @@ def num_images_protocol(context: Context) -> str:
 
 def detections_protocol(context: Context) -> str:
     """Say whose boxes the heads get."""
+    if context.detections == "ground_truth" and context.lvis is not None:
+        return "ground_truth, of LVIS where COCO does not list the image"
     return context.detections if context.detections in _SOURCES else checksum(Path(context.detections))
 
 
@@ -136,17 +139,10 @@ def open_run(subject: Subject, context: Context) -> ImageRun:
 def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
     """Make a run of images; their size depends on the subject's preset.
 
-    With the boxes of the objects, images that only the LVIS file lists are left out: their boxes are not known. Raises
-    ValueError where none is left.
+    The boxes of the objects are COCO's, and LVIS's on images that only the LVIS file lists.
     """
-    if context.detections == "ground_truth":
-        known = tuple(image_id for image_id in files.ids if image_id in files.annotations)
-        if not known:
-            raise ValueError(
-                f"None of the {len(files.ids)} images is in the COCO annotations, from which ground-truth boxes come. "
-                "A run with these boxes needs at least one. Give more images, or other boxes."
-            )
-        files = replace(files, ids=known)
+    if context.detections == "ground_truth" and context.lvis is not None:
+        files = with_lvis_objects(files, context.lvis)
     transform = PAPER_TEST if subject.preset in ("paper", None) else SMALL_TEST
     source = context.detections
     from_file = source not in _SOURCES

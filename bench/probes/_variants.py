@@ -3,17 +3,17 @@
 Backbone, neck and detector run once per image, so that all ways see the same regions, one right after the other.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
 import torch
 
-from bench.accuracy.bootstrap import compare
 from bench.accuracy.evaluate import protocols, score, value_name
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.predictions import decode_predictions
+from bench.accuracy.significance import paired
 from bench.build import load
 from bench.data import Batch
 from bench.model import Result, coco_results, image_size
@@ -35,7 +35,10 @@ METRICS = ("ap", "ap50", "ap75")
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """What a way of running the head gave: match tables by protocol, and the time and refined cells of every image."""
+    """What a way of running the head gave: match tables by protocol, and of every image the time and the cells.
+
+    `cells` are those refined in a stage, on average over the stages that refine.
+    """
 
     tables: list[Matches]
     head_ms: Array
@@ -46,7 +49,7 @@ class Way:
 class _Tally:
     results: list[Result] = field(default_factory=list)
     head_ms: list[float] = field(default_factory=list)
-    cells: list[int] = field(default_factory=list)
+    cells: list[float] = field(default_factory=list)
 
 
 def variants_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
@@ -92,7 +95,8 @@ def run_ways(subject: Subject, context: Context, ways: Mapping[str, Change]) -> 
             tally = tallies[name]
             tally.results += coco_results(batch.image_ids, predictions, run.files.category_ids)
             tally.head_ms.append(clock.ms["head"])
-            tally.cells.append(sum(len(stage.mask_logits) for stage in stages if stage.point is not None) // 4)
+            refined = [len(stage.mask_logits) / 4 for stage in stages if stage.point is not None]
+            tally.cells.append(sum(refined) / len(refined))
         image_ids += batch.image_ids
     found = {}
     for name, tally in tallies.items():
@@ -112,26 +116,22 @@ def accuracies(ways: Mapping[str, Way], reference: str) -> Measurement:
     """
     values: dict[str, int | float] = {}
     bounds: dict[str, tuple[float, float]] = {}
-    for name, way in ways.items():
-        for each in score(way.tables, resamples=RESAMPLES, seed=SEED):
+    scores = {name: score(way.tables, resamples=RESAMPLES, seed=SEED) for name, way in ways.items()}
+    for name, of_way in scores.items():
+        for each, base in zip(of_way, scores[reference], strict=True):
             for metric in METRICS:
-                if metric in each.metrics:
-                    of = f"{value_name(each.protocol.name, metric)}_{name}"
-                    values[of] = each.metrics[metric]
-                    bounds |= {of: each.intervals[metric]} if metric in each.intervals else {}
-        for of, difference, interval in _differences(ways[reference], way) if name != reference else ():
-            values[f"{of}_{name}_minus_{reference}"] = difference
-            bounds |= {f"{of}_{name}_minus_{reference}": interval} if interval else {}
+                if metric not in each.metrics:
+                    continue
+                of = f"{value_name(each.protocol.name, metric)}_{name}"
+                values[of] = each.metrics[metric]
+                bounds |= {of: each.intervals[metric]} if metric in each.intervals else {}
+                if name == reference:
+                    continue
+                values[f"{of}_minus_{reference}"] = each.metrics[metric] - base.metrics[metric]
+                if metric in each.resampled and metric in base.resampled:
+                    apart = paired(base.resampled[metric], each.resampled[metric])
+                    bounds |= {f"{of}_minus_{reference}": apart[0]} if apart else {}
     return Measurement(values=values, units=dict.fromkeys(values, "points"), intervals=bounds)
-
-
-def _differences(first: Way, second: Way) -> Iterator[tuple[str, float, tuple[float, float] | None]]:
-    for mine, theirs in zip(first.tables, second.tables, strict=True):
-        compared = compare(mine, theirs, resamples=RESAMPLES, seed=SEED)
-        for metric in METRICS:
-            if metric in compared:
-                found = compared[metric]
-                yield value_name(mine.protocol.name, metric), found.difference, found.interval
 
 
 def times_budget(factor: float | None) -> Change:

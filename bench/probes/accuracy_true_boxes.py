@@ -20,7 +20,10 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 
 def measure(subject: Subject, context: Context) -> Measurement:
-    """Measure with the boxes of the COCO objects, crowds left out, in the place of the detector's."""
+    """Measure with the boxes of the objects, crowds left out, in the place of the detector's.
+
+    They are COCO's, and on images that only the LVIS file lists, LVIS's (cocofied).
+    """
     return measure_accuracy(subject, _with_true_boxes(context))
 
 

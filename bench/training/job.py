@@ -21,7 +21,7 @@ from bench.training.loop import train
 from bench.training.recipe import Recipe
 from bench.training.schedule import Schedule, Source
 from bench.training.task import Task
-from bench.training.weights import DETECTOR, HEAD, load_parts, save_weights
+from bench.training.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights
 
 _SCHEMA = 1
 _NUM_POINTS = 100
@@ -31,7 +31,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """How the weights of a file came to be. `weights` is its "sha256:...", `seconds` the time of all steps.
 
     `curve` holds every loss as its mean over each of up to 100 parts of the training, whose last steps are `steps`.
-    `machine`, `code` and `ranks` are those of the last part, where the training was interrupted.
+    `machine`, `code` and `ranks` are those of the last part, where the training was interrupted. Where the training
+    started from weights of another task, `fresh` are the tensors in which it did not, because they do not fit.
     """
 
     schema: int = _SCHEMA
@@ -45,13 +46,14 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     weights: str
     steps: list[int]
     curve: dict[str, list[float]]
+    fresh: list[str] = []
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One file of weights to make: `name` is its name, `parts` what of the model it holds.
 
-    `detector` is the file of the detector that is already there; None trains one.
+    `detector` is the file of the detector that is already there; None trains one, from `initial` weights if there are.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Job:
     recipe: Recipe
     parts: tuple[str, ...]
     detector: Path | None = None
+    initial: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +101,7 @@ class Workshop:
                 subject=schedule.detector_subject,
                 recipe=schedule.detector(num_images),
                 parts=DETECTOR,
+                initial=schedule.initial,
             )
             detector = weights_folder.file(self.folder, weights_folder.DETECTOR)
         for subject in subjects:
@@ -107,6 +111,7 @@ class Workshop:
                 recipe=schedule.head(num_images),
                 parts=(*DETECTOR, *HEAD) if detector is None else HEAD,
                 detector=detector,
+                initial=schedule.initial if detector is None else None,
             )
 
     def _train(self, job: Job, path: Path, source: Source, dtype: torch.dtype | None) -> None:
@@ -116,10 +121,14 @@ class Workshop:
             category_ids=source.category_ids,
             data=source.content,
             detector=None if job.detector is None else weights_folder.checksum((job.detector,)),
+            initial=None if job.initial is None else weights_folder.checksum((job.initial,)),
         )
         model = build(job.subject, len(source.category_ids))
+        fresh: list[str] = []
         if job.detector is not None:
             load_parts(model, job.detector, DETECTOR, source.category_ids)
+        elif job.initial is not None:
+            fresh = load_fitting(model, job.initial, job.parts)
         elif isinstance(model.backbone, ResNet50):
             _start_from_imagenet(model.backbone)
         data = source.data(job.recipe.augmentation, job.subject.seed)
@@ -127,12 +136,12 @@ class Workshop:
 
         def keep() -> None:
             save_weights(model, path, task, parts=job.parts, dtype=dtype)
-            record = self._record(job, task, read_log(directory / LOG), weights_folder.checksum((path,)))
+            record = self._record(job, task, read_log(directory / LOG), weights_folder.checksum((path,)), fresh)
             write_whole(path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
         meet(lambda: keep() if ranks.rank() == 0 else None)
 
-    def _record(self, job: Job, task: Task, lines: Sequence[Line], weights: str) -> TrainingRecord:
+    def _record(self, job: Job, task: Task, lines: Sequence[Line], weights: str, fresh: list[str]) -> TrainingRecord:
         ends = np.unique(np.linspace(0, len(lines), min(_NUM_POINTS, len(lines)) + 1).round().astype(int))
         names = sorted({name for line in lines for name in line.losses})
         return TrainingRecord(
@@ -152,6 +161,7 @@ class Workshop:
                 ]
                 for name in names
             },
+            fresh=fresh,
         )
 
 
@@ -159,7 +169,7 @@ def _start_from_imagenet(backbone: ResNet50) -> None:
     path = imagenet_weights()
     if path is None:
         raise ValueError(
-            "torchvision's ImageNet weights of ResNet-50 are not on this machine; the paper's recipe starts from them "
+            "torchvision's ImageNet weights of ResNet-50 are not on this machine; training starts from them "
             "and hardly changes them; run_bench.py doctor says how to get them."
         )
     load_imagenet(backbone, path)

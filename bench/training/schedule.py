@@ -6,12 +6,14 @@ from pathlib import Path
 
 from bench.augment import SMALL_TEST, Transform
 from bench.coco import open_coco
+from bench.coco_mini import training_annotations
 from bench.data import CocoDataset
+from bench.embedded import SHIPPED
 from bench.glyphs import GlyphDataset
 from bench.record import Subject
 from bench.training.order import TrainingData
-from bench.training.recipe import Recipe, paper, small, small_head
-from bench.weights_folder import checksum
+from bench.training.recipe import Recipe, paper, small, small_head, small_tuned
+from bench.weights_folder import DETECTOR, checksum, file
 
 RecipeFor = Callable[[int], Recipe]
 """Makes the recipe for a number of images."""
@@ -41,6 +43,9 @@ class Schedule:
     `detector` is the recipe of a detector that all heads share and that stays as it is; None trains every head with a
     detector of its own. `source` opens the data, from a COCO directory where it needs one. Recipes depend on the
     number of images. `half` keeps the final weights in 16 bits.
+
+    `initial` is a file of weights that a detector starts from as far as they fit; without one, a ResNet-50 starts from
+    ImageNet's weights and everything else from random ones.
     """
 
     name: str
@@ -50,6 +55,7 @@ class Schedule:
     detector: RecipeFor | None
     head: RecipeFor
     half: bool = False
+    initial: Path | None = None
 
     def subject(self, head: str, *, module: str | None = None, preset: str | None = None, seed: int = 0) -> Subject:
         """The subject that a head trained by this schedule is."""
@@ -70,8 +76,8 @@ class Schedule:
         return self.subject("mask_rcnn")
 
     def on(self, backbone: str) -> "Schedule":
-        """The same with another backbone."""
-        return replace(self, backbone=backbone)
+        """The same with another backbone, for which the initial weights are none."""
+        return replace(self, backbone=backbone, initial=self.initial if backbone == self.backbone else None)
 
 
 def glyphs(coco: Path | None) -> Source:
@@ -86,17 +92,31 @@ def glyphs(coco: Path | None) -> Source:
 
 def train2017(coco: Path | None) -> Source:
     """The images of `train2017` in a COCO directory, also those without objects. Raises ValueError without one."""
+    root = _given(coco)
+    return _source("train2017", root, root / "annotations" / "instances_train2017.json")
+
+
+def coco_mini(coco: Path | None) -> Source:
+    """The 495 images of `train2017` that the project has listed, by id. Raises ValueError where there are fewer."""
+    root = _given(coco)
+    return _source("coco_mini", root, training_annotations(root))
+
+
+def _given(coco: Path | None) -> Path:
     if coco is None:
         raise ValueError(
             "There are no images to train on. They are read from DIR/train2017 and "
             "DIR/annotations/instances_train2017.json. Give the directory: --coco DIR."
         )
-    annotations = coco / "annotations" / "instances_train2017.json"
+    return coco
+
+
+def _source(name: str, coco: Path, annotations: Path) -> Source:
     files = open_coco(coco, split="train2017", annotations=annotations)
     return Source(
         num_images=len(files.ids),
         category_ids=files.category_ids,
-        content=f"train2017 {checksum((annotations,))}",
+        content=f"{name} {checksum((annotations,))}",
         data=lambda transform, seed: CocoDataset(files=files, transform=transform, seed=seed),
     )
 
@@ -123,5 +143,14 @@ SCHEDULES: dict[str, Schedule] = {
         detector=lambda num_images: small(num_images),
         head=lambda _: small_head(),
         half=True,
+    ),
+    "coco_mini": Schedule(
+        name="coco_mini",
+        backbone="small_fpn",
+        preset="small",
+        source=coco_mini,
+        detector=lambda _: small_tuned(),
+        head=lambda _: small_head(num_views=3_000),
+        initial=file(SHIPPED, DETECTOR),
     ),
 }

@@ -10,13 +10,15 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     `subject.seed` draws the initial weights, the order of the images and whatever the head draws. Label `i` is category
     `category_ids[i]`. `data` names the images by their content, such as the SHA-256 of the annotation file, or of
-    generated images their generator, seed and number. `detector` is the SHA-256 of weights that a frozen detector has.
+    generated images their generator, seed and number. `detector` is the SHA-256 of weights that a frozen detector has,
+    `initial` that of weights of another task that this one starts from, as far as they fit.
     """
 
     subject: Subject
     category_ids: tuple[int, ...]
     data: str
     detector: str | None = None
+    initial: str | None = None
 
 
 def check_categories(found: tuple[int, ...], wanted: tuple[int, ...], origin: str) -> None:
@@ -42,7 +44,7 @@ def check_same(found: Task, wanted: Task, origin: str) -> None:
     ]
     differences += [
         f"{name} {getattr(found, name)!r} instead of {getattr(wanted, name)!r}"
-        for name in ("data", "detector")
+        for name in ("data", "detector", "initial")
         if getattr(found, name) != getattr(wanted, name)
     ]
     if differences:

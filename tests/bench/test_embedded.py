@@ -1,0 +1,60 @@
+"""The embedded benchmark brings its data and weights, and the weights are those that their records say."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+
+from bench import embedded, recipes, weights_folder
+from bench.build import load
+from bench.coco import open_coco
+from bench.glyphs import CATEGORIES
+from bench.plan import Context
+from bench.training.job import TrainingRecord
+
+RECORDS = sorted(embedded.SHIPPED.glob("*.json"))
+
+
+def test_images_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "NUM_IMAGES", 2)
+    found = embedded.complete("demo", Context(cache_dir=tmp_path))
+    assert found.weights == embedded.SHIPPED
+    assert found.coco is not None
+    assert found.lvis is not None
+    assert open_coco(found.coco, lvis=found.lvis).ids == (3_000_000, 3_000_001)  # of the test split
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert embedded.complete("policies", Context(cache_dir=tmp_path)) == found
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_what_was_given_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "NUM_IMAGES", 1)
+    own = Context(cache_dir=tmp_path, coco=tmp_path)
+    assert embedded.complete("demo", own) == own
+    assert embedded.complete("heads", Context(cache_dir=tmp_path)) == Context(cache_dir=tmp_path)
+    weights = embedded.complete("demo", Context(cache_dir=tmp_path, weights=tmp_path)).weights
+    assert weights == tmp_path
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
+def test_shipped_weights_are_those_of_their_record(path: Path) -> None:
+    record = msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
+    file = path.with_suffix(".safetensors")
+    assert record.weights == weights_folder.checksum([file])
+    assert record.command.startswith("python run_bench.py train glyphs")
+    assert record.code.dirty is False
+    losses = sum(torch.tensor(points) for points in record.curve.values())
+    assert losses.isfinite().all()
+    if path.stem != weights_folder.DETECTOR:
+        detector = weights_folder.file(embedded.SHIPPED, weights_folder.DETECTOR)
+        assert record.task.detector == weights_folder.checksum([detector])
+        assert path.stem == weights_folder.stem(record.task.subject)
+        categories = tuple(category.id for category in CATEGORIES)
+        load(record.task.subject, Context(weights=embedded.SHIPPED), categories)
+
+
+def test_every_head_of_the_embedded_recipes_is_shipped_and_small() -> None:
+    for name in embedded.RECIPES:
+        assert recipes.with_weights(recipes.load(name), embedded.SHIPPED)
+    assert sum(path.stat().st_size for path in embedded.SHIPPED.iterdir()) < 15e6
