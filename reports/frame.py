@@ -7,7 +7,7 @@ import msgspec
 import pandas as pd
 
 from bench.record import Record, Subject
-from bench.store import Store
+from bench.store import Entry, Store
 
 _SUBJECT = ("head", "backend", "kernel", "module", "backbone", "preset", "schedule", "seed", "weights")
 
@@ -23,22 +23,32 @@ COLUMNS = (
     "unit",
     "low",
     "high",
+    "recipe",
+    "samples",
 )
 
 
 def load(results: Path) -> pd.DataFrame:
-    """Read the newest record of every cell of a store; see `frame`."""
-    return frame(entry.record for entry in Store(results))
+    """Read the newest record of every cell of a store; see `frame_of_entries`."""
+    return frame_of_entries(Store(results))
+
+
+def frame_of_entries(entries: Iterable[Entry]) -> pd.DataFrame:
+    """The frame of records that lie in a store: with the recipe, and the path of the npz file beside the record.
+
+    `samples` is None where there is no such file. The frame does not hold the arrays: only a table of differences needs
+    some of them, and match tables of a large data set are large.
+    """
+    return _frame((entry.record, entry.recipe, _samples(entry)) for entry in entries)
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row per value, oldest record first. Records with an error have no rows.
 
     `low` and `high` are the value's interval, where it has one. `protocol` holds the record's dict; `machine` is the
-    machine's short name.
+    machine's short name. Records alone have no `recipe` and no `samples`.
     """
-    rows = [row for record in sorted(records, key=lambda record: record.started) for row in _rows(record)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return _frame((record, None, None) for record in records)
 
 
 def labels(frame: pd.DataFrame) -> list[str]:
@@ -49,6 +59,23 @@ def labels(frame: pd.DataFrame) -> list[str]:
         if len(subjects[[*telling, field]].drop_duplicates()) > len(subjects[telling].drop_duplicates()):
             telling.append(field)
     return [" ".join(str(part) for part in row if part != "") for row in subjects[telling].itertuples(index=False)]
+
+
+def _frame(found: Iterable[tuple[Record, str | None, Path | None]]) -> pd.DataFrame:
+    oldest_first = sorted(found, key=lambda each: each[0].started)
+    rows = [
+        {**row, "recipe": recipe, "samples": samples}
+        for record, recipe, samples in oldest_first
+        for row in _rows(record)
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _samples(entry: Entry) -> Path | None:
+    if entry.record.samples is None:
+        return None
+    path = entry.path.with_name(entry.record.samples)
+    return path if path.is_file() else None
 
 
 def _rows(record: Record) -> Iterable[dict[str, object]]:

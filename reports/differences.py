@@ -1,0 +1,199 @@
+"""What separates two models: paired differences with intervals, of each seed and of the mean over the seeds.
+
+Records keep what their accuracy would be on resampled images, drawn alike for all records on the same images. The
+difference of two, resample by resample, has a much narrower interval than either: hard images are hard for both.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from bench.accuracy.significance import paired
+from reports.layout import CellValue, Column, Table
+from reports.trained import MAIN_METRICS, Result, by_seed, what_differs
+
+_COMPARED = (
+    ("mask_rcnn", "point_rend"),
+    ("point_rend", "refine_mask"),
+    ("refine_mask", "effseg"),
+    ("point_rend", "effseg"),
+)
+"""The paper's claim is that every head draws better outlines than the one before; EffSeg is close to RefineMask++."""
+
+_METRICS = {**MAIN_METRICS, "apb": "APB"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two models by seed. Tables show the second minus the first, of the seeds that both have."""
+
+    name: str
+    first: Mapping[int, Result]
+    second: Mapping[int, Result]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds that both have, ascending."""
+        return sorted(self.first.keys() & self.second.keys())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Points between two results, or between the means of several; `interval` is None where resamples are missing."""
+
+    points: float
+    interval: tuple[float, float] | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether 0 is outside the interval. Without one, nothing is known."""
+        return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
+
+    def __str__(self) -> str:
+        if self.interval is None:
+            return _signed(self.points)
+        low, high = (round(bound, 1) + 0.0 for bound in self.interval)
+        return f"{_signed(self.points)} [{low:.1f}, {high:.1f}]"
+
+
+def pair(name: str, first: Iterable[Result], second: Iterable[Result]) -> Pair:
+    """A pair of two models, each given by the results of its seeds."""
+    of_first, of_second = ({each.subject.seed: each for each in side} for side in (first, second))
+    return Pair(name=name, first=of_first, second=of_second)
+
+
+def claim(found: Iterable[Result]) -> list[Pair]:
+    """The pairs in which the paper says that the second is better, of the heads among these results."""
+    heads = {str(seeds[0].subject.head): seeds for seeds in by_seed(found).values() if not seeds[0].storage}
+    return [
+        pair(f"{heads[second][0].head} - {heads[first][0].head}", heads[first], heads[second])
+        for first, second in _COMPARED
+        if first in heads and second in heads
+    ]
+
+
+def differences(title: str, pairs: Iterable[Pair]) -> Table:
+    """A row for each seed of every pair, and for several seeds one for their mean and one for their spread.
+
+    Results that were measured differently are named in the caption instead. Needs a frame of records in a store.
+    """
+    rows: list[tuple[CellValue, ...]] = []
+    remarks: list[str] = []
+    known = [each for each in pairs if each.seeds]
+    for each in known:
+        comparable = []
+        for seed in each.seeds:
+            differing = what_differs(each.first[seed], each.second[seed])
+            if differing:
+                remarks.append(f"{each.name}, seed {seed}: not comparable, measured with another {_list(differing)}.")
+            else:
+                comparable.append(seed)
+        rows += _rows(each, comparable, remarks)
+    return Table(
+        title=title,
+        columns=(
+            Column(name="Difference"),
+            *(Column(name=name, digits=1, signed=True) for name in _METRICS.values()),
+            Column(name="Not significant"),
+        ),
+        rows=tuple(rows),
+        caption=(*_reading(known), *remarks),
+    )
+
+
+def difference(metric: str, first: Sequence[Result], second: Sequence[Result]) -> Difference | None:
+    """The mean of the second results minus that of the first ones; None where one of them has no such value.
+
+    All must be of the same images. For several seeds this is the mean of the seeds' differences, and so are the
+    resamples that the interval is made of: it is the interval of the mean.
+    """
+    if not all(metric in result.values for result in (*first, *second)):
+        return None
+    means = [sum(result.values[metric] for result in side) / len(side) for side in (first, second)]
+    before, after = _mean_of_resamples(metric, first), _mean_of_resamples(metric, second)
+    found = None if before is None or after is None else paired(before, after)
+    return Difference(points=means[1] - means[0], interval=None if found is None else found[0])
+
+
+def not_significant(found: Mapping[str, Difference]) -> str:
+    """The names of those with an interval that contains 0; "all" of them, where there are several."""
+    names = [name for name, each in found.items() if each.interval is not None and not each.significant]
+    return "all" if 1 < len(names) == len(found) else ", ".join(names)
+
+
+def _rows(of: Pair, seeds: Sequence[int], remarks: list[str]) -> Iterator[tuple[CellValue, ...]]:
+    """The rows of the seeds that can be compared. What keeps them from having a mean is added to the remarks."""
+    if not seeds:
+        return
+    if len(of.seeds) == 1:
+        yield _row(of.name, _of_all_metrics(*([side[seeds[0]]] for side in (of.first, of.second))))
+        return
+    yield (of.name, *[None] * len(_METRICS), "")
+    of_seeds = [_of_all_metrics([of.first[seed]], [of.second[seed]]) for seed in seeds]
+    for seed, found in zip(seeds, of_seeds, strict=True):
+        yield _row(f"  seed {seed}", found)
+    if len(seeds) < 2:
+        return
+    first, second = ([side[seed] for seed in seeds] for side in (of.first, of.second))
+    differing = [name for other in first[1:] for name in what_differs(first[0], other)]
+    if differing:
+        remarks.append(f"{of.name}: no mean, the seeds were measured with another {_list(dict.fromkeys(differing))}.")
+        return
+    yield _row(f"  mean of {len(seeds)} seeds", _of_all_metrics(first, second))
+    spreads = [[found[name].points for found in of_seeds if name in found] for name in _METRICS.values()]
+    texts = [f"{_signed(min(points))}..{_signed(max(points))}" if points else None for points in spreads]
+    yield ("  lowest..highest", *texts, "")
+
+
+def _of_all_metrics(first: Sequence[Result], second: Sequence[Result]) -> dict[str, Difference]:
+    found = {name: difference(metric, first, second) for metric, name in _METRICS.items()}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _row(label: str, found: Mapping[str, Difference]) -> tuple[CellValue, ...]:
+    texts = [str(found[name]) if name in found else None for name in _METRICS.values()]
+    return (label, *texts, not_significant(found))
+
+
+def _mean_of_resamples(metric: str, results: Sequence[Result]) -> Float64[np.ndarray, "B"] | None:
+    arrays = [_resampled(metric, result) for result in results]
+    known = [array for array in arrays if array is not None]
+    # A resample without a single object of any class is NaN, and stays it in the mean.
+    return np.stack(known).mean(axis=0) if len(known) == len(arrays) else None
+
+
+def _resampled(metric: str, result: Result) -> Float64[np.ndarray, "B"] | None:
+    """What the record keeps of a metric on resampled images; None where there is nothing."""
+    if result.samples is None:
+        return None
+    name = f"resampled_{metric}"
+    with np.load(result.samples, allow_pickle=False) as arrays:
+        return np.asarray(arrays[name], dtype=np.float64) if name in arrays else None
+
+
+def _reading(pairs: Sequence[Pair]) -> Iterator[str]:
+    if not pairs:
+        return
+    resamples = pairs[0].first[pairs[0].seeds[0]].protocol.get("resamples")
+    yield (
+        f"A - B: points of A minus those of B. In brackets: 95 % interval, from {resamples} resamples of the images, "
+        "the same ones for both. A difference without one is of a record without its resamples."
+    )
+    yield "Not significant: what has 0 in its interval. Of twenty that do not differ, one is expected to seem to."
+    alone = sorted({seed for pair in pairs if len(pair.seeds) == 1 for seed in pair.seeds})
+    if alone:
+        yield f"Pairs in a single row: seed {_list(map(str, alone))} alone."
+    if any(len(pair.seeds) > 1 for pair in pairs):
+        yield "Mean of seeds: the mean of their differences, resample by resample. Lowest..highest: of the seeds."
+    yield "Intervals speak of the choice of images for these weights, not of the noise of training: seeds show that."
+
+
+def _signed(points: float) -> str:
+    # Adding zero turns the -0.0 of a small negative difference into 0.0.
+    return f"{round(points, 1) + 0.0:+.1f}"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(names)
