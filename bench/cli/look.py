@@ -70,15 +70,15 @@ class Doctor:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Make the tables of all records."""
+    """Make tables and figures of all records."""
 
     results: Path = Path("results")
     """Where records are kept."""
     out: Path = Path("report")
-    """Where to write tables.md."""
+    """Where to write index.html and tables.md."""
 
     def __call__(self) -> int:
-        """Print the tables and write them as Markdown."""
+        """Print the tables and write them, as Markdown and in a page with the figures."""
         from reports.layout import terminal
 
         for shown in self.write():
@@ -86,7 +86,7 @@ class Report:
         return COMPLETE
 
     def write(self) -> "list[reports.layout.Table]":
-        """Write the tables as Markdown and give them. Raises ValueError where nothing was measured."""
+        """Write page and tables, and give the tables. Raises ValueError where nothing was measured."""
         from reports.choice import all_tables
         from reports.frame import load
         from reports.layout import document
@@ -102,4 +102,19 @@ class Report:
         path = self.out / "tables.md"
         path.write_text(document(tables), encoding="utf-8")
         tell(f"Written: {path}")
+        index = self.out / "index.html"
+        index.write_text(self._page(tables), encoding="utf-8")
+        tell(f"Written: {index}")
         return tables
+
+    def _page(self, tables: "list[reports.layout.Table]") -> str:
+        """The page of all records, with the trainings whose weights the project ships."""
+        from bench.embedded import SHIPPED
+        from bench.store import Store
+        from reports.figures import all_figures
+        from reports.page import page
+        from reports.provenance import provenance
+        from reports.trainings import read_trainings
+
+        entries, trainings = list(Store(self.results)), read_trainings(SHIPPED)
+        return page(tables, all_figures(entries, trainings), provenance(entries, trainings))

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli, plan
+from bench import cli, embedded, plan, weights_folder
+from bench.cli import train
 from bench.plan import Context, Measurement
 from bench.record import Record, Scalar, Subject, decode
+from bench.training.schedule import Schedule
 
 
 class FakeProbe:
@@ -178,17 +180,41 @@ def test_wrong_arguments(arguments: list[str]) -> None:
     assert exit_info.value.code == 2
 
 
-def test_without_arguments(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_arguments(
+    probe: FakeProbe, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(embedded, "NUM_IMAGES", 1)
+    monkeypatch.setattr(cli, "_MOST_PROCESSES", 1)  # others would not know the fake
+    monkeypatch.setenv("HOME", str(tmp_path))
     assert cli.main([]) == 0
-    out, err = capsys.readouterr()
-    assert "8 cells: 0 in store, 8 to do" in err
-    assert out.count("Table 4") == 1
-    written = Path("report/tables.md").read_text()
-    assert all(f"Table {number}" in written for number in (3, 4, 5))
-    assert "| Mask R-CNN++ |" in written
+    err = capsys.readouterr().err
+    assert re.search(r"(\d\d+) cells: 0 in store, \1 to do", err)
+    assert "demo/effseg-sps-sfm-small_fpn-small-glyphs-seed0/accuracy" in err
+    assert "Parameters" in Path("report/tables.md").read_text()
     assert cli.main(["report"]) == 0
-    shown = capsys.readouterr().out
-    assert all(f"Table {number}" in shown for number in (3, 4, 5))
+    assert "EffSeg" in capsys.readouterr().out
+
+
+def test_training_first(monkeypatch: pytest.MonkeyPatch, probe: FakeProbe, tmp_path: Path) -> None:
+    """`--train` makes the weights of all that the recipe measures, then measures with these."""
+    asked: list[tuple[str, list[str | None], Path]] = []
+
+    def make(schedule: Schedule, subjects: list[Subject], folder: Path, **_: object) -> int:
+        asked.append((schedule.name, [subject.head for subject in subjects], folder))
+        folder.mkdir()
+        for subject in subjects:
+            weights_folder.file(folder, weights_folder.stem(subject)).write_bytes(b"weights")
+        return 0
+
+    monkeypatch.setattr(train, "make", make)
+    monkeypatch.setattr(embedded, "NUM_IMAGES", 1)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["run", "budget", "--train", "--probes", "params", "--weights", "own"]) == 0
+    assert asked == [("glyphs", ["effseg"], Path("own"))]
+    (record,) = (decode(path.read_bytes()) for path in Path("results").rglob("*.json"))
+    assert record.subject.weights == weights_folder.checksum(sorted(Path("own").iterdir()))
+    monkeypatch.setattr(train, "make", lambda *_, **__: 1)
+    assert cli.main(["run", "budget", "--train", "--probes", "params"]) == 1
 
 
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:

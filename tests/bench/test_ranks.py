@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -115,3 +117,26 @@ def test_ranks_share_out_and_take_a_gpu_each(monkeypatch: pytest.MonkeyPatch) ->
         assert ranks.device("cuda:5") == "cuda:5"
         assert ranks.device("cpu") == "cpu"
     assert sorted(shares) == list(range(10))
+
+
+def meet(arguments: Sequence[str]) -> int:
+    """A program for `launch`: the first rank writes what all brought; one may die, one may end with a code."""
+    out, deed = arguments
+    if deed == "die" and ranks.rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    brought = ranks.gather((ranks.rank(), ranks.world_size(), os.environ["OMP_NUM_THREADS"]))
+    if ranks.rank() == 0:
+        Path(out).write_text(json.dumps(brought))
+    return 1 if deed == "fail" else 0
+
+
+def test_launched_ranks_meet(tmp_path: Path) -> None:
+    out = tmp_path / "brought.json"
+    assert ranks.launch(2, meet, [str(out), "end"]) == 0
+    assert json.loads(out.read_text()) == [[0, 2, "1"], [1, 2, "1"]]
+    assert ranks.launch(2, meet, [str(out), "fail"]) == 1
+
+
+def test_a_launched_rank_that_dies_ends_the_others(tmp_path: Path) -> None:
+    assert ranks.launch(2, meet, [str(tmp_path / "brought.json"), "die"]) == -signal.SIGKILL
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,117 @@
+"""How all figures look, and how a drawing becomes SVG inside a page: transparent, its ink the colour of the text."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.figure
+from matplotlib.axes import Axes
+from matplotlib.typing import RcKeyType
+
+Drawing = matplotlib.figure.Figure
+
+# No colour of a drawing is this one; in the page it becomes that of the text, light or dark.
+INK = "#010203"
+FAINT = "#010204"
+
+# Of Okabe and Ito's colours for all kinds of colour vision, those that stand out from white and from black alike.
+_COLOURS = {"mask_rcnn": "#0072B2", "point_rend": "#D55E00", "refine_mask": "#CC79A7", "effseg": "#009E73"}
+_OTHER_COLOUR = "#7F7F7F"
+_MARKERS = {"mask_rcnn": "s", "point_rend": "^", "refine_mask": "D", "effseg": "o"}
+_OTHER_MARKER = "X"
+
+_RULES: dict[RcKeyType, Any] = {
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 6.0,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+    "figure.constrained_layout.use": True,
+    "image.interpolation": "none",  # pixels of masks are enlarged, not blurred
+    "path.simplify_threshold": 0.3,  # in points: less than a pixel of a mask
+    "svg.fonttype": "none",  # text stays text: it can be found, copied and read aloud
+    "text.parse_math": False,  # a name may have a dollar sign
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A finished figure: `name` is its anchor, `svg` an element to put into a page, `caption` sentences below."""
+
+    name: str
+    title: str
+    svg: str
+    caption: tuple[str, ...]
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """Draw and save in the house style, whatever the user's own settings are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RULES)
+        yield
+
+
+def colour(head: str | None) -> str:
+    """The colour of a head; new heads share one."""
+    return _COLOURS.get(head or "", _OTHER_COLOUR)
+
+
+def marker(head: str | None) -> str:
+    """The marker of a head, which tells it apart where colours do not."""
+    return _MARKERS.get(head or "", _OTHER_MARKER)
+
+
+def label_point(axes: Axes, text: str, x: float, y: float, *, left: bool) -> None:
+    """Write beside a point what it is, to its left or to its right."""
+    place, side = ((-6, 5), "right") if left else ((6, 5), "left")
+    axes.annotate(text, (x, y), xytext=place, ha=side, textcoords="offset points", fontsize=8)
+
+
+def svg(drawing: Drawing, name: str, description: str) -> str:
+    """The drawing as an SVG element; the same drawing gives the same text. Call it within `house_style`.
+
+    Several of them can be in one page: names inside it begin with `name`. `description` is for those who do not see it.
+    """
+    content = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        drawing.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = content.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(xlink:href="|url\()#', rf"\g<1>#{name}-", text)
+    text = re.sub(r' d="[^"]*"', _without_invisible_digits, text)
+    text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint, #8888)")
+    return text.replace("<svg ", f'<svg role="img" aria-label="{_attribute(description)}" ', 1)
+
+
+def _without_invisible_digits(path: re.Match[str]) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", path[0])
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

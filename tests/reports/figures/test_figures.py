@@ -1,0 +1,167 @@
+"""Figures show what the records say: the right records, as SVG that can stand in a page."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bench.store import Entry, Store
+from reports.figures import Figure, all_figures
+from reports.figures.budget import budget
+from reports.figures.cost import cost
+from reports.figures.losses import losses
+from reports.figures.masks import masks
+from reports.figures.style import FAINT, INK
+from reports.figures.subjects import names, newest_of_each
+from reports.trainings import read_trainings
+from tests.reports.stores import DATA, add, add_pictures, subject, training
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def texts(figure: Figure | None) -> list[str]:
+    assert figure is not None
+    return ["".join(each.itertext()).strip() for each in parsed(figure).iter() if each.tag.endswith("text")]
+
+
+def parsed(figure: Figure) -> ElementTree.Element:
+    return ElementTree.fromstring(figure.svg)
+
+
+def with_costs(store: Store) -> Sequence[Entry]:
+    for place, head in enumerate(("effseg", "mask_rcnn")):
+        of = subject(head)
+        accuracy = {"apb_star": 30.0 + place}
+        add(store, of, "accuracy", accuracy, intervals={"apb_star": (29.0, 32.0)})
+        add(store, of, "flops", {"macs": 5e9 * (place + 1)})
+        add(store, of, "speed", {"latency_ms_median": 50.0 * (place + 1)})
+    return list(store)
+
+
+def with_budget(store: Store) -> Sequence[Entry]:
+    values = {}
+    for place, name in enumerate(("none", "trained", "double")):
+        values |= {f"cells_{name}": 10.0**place, f"latency_ms_{name}": 5.0 + place, f"apb_star_{name}": 40.0 + place}
+    add(store, subject(), "budget", values, intervals={"apb_star_none": (39.0, 41.0)})
+    return list(store)
+
+
+def test_nothing_measured_is_no_figure() -> None:
+    assert all_figures([], []) == []
+
+
+def test_all_figures_stand_in_one_page(store: Store, tmp_path: Path) -> None:
+    add_pictures(store, subject(), {0: 0.5})
+    with_costs(store)
+    training(tmp_path / "weights" / "effseg.json", subject(), mask=[2.0, 1.0])
+    figures = all_figures(with_budget(store), read_trainings(tmp_path / "weights"))
+    assert [figure.name for figure in figures] == ["masks", "cost", "budget", "losses"]
+    ids: list[str] = []
+    for figure in figures:
+        assert figure.svg.startswith('<svg role="img" aria-label="')
+        of_figure = [each.attrib["id"] for each in parsed(figure).iter() if "id" in each.attrib]
+        used = re.findall(r'(?:xlink:href="|url\()#([^")]+)', figure.svg)
+        assert set(used) <= set(of_figure), "what is used is there"
+        ids += of_figure
+        assert INK not in figure.svg
+        assert FAINT not in figure.svg
+        assert "currentColor" in figure.svg
+        assert "http" not in re.sub(r"http://www\.w3\.org/\S*", "", figure.svg)
+    assert len(ids) == len(set(ids)), "no name is used twice"
+
+
+def test_a_figure_is_always_the_same(store: Store) -> None:
+    entries = with_budget(store)
+    first, second = budget(entries), budget(entries)
+    assert first == second
+
+
+def test_masks_stand_in_the_order_of_the_paper_with_the_best_in_bold(store: Store) -> None:
+    add_pictures(store, subject("effseg"), {0: 0.91, 1: 0.4})
+    add_pictures(store, subject("mask_rcnn"), {0: 0.62, 1: 0.45}, second=1)
+    figure = masks(list(store))
+    shown = texts(figure)
+    assert shown.index("R-CNN++") < shown.index("EffSeg")
+    assert figure is not None
+    assert {"0.91", "0.40", "0.62", "0.45", "<ring> 0"} <= set(shown)
+    bold = {
+        "".join(each.itertext()) for each in parsed(figure).iter() if "font-weight: 700" in each.attrib.get("style", "")
+    }
+    assert {"0.91", "0.45"} <= bold
+    assert not {"0.62", "0.40"} & bold
+    assert len(re.findall("<image", figure.svg)) == 8
+
+
+def test_only_objects_that_all_heads_have_are_shown(store: Store) -> None:
+    add_pictures(store, subject("effseg"), {0: 0.9, 1: 0.4})
+    add_pictures(store, subject("mask_rcnn"), {1: 0.5}, second=1)
+    shown = texts(masks(list(store)))
+    assert "<ring> 1" in shown
+    assert "<ring> 0" not in shown
+
+
+def test_masks_whose_files_are_gone_are_left_out(store: Store) -> None:
+    entry = add_pictures(store, subject("effseg"), {0: 0.9})
+    entry.path.with_name(f"{entry.path.stem}.object0-mask.png").unlink()
+    assert masks(list(store)) is None
+    add_pictures(store, subject("mask_rcnn"), {0: 0.5})
+    assert "EffSeg" not in texts(masks(list(store)))
+
+
+def test_one_seed_of_a_head_is_enough(store: Store) -> None:
+    add_pictures(store, subject("effseg", seed=1), {0: 0.9})
+    add_pictures(store, subject("effseg", seed=0), {0: 0.8}, second=1)
+    shown = texts(masks(list(store)))
+    assert "0.80" in shown
+    assert "0.90" not in shown
+
+
+def test_every_head_has_a_point_by_both_costs(store: Store) -> None:
+    shown = texts(cost(with_costs(store)))
+    assert shown.count("EffSeg") == shown.count("Mask R-CNN++") == 2
+    assert "APB*, detected boxes" in shown
+
+
+def test_no_cost_is_no_point(store: Store) -> None:
+    add(store, subject(), "accuracy", {"apb_star": 30.0})
+    assert cost(list(store)) is None
+    add(store, subject(), "flops", {"macs": 1e9})
+    assert texts(cost(list(store))).count("EffSeg") == 1
+
+
+def test_budgets_are_ordered_by_cells(store: Store) -> None:
+    figure = budget(with_budget(store))
+    assert figure is not None
+    assert "none 40.0, trained 41.0, double 42.0" in figure.svg
+    assert texts(figure).count("trained") == 2
+
+
+def test_losses_of_a_finished_detector_are_left_out(tmp_path: Path) -> None:
+    training(tmp_path / "effseg.json", subject(), mask_14=[4.0, 2.0], refine=[1.0, 1.0], box=[100.0, 100.0])
+    training(tmp_path / "detector.json", subject("mask_rcnn"), detector=None, mask_28=[3.0, 1.0], box=[9.0, 5.0])
+    figure = losses(read_trainings(tmp_path))
+    assert figure is not None
+    assert "detector ends at 6; effseg ends at 3" in figure.svg
+    shown = texts(figure)
+    assert shown.index("Detector") < shown.index("EffSeg")
+
+
+def test_names_tell_what_differs() -> None:
+    assert names([subject("effseg"), subject("mask_rcnn")]) == ["EffSeg", "Mask R-CNN++"]
+    assert names([subject(module="sfm"), subject(module="mlp", seed=2)]) == ["EffSeg SFM", "EffSeg MLP"]
+    assert names([subject(seed=0), subject(seed=2)]) == ["EffSeg seed 0", "EffSeg seed 2"]
+    assert names([]) == []
+
+
+def test_the_newest_record_of_trained_weights_on_the_last_data_counts(store: Store) -> None:
+    add(store, subject("effseg", weights="random"), "accuracy", {"ap": 1.0}, second=9)
+    add(store, subject("point_rend"), "accuracy", {"ap": 2.0}, protocol={**DATA, "lvis": "sha256:old"})
+    add(store, subject("refine_mask"), "accuracy", {"ap": 3.0}, second=2)
+    add(store, subject("mask_rcnn"), "accuracy", {"ap": 4.0}, second=3)
+    found = newest_of_each(list(store), "accuracy")
+    assert [entry.record.values["ap"] for entry in found] == [4.0, 3.0]

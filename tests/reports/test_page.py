@@ -1,0 +1,142 @@
+"""The page is one well-formed file that loads nothing, escapes everything and sorts its tables."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bench import cli
+from bench.store import Store
+from reports.figures import Figure
+from reports.layout import Column, Table
+from reports.page import page
+from tests.reports.stores import add, add_pictures, subject
+
+_VOID = {"meta", "link", "br", "img", "hr"}
+
+TABLE = Table(
+    title="<script>alert(1)</script> & 100%",
+    columns=(Column(name="Head"), Column(name="AP", digits=1)),
+    rows=(("b_1", 41.26), ("", "[40.1, 42.5]"), ("<b>", None), ("a", 9.0)),
+    caption=("Read & <weep>.",),
+)
+FIGURE = Figure(name="f", title="A figure", svg='<svg role="img"><g id="f-x"/></svg>', caption=("Seen.",))
+
+
+class Outline(HTMLParser):
+    """Tags that were opened and closed, ids, links and text; fails where they do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id" and value is not None]
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_well_formed_and_closed_in_itself() -> None:
+    text = page([TABLE, TABLE], [FIGURE], [TABLE])
+    outline = Outline(text)
+    assert len(outline.ids) == len(set(outline.ids))
+    wanted = {value for name, value in outline.attributes if name == "aria-labelledby"}
+    wanted |= {value[1:] for name, value in outline.attributes if name == "href" and value is not None}
+    assert wanted <= set(outline.ids)
+    assert all(value is not None and value.startswith("#") for name, value in outline.attributes if name == "href")
+    assert not [value for name, value in outline.attributes if name == "src"]
+    assert "url(" not in text
+
+
+def test_everything_from_records_is_escaped() -> None:
+    text = page([TABLE], [], [])
+    assert Outline(text).tags.count("script") == 1
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; 100%" in text
+    assert "Read &amp; &lt;weep&gt;." in text
+    assert '<th scope="row" data-key="&lt;b&gt;">&lt;b&gt;</th>' in text
+
+
+def test_figures_are_drawings_not_text() -> None:
+    text = page([], [FIGURE], [])
+    assert FIGURE.svg in text
+    assert '<a href="#figure-f">A figure</a>' in text
+
+
+def test_a_row_without_a_name_stays_below_the_one_above() -> None:
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", page([TABLE], [], []), flags=re.DOTALL)
+    assert [body.count("<tr>") for body in bodies] == [2, 1, 1]
+    assert 'data-key="41.26">41.3<' in bodies[0], "sorted by what was measured, not by what is shown"
+
+
+@pytest.mark.parametrize(
+    ("column", "clicks", "order"),
+    [
+        (0, 1, ["<b>", "a", "b_1"]),
+        (1, 1, ["a", "b_1", "<b>"]),
+        (1, 2, ["b_1", "a", "<b>"]),
+        (1, 3, ["a", "b_1", "<b>"]),
+    ],
+)
+def test_sorting(column: int, clicks: int, order: list[str]) -> None:
+    """The page's own script on stand-ins for the browser's objects."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node: the page's script cannot be run; install nodejs")
+    script = re.findall(r"<script>(.*?)</script>", page([TABLE], [], []), flags=re.DOTALL)[0]
+    keys = [["b_1", "41.26"], ["<b>", ""], ["a", "9.0"]]
+    stand_in = f"""
+    const cells = keys => keys.map(key => ({{ dataset: {{ key }} }}));
+    const bodies = {json.dumps(keys)}.map(keys => ({{ rows: [{{ cells: cells(keys) }}] }}));
+    const table = {{ tBodies: bodies, append(...sorted) {{ this.tBodies = sorted; }} }};
+    const row = {{}};
+    const heads = [0, 1].map(cellIndex => ({{
+      cellIndex, parentElement: row, sort: null, closest: () => table,
+      getAttribute() {{ return this.sort; }}, setAttribute(name, value) {{ this.sort = value; }},
+      removeAttribute() {{ this.sort = null; }},
+    }}));
+    row.cells = heads;
+    const buttons = heads.map(head => ({{ parentElement: head, addEventListener(name, act) {{ this.click = act; }} }}));
+    const document = {{ querySelectorAll: () => buttons }};
+    {script}
+    for (let click = 0; click < {clicks}; click++) buttons[{column}].click();
+    const shown = table.tBodies.map(body => body.rows[0].cells[0].dataset.key);
+    console.log(JSON.stringify([shown, heads.map(head => head.sort)]));
+    """
+    done = subprocess.run([node, "-e", stand_in], capture_output=True, text=True, check=True)
+    shown, sorts = json.loads(done.stdout)
+    assert shown == order
+    assert sorts[column] == ("ascending" if clicks % 2 else "descending")
+    assert sorts[1 - column] is None
+
+
+def test_a_report_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = Store(tmp_path / "results")
+    hostile = subject("<script>x & y")
+    add(store, hostile, "trace", {"stage1_active_fraction": 0.5})
+    add_pictures(store, hostile, {0: 0.5})
+    assert cli.main(["report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "report")]) == 0
+    assert "index.html" in capsys.readouterr().err
+    text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    outline = Outline(text)
+    assert outline.tags.count("script") == 1
+    assert {"figure-masks", "table-1", "made", "made-1"} <= set(outline.ids)
+    assert "sha256:w" in text
+    assert len(text) < 1_000_000
