@@ -10,7 +10,11 @@ says so with `tell_failure`, which is its part of the next meeting: the others, 
 
 import atexit
 import gc
+import multiprocessing
+import multiprocessing.connection
 import os
+import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +23,9 @@ from typing import TypeVar, cast
 from bench.record import Failure
 
 T = TypeVar("T")
+
+_OWN_CODES = (0, 1, 2)
+"""Exit codes of a rank that ended by itself."""
 
 _PATIENCE = timedelta(days=7)
 """How long ranks wait for one that measures alone. torchrun ends all of them as soon as one dies."""
@@ -57,6 +64,51 @@ def device(name: str) -> str:
 def shard(items: Sequence[T]) -> Sequence[T]:
     """The share of this rank, dealt out one by one, so that a sorted list gives shares alike."""
     return items[rank() :: world_size()]
+
+
+def launch(num_ranks: int, program: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
+    """Run a program that gives an exit code in several ranks on this machine, one thread each; give rank 0's code.
+
+    A rank that dies, rather than ending with a code of its own, ends the others too; the code is then its.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    spawn = multiprocessing.get_context("spawn")
+    ranks = [
+        spawn.Process(target=_as_rank, args=(number, num_ranks, port, program, arguments))
+        for number in range(num_ranks)
+    ]
+    for process in ranks:
+        process.start()
+    try:
+        while any(process.is_alive() for process in ranks):
+            multiprocessing.connection.wait([process.sentinel for process in ranks if process.is_alive()])
+            died = [process.exitcode for process in ranks if process.exitcode not in (None, *_OWN_CODES)]
+            if died:
+                return int(died[0] or 1)
+        return int(ranks[0].exitcode or 0)
+    finally:
+        for process in ranks:
+            process.terminate()
+            process.join()
+
+
+def _as_rank(
+    number: int, num_ranks: int, port: int, program: Callable[[Sequence[str]], int], arguments: Sequence[str]
+) -> None:
+    os.environ |= {
+        "RANK": str(number),
+        "LOCAL_RANK": str(number),
+        "WORLD_SIZE": str(num_ranks),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": "1",  # read when torch is imported, which it is not yet
+    }
+    code = program(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # all is written, and gloo's threads may abort an interpreter that ends by itself
 
 
 def gather(value: T) -> list[T]:

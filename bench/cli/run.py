@@ -3,13 +3,14 @@
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from bench import plan, session
+from bench import catalog, plan, recipes, session
+from bench.cli import train
 from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell, tell_outcome
 from bench.plan import Context, Dtype, Outcome, Step
 from bench.record import encode
@@ -49,14 +50,16 @@ class Run:
     """Where to measure: cpu, cuda, cuda:1."""
     dtype: Dtype = "float32"
     """Number type of weights and images."""
-    weights: _File = None
-    """Trained weights of one subject; random ones without."""
+    weights: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(optional)")] = None
+    """Trained weights: the file of one subject, or a folder of `train` with a file for each; random ones without."""
     detections: Annotated[str, arg(metavar="SOURCE")] = "detector"
     """Whose boxes the heads get: detector, ground_truth, or a JSON file of detections in COCO's format."""
     results: Path = Path("results")
     """Where records are kept."""
     force: bool = False
     """Measure again what is in the store; old records stay, the newest counts."""
+    train: bool = False
+    """Train the heads of the recipe first: what the folder --weights (weights/ without) lacks. Hours."""
     dry_run: bool = False
     """Print the plan and measure nothing."""
     regions: _Count = None
@@ -72,6 +75,8 @@ class Run:
 
     def run(self) -> tuple[int, list[Outcome]]:
         """Do it, and give the exit code with all that was found."""
+        if self.train:
+            return self._train_and_run()
         context, store = self._context(), Store(self.results)
         selection = Selection(
             heads=self.heads,
@@ -90,6 +95,24 @@ class Run:
         self._show(outcomes)
         failed = any(outcome.record.error for outcome in outcomes)
         return INCOMPLETE if failed or len(outcomes) < len(steps) else COMPLETE, outcomes
+
+    def _train_and_run(self) -> tuple[int, list[Outcome]]:
+        """Make the weights of every schedule in the recipe, then measure with these."""
+        from bench.training.schedule import SCHEDULES
+
+        folder = self.weights or Path("weights")
+        chosen = recipes.select(
+            recipes.load(self.recipe), heads=self.heads, backbones=self.backbones, modules=self.modules
+        )
+        subjects = {cell.subject: None for cell in chosen if cell.subject.weights != "none"}
+        for name, backbone in dict.fromkeys((subject.schedule, subject.backbone or "") for subject in subjects):
+            catalog.check("schedule", name, SCHEDULES)
+            alike = [subject for subject in subjects if (subject.schedule, subject.backbone) == (name, backbone)]
+            schedule = SCHEDULES[name].on(backbone)
+            code = train.make(schedule, alike, folder, coco=self.coco, device=self.device)
+            if code != COMPLETE:
+                return code, []
+        return replace(self, train=False, weights=folder).run()
 
     def _measure(self, steps: Sequence[Step], context: Context, store: Store) -> list[Outcome]:
         """Run the steps, telling and writing each as it finishes; Ctrl-C ends the run, not the program."""
@@ -110,10 +133,10 @@ class Run:
     def _show(self, outcomes: Sequence[Outcome]) -> None:
         """The tables of the recipe: the paper's with ours beside, its own, or just all values."""
         from reports.choice import tables_of
-        from reports.frame import frame
+        from reports.frame import frame_of_entries
         from reports.layout import terminal
 
-        for shown in tables_of(self.recipe, frame(outcome.record for outcome in outcomes)):
+        for shown in tables_of(self.recipe, frame_of_entries(outcome.entry for outcome in outcomes)):
             print_table(terminal(shown), stderr=self.json == "-")
 
     def _context(self) -> Context:
