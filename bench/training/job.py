@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from bench import machine, ranks, weights_folder
-from bench.build import build
 from bench.detector.backbone import ResNet50, imagenet_weights, load_imagenet
 from bench.files import write_whole
 from bench.record import Code, Machine, Subject
 from bench.training.book import LOG
 from bench.training.exchange import meet
+from bench.training.joint import build_joint
 from bench.training.log import Line, read_log
 from bench.training.loop import train
 from bench.training.recipe import Recipe
@@ -123,7 +123,7 @@ class Workshop:
             detector=None if job.detector is None else weights_folder.checksum((job.detector,)),
             initial=None if job.initial is None else weights_folder.checksum((job.initial,)),
         )
-        model = build(job.subject, len(source.category_ids))
+        model = build_joint(job.subject, len(source.category_ids))
         fresh: list[str] = []
         if job.detector is not None:
             load_parts(model, job.detector, DETECTOR, source.category_ids)

@@ -4,13 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from bench.augment import SMALL_TEST, Transform
 from bench.coco import open_coco
 from bench.coco_mini import training_annotations
 from bench.data import CocoDataset
 from bench.embedded import SHIPPED
 from bench.glyphs import GlyphDataset
+from bench.recipes import HEADS
 from bench.record import Subject
+from bench.training.joint import joint_name
 from bench.training.order import TrainingData
 from bench.training.recipe import Recipe, paper, small, small_head, small_tuned
 from bench.weights_folder import DETECTOR, checksum, file
@@ -72,8 +76,8 @@ class Schedule:
 
     @property
     def detector_subject(self) -> Subject:
-        """The subject whose training gives the common detector: the head whose losses ask for the plainest masks."""
-        return self.subject("mask_rcnn")
+        """The subject whose training gives the common detector: all heads at once, so that it suits none best."""
+        return msgspec.structs.replace(self.subject(HEADS[0]), head=joint_name(HEADS))
 
     def on(self, backbone: str) -> "Schedule":
         """The same with another backbone, for which the initial weights are none."""
