@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias, cast
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from contourpy import FillType, contour_generator
+from jaxtyping import Bool, Float64, UInt32
 from pycocotools import mask as coco_mask
 
 from bench.accuracy.ground_truth import GroundTruth
@@ -15,6 +18,12 @@ SMALLEST = 64
 """Least square root of an object's box, in pixels: a mask of 14 x 14 already tells the outline of a smaller one."""
 
 _LEAST_OVERLAP = 0.5
+_LEAST_PIECE = 0.9
+"""Least share of an object that its largest piece has: one that others cover in the middle shows no fine outline."""
+
+
+_Filled: TypeAlias = tuple[list[Float64[np.ndarray, "P 2"]], list[UInt32[np.ndarray, "K"]]]
+"""Points by piece, and where its lines begin and end in them: the outer one, then those of its holes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +46,9 @@ class Chosen:
 def choose(truth: GroundTruth, files: CocoImages) -> list[Chosen]:
     """The objects of the run to show, the longest outline first: at most `NUM_OBJECTS`, one of an image and of a class.
 
-    Outlines are compared after division by the square root of the object's area. An object needs a COCO annotation of
-    its class whose box overlaps its own by half, since boxes come from there; `truth` may be LVIS's. Raises ValueError
-    where no object is large enough.
+    Outlines are compared after division by the square root of the object's area. An object is nearly in one piece and
+    has a COCO annotation of its class whose box overlaps its own by half, since boxes come from there; `truth` may be
+    LVIS's. Raises ValueError where there is no such object, or none is large enough.
     """
     # Masks are drawn one at a time: those of all large objects of LVIS would take gigabytes.
     candidates = [
@@ -52,7 +61,9 @@ def choose(truth: GroundTruth, files: CocoImages) -> list[Chosen]:
     classes: set[int] = set()
     for _, row, given in sorted(candidates, key=lambda candidate: -candidate[0]):
         image, category = int(truth.image[row]), int(truth.category[row])
-        if len(chosen) < NUM_OBJECTS and image not in images and category not in classes:
+        if len(chosen) == NUM_OBJECTS:
+            break
+        if image not in images and category not in classes and _largest_piece(_mask(truth, row)) >= _LEAST_PIECE:
             images.add(image)
             classes.add(category)
             chosen.append(
@@ -68,8 +79,9 @@ def choose(truth: GroundTruth, files: CocoImages) -> list[Chosen]:
             )
     if not chosen:
         raise ValueError(
-            f"No object of {truth.name} on the {len(files.ids)} images of the run has a box of {SMALLEST} x {SMALLEST} "
-            "pixels and a COCO annotation with nearly the same box. Pictures need one. Give more images."
+            f"No object of {truth.name} on the {len(files.ids)} images of the run is in one piece, with a box of "
+            f"{SMALLEST} x {SMALLEST} pixels and a COCO annotation with nearly the same box. Pictures need one. Give "
+            "more images."
         )
     return chosen
 
@@ -106,3 +118,21 @@ def _roughness(mask: Bool[np.ndarray, "H W"]) -> float:
     padded = np.pad(mask, 1)
     sides = sum(int(np.count_nonzero(np.diff(padded, axis=axis))) for axis in (0, 1))
     return sides / math.sqrt(max(1, int(np.count_nonzero(mask))))
+
+
+def _largest_piece(mask: Bool[np.ndarray, "H W"]) -> float:
+    """Share of a mask's area that its largest connected piece has."""
+    lines = contour_generator(z=np.pad(mask, 1).astype(np.float64), fill_type=FillType.OuterOffset)
+    pieces, offsets = cast(_Filled, lines.filled(0.5, 2.0))
+    areas = [
+        sum(_signed_area(points[first:last]) for first, last in pairwise(ends.tolist()))
+        for points, ends in zip(pieces, offsets, strict=True)
+    ]
+    return max(areas) / sum(areas) if areas else 0.0
+
+
+def _signed_area(ring: Float64[np.ndarray, "P 2"]) -> float:
+    """Area inside a closed line, negative for one that runs the other way, as those of holes do."""
+    x, y = ring[:-1].T
+    following_x, following_y = ring[1:].T
+    return float((x * following_y - following_x * y).sum()) / 2

@@ -8,6 +8,7 @@ import msgspec
 
 from bench.build import initial_weights, load
 from bench.data import Skipped
+from bench.memory import release
 from bench.model import Result, coco_results
 from bench.plan import Context
 from bench.probes._images import ImageRun, check_readable, skipped_report
@@ -64,6 +65,7 @@ def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
         predictions = model.predict(batch, run.given(batch))
         (image_id,) = batch.image_ids
         results[image_id] = list(coco_results([image_id], predictions, run.files.category_ids))
+        release()
     return Found(results=results, skipped=tuple(share.skipped))
 
 

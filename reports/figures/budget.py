@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from bench.record import Record
 from bench.store import Entry
-from reports.figures.style import Figure, colour, house_style, svg
+from reports.figures.style import Figure, colour, house_style, label_bar, svg
 from reports.figures.subjects import names, newest_of_each
 
 _AXES = {"cells": "refined cells of an image and stage", "latency_ms": "ms of the head for an image, median"}
@@ -42,7 +42,7 @@ def budget(entries: Sequence[Entry]) -> Figure | None:
             for curve in curves:
                 _draw(panel, curve, axis, is_alone=len(curves) == 1)
             panel.set_xlabel(label)
-            panel.margins(x=0.18, y=0.12)
+            panel.margins(x=0.14, y=0.16)
         # The budgets are powers of two, and the smallest is as good as none.
         panels[0].set_xscale("log", base=2)
         panels[0].xaxis.set_major_formatter(lambda cells, _: f"{cells:.0f}")
@@ -91,14 +91,10 @@ def _draw(panel: Axes, curve: _Curve, axis: str, *, is_alone: bool) -> None:
     ]
     shade = colour(curve.head)
     panel.errorbar(places, accuracies, yerr=errors, color=shade, fmt="o-", capsize=2, elinewidth=0.8, markersize=5)
-    for number, (each, x, y) in enumerate(zip(curve.budgets, places, accuracies, strict=True)):
+    for number, (each, x, (low, high)) in enumerate(zip(curve.budgets, places, bounds, strict=True)):
         if is_alone or each == _TRAINED:
-            # In turn on either side of the curve, because budgets can be near each other.
-            place, side = ((5, -11), "left") if number % 2 else ((-5, 5), "right")
-            weight = "bold" if each == _TRAINED else "normal"
-            panel.annotate(
-                each, (x, y), xytext=place, ha=side, textcoords="offset points", fontsize=8, fontweight=weight
-            )
+            below = number % 2 == 1  # in turn, because budgets can be near each other
+            label_bar(panel, each, x, low if below else high, below=below, bold=each == _TRAINED)
     if not is_alone:
         panel.annotate(curve.name, (places[-1], accuracies[-1]), xytext=(5, 4), textcoords="offset points", fontsize=8)
 

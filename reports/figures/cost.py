@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from bench.record import Record, Subject
 from bench.store import Entry
-from reports.figures.style import Figure, colour, house_style, label_point, marker, svg
+from reports.figures.style import Figure, colour, house_style, label_bar, marker, svg
 from reports.figures.subjects import names, newest_of_each
 
 _BOXES = {"accuracy_true_boxes": "true boxes", "accuracy": "detected boxes"}
@@ -108,8 +108,8 @@ def _draw(
             capsize=3,
             elinewidth=1,
         )
-        label_point(panel, called[subject], x, y, left=2 * x > min(places.values()) + max(places.values()))
-    panel.margins(x=0.15, y=0.15)
+        label_bar(panel, called[subject], x, high)
+    panel.margins(x=0.25, y=0.2)
 
 
 def _label(found: Mapping[Subject, Record]) -> str:

@@ -37,6 +37,7 @@ def losses(trainings: Sequence[Training]) -> Figure | None:
     return Figure(
         name="losses",
         title="Losses of the trainings",
+        is_origin=True,
         svg=picture,
         caption=(
             "Sum of the losses that a training learns from, as means over a hundredth of it; a line for every file of "

@@ -58,12 +58,16 @@ _RULES: dict[RcKeyType, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A finished figure: `name` is its anchor, `svg` an element to put into a page, `caption` sentences below."""
+    """A finished figure: `name` is its anchor, `svg` an element to put into a page, `caption` sentences below.
+
+    `is_origin` tells those that show how something was made from results.
+    """
 
     name: str
     title: str
     svg: str
     caption: tuple[str, ...]
+    is_origin: bool = False
 
 
 @contextmanager
@@ -85,10 +89,18 @@ def marker(head: str | None) -> str:
     return _MARKERS.get(head or "", _OTHER_MARKER)
 
 
-def label_point(axes: Axes, text: str, x: float, y: float, *, left: bool) -> None:
-    """Write beside a point what it is, to its left or to its right."""
-    place, side = ((-6, 5), "right") if left else ((6, 5), "left")
-    axes.annotate(text, (x, y), xytext=place, ha=side, textcoords="offset points", fontsize=8)
+def label_bar(axes: Axes, text: str, x: float, y: float, *, below: bool = False, bold: bool = False) -> None:
+    """Write what a point is at the end (`x`, `y`) of its bar: above, or below, where no other bar can be."""
+    axes.annotate(
+        text,
+        (x, y),
+        xytext=(0, -4 if below else 4),
+        ha="center",
+        va="top" if below else "bottom",
+        textcoords="offset points",
+        fontsize=8,
+        fontweight="bold" if bold else "normal",
+    )
 
 
 def svg(drawing: Drawing, name: str, description: str) -> str:

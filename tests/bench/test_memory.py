@@ -135,3 +135,21 @@ def test_the_profiler_is_silent() -> None:
 def test_highest_sum(sizes: list[int]) -> None:
     assert highest_sum([*sizes, *(-size for size in sizes)]) == sum(sizes)
     assert highest_sum(change for size in sizes for change in (size, -size)) == max(sizes, default=0)
+
+
+def test_memory_that_is_free_goes_back_to_the_system() -> None:
+    """In a process of its own: blocks below one that is in use stay with the C library until it is told."""
+    code = (
+        "from bench.memory import release\n"
+        "resident = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "blocks = [bytearray(60_000) for _ in range(2_000)]\n"
+        "kept = blocks[-1]\n"
+        "full = resident()\n"
+        "del blocks\n"
+        "release()\n"
+        "print(full - resident())"
+    )
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads Linux's /proc")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 100e6
