@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from bench import catalog, machine, ranks
+from bench import catalog, machine, memory, ranks
 from bench.record import Code, Failure, Machine, Record, Scalar, Subject, key
 from bench.store import Array, Entry, Store
 
@@ -247,7 +247,9 @@ def _finish(step: Step, context: Context, store: Store, here: Machine, code: Cod
             finished = record(kept, _failure(error))
         return store.add(step.cell.recipe, step.key, finished, kept.samples, kept.files)
 
-    return ranks.from_first(write)
+    entry = ranks.from_first(write)
+    memory.release()
+    return entry
 
 
 def _measure(step: Step, context: Context) -> tuple[Measurement, Failure | None]:

@@ -8,7 +8,7 @@ import msgspec
 
 from bench.build import initial_weights, load
 from bench.data import Skipped
-from bench.memory import release
+from bench.memory import Releaser
 from bench.model import Result, coco_results
 from bench.plan import Context
 from bench.probes._images import ImageRun, check_readable, skipped_report
@@ -61,6 +61,7 @@ def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     """Predict the images of this rank."""
     model, share = load(subject, context, run.files.category_ids), run.shard()
     results: dict[int, list[Result]] = {}
+    release = Releaser()
     for batch in share.batches():
         predictions = model.predict(batch, run.given(batch))
         (image_id,) = batch.image_ids
