@@ -33,7 +33,6 @@ def budgets(frame: pd.DataFrame) -> list[Table]:
 
 def _policies(result: Result, *, several: bool) -> Table:
     metrics = _metrics(result, "predicted")
-    cells = result.values["cells_per_stage"]
     return Table(
         title=_title("Where should EffSeg refine?", result, several=several),
         columns=(Column(name="Rule"), *_accuracy_columns(metrics, "predicted")),
@@ -45,11 +44,16 @@ def _policies(result: Result, *, several: bool) -> Table:
         caption=(
             "The weights were trained with the rule 'predicted': this is about the choice of cells at inference. A "
             "head trained with another rule may do better with it.",
-            f"All rules refine {cells:.0f} cells of an image and stage (mean), but 'all cells', which has no budget. "
-            "The oracle knows which cells the object covers in part; no head can.",
+            f"All rules refine {_cells(result)} cells of an image and stage (mean), but 'all cells', which has no "
+            "budget. The oracle knows which cells the object covers in part; no head can.",
             *_reading(result, "predicted"),
         ),
     )
+
+
+def _cells(result: Result) -> str:
+    known = result.values.get("cells_per_stage")
+    return "as many" if known is None else f"{known:.0f}"
 
 
 def _budgets(result: Result, *, several: bool) -> Table:

@@ -10,6 +10,7 @@ from tyro.conf import Positional, arg
 
 from bench import catalog, recipes
 from bench.cli.output import COMPLETE, print_table, tell
+from bench.files import write_whole
 
 if TYPE_CHECKING:
     import reports.layout
@@ -100,10 +101,10 @@ class Report:
         tables = all_tables(frame)
         self.out.mkdir(parents=True, exist_ok=True)
         path = self.out / "tables.md"
-        path.write_text(document(tables), encoding="utf-8")
+        write_whole(path, document(tables).encode())
         tell(f"Written: {path}")
         index = self.out / "index.html"
-        index.write_text(self._page(tables), encoding="utf-8")
+        write_whole(index, self._page(tables).encode())
         tell(f"Written: {index}")
         return tables
 

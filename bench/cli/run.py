@@ -75,7 +75,7 @@ class Run:
 
     def run(self) -> tuple[int, list[Outcome]]:
         """Do it, and give the exit code with all that was found."""
-        if self.train:
+        if self.train and not self.dry_run:
             return self._train_and_run()
         context, store = self._context(), Store(self.results)
         selection = Selection(

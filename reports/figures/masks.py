@@ -81,7 +81,8 @@ def _columns(entries: Sequence[Entry]) -> list[_Column]:
     complete = [
         entry
         for entry in newest_of_each(entries, "pictures")
-        if all(entry.path.with_name(name).is_file() for name in entry.record.files)
+        if f"{entry.path.stem}.objects.json" in entry.record.files
+        and all(entry.path.with_name(name).is_file() for name in entry.record.files)
     ]
     first: dict[object, Entry] = {}
     for entry in sorted(complete, key=lambda entry: entry.record.subject.seed):
