@@ -191,7 +191,8 @@ def test_without_arguments(
     err = capsys.readouterr().err
     assert re.search(r"(\d\d+) cells: 0 in store, \1 to do", err)
     assert "demo/effseg-sps-sfm-small_fpn-small-glyphs-seed0/accuracy" in err
-    assert "Parameters" in Path("report/tables.md").read_text()
+    assert "Cost of the heads" in Path("report/tables.md").read_text()
+    assert "<table" in Path("report/index.html").read_text()
     assert cli.main(["report"]) == 0
     assert "EffSeg" in capsys.readouterr().out
 
