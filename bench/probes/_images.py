@@ -110,6 +110,11 @@ def num_images_protocol(context: Context) -> str:
     return "all" if context.images is None else f"first {context.images}"
 
 
+def with_true_boxes(context: Context) -> Context:
+    """The same run with the boxes of the objects in the place of the detector's."""
+    return replace(context, detections="ground_truth")
+
+
 def detections_protocol(context: Context) -> str:
     """Say whose boxes the heads get."""
     if context.detections == "ground_truth" and context.lvis is not None:

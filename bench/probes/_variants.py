@@ -19,7 +19,7 @@ from bench.data import Batch
 from bench.model import Result, coco_results, image_size
 from bench.plan import Context, Measurement
 from bench.probes._accuracy import RESAMPLES, SEED, accuracy_protocol, truths
-from bench.probes._images import ImageRun, open_run
+from bench.probes._images import ImageRun, open_run, with_true_boxes
 from bench.probes._timing import NUM_WARM_UP, Clock
 from bench.record import Scalar, Subject
 from bench.store import Array
@@ -55,11 +55,6 @@ class _Tally:
 def variants_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what the accuracies depend on. The heads get true boxes, so that nothing but the masks differs."""
     return accuracy_protocol(subject, with_true_boxes(context))
-
-
-def with_true_boxes(context: Context) -> Context:
-    """The same run on the boxes of the objects."""
-    return replace(context, detections="ground_truth")
 
 
 @torch.inference_mode()

@@ -1,10 +1,9 @@
 """The accuracy of a model whose head gets the boxes and classes of the objects: what better detection could give."""
 
-from dataclasses import replace
-
 from bench.accuracy import evaluate
 from bench.plan import Context, Measurement
 from bench.probes._accuracy import accuracy_protocol, measure_accuracy
+from bench.probes._images import with_true_boxes
 from bench.record import Scalar, Subject
 
 VERSION = evaluate.VERSION
@@ -16,7 +15,7 @@ SHARED = True
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what the accuracy depends on."""
-    return accuracy_protocol(subject, _with_true_boxes(context))
+    return accuracy_protocol(subject, with_true_boxes(context))
 
 
 def measure(subject: Subject, context: Context) -> Measurement:
@@ -24,8 +23,4 @@ def measure(subject: Subject, context: Context) -> Measurement:
 
     They are COCO's, and on images that only the LVIS file lists, LVIS's (cocofied).
     """
-    return measure_accuracy(subject, _with_true_boxes(context))
-
-
-def _with_true_boxes(context: Context) -> Context:
-    return replace(context, detections="ground_truth")
+    return measure_accuracy(subject, with_true_boxes(context))

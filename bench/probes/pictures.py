@@ -24,9 +24,8 @@ from bench.images import read_image
 from bench.model import Boxes
 from bench.plan import Context, Measurement
 from bench.probes._chosen import NUM_OBJECTS, SMALLEST, Chosen, choose
-from bench.probes._images import coco_annotations, images_protocol, open_run
+from bench.probes._images import coco_annotations, images_protocol, open_run, with_true_boxes
 from bench.probes._predict import model_protocol
-from bench.probes._variants import with_true_boxes
 from bench.record import Scalar, Subject
 from heads._assemble import Crop, encode_crop
 

@@ -11,7 +11,8 @@ import torch
 from bench.data import Batch
 from bench.model import image_size
 from bench.plan import Context, Measurement
-from bench.probes._variants import Change, accuracies, run_ways, times_budget, variants_protocol, with_true_boxes
+from bench.probes._images import with_true_boxes
+from bench.probes._variants import Change, accuracies, run_ways, times_budget, variants_protocol
 from bench.record import Scalar, Subject
 from heads import Targets
 from heads._policies import Policy, at_boundary, at_random, oracle, predicted, uncertainty

@@ -166,3 +166,14 @@ def test_unknown_probe() -> None:
 
 def test_a_cell_is_a_path() -> None:
     assert str(cells("a")[0]) == "r/a-none-seed0/fake"
+
+
+def test_a_cell_limits_what_the_run_leaves_open() -> None:
+    small = Cell(recipe="r", subject=Subject(), probe="fake", images=20, regions=4, budget=50)
+    found = small.within(Context())
+    assert (found.images, found.regions, found.budget) == (20, 4, 50)
+    found = small.within(Context(images=30, regions=9, budget=70))
+    assert (found.images, found.regions, found.budget) == (20, 9, 70)
+    assert small.within(Context(images=3)).images == 3
+    free = Cell(recipe="r", subject=Subject(), probe="fake")
+    assert free.within(Context(images=30)) == Context(images=30)
