@@ -15,6 +15,7 @@ import multiprocessing.connection
 import os
 import socket
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,6 +24,9 @@ from typing import TypeVar, cast
 from bench.record import Failure
 
 T = TypeVar("T")
+
+_DIED = 70
+"""Exit code of a launched rank that an exception ended: no code of its own, so that nobody goes on waiting for it."""
 
 _OWN_CODES = (0, 1, 2)
 """Exit codes of a rank that ended by itself."""
@@ -69,7 +73,8 @@ def shard(items: Sequence[T]) -> Sequence[T]:
 def launch(num_ranks: int, program: Callable[[Sequence[str]], int], arguments: Sequence[str]) -> int:
     """Run a program that gives an exit code in several ranks on this machine, one thread each; give rank 0's code.
 
-    A rank that dies, rather than ending with a code of its own, ends the others too; the code is then its.
+    A rank that dies, rather than ending with a code of its own, ends the others too; the code is then its. So does the
+    end of rank 0, which writes: what it could not do the others may wait for.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -81,13 +86,16 @@ def launch(num_ranks: int, program: Callable[[Sequence[str]], int], arguments: S
     ]
     for process in ranks:
         process.start()
+    running = {process.sentinel: number for number, process in enumerate(ranks)}
     try:
-        while any(process.is_alive() for process in ranks):
-            multiprocessing.connection.wait([process.sentinel for process in ranks if process.is_alive()])
-            died = [process.exitcode for process in ranks if process.exitcode not in (None, *_OWN_CODES)]
-            if died:
-                return int(died[0] or 1)
-        return int(ranks[0].exitcode or 0)
+        while True:
+            # Only what this call saw has ended: asked twice, the last one may end in between, and nobody is left.
+            for sentinel in multiprocessing.connection.wait(list(running)):
+                number = running.pop(cast(int, sentinel))
+                ranks[number].join()
+                code = ranks[number].exitcode
+                if number == 0 or code not in _OWN_CODES:
+                    return _DIED if code is None else code
     finally:
         for process in ranks:
             process.terminate()
@@ -105,7 +113,11 @@ def _as_rank(
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",  # read when torch is imported, which it is not yet
     }
-    code = program(arguments)
+    code = _DIED
+    try:
+        code = program(arguments)
+    except BaseException:
+        traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # all is written, and gloo's threads may abort an interpreter that ends by itself

@@ -1,11 +1,13 @@
 """Ranks: real processes of torchrun leave behind what one process does, whoever fails, and nobody hangs."""
 
 import json
+import multiprocessing.connection
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -120,10 +122,14 @@ def test_ranks_share_out_and_take_a_gpu_each(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def meet(arguments: Sequence[str]) -> int:
-    """A program for `launch`: the first rank writes what all brought; one may die, one may end with a code."""
+    """A program for `launch`: the first rank writes what all brought; one may die, raise or leave, all end with one."""
     out, deed = arguments
     if deed == "die" and ranks.rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    if deed == "raise" and ranks.rank() == 1:
+        raise RuntimeError("no more")
+    if deed == "leave" and ranks.rank() == 0:
+        return 2
     brought = ranks.gather((ranks.rank(), ranks.world_size(), os.environ["OMP_NUM_THREADS"]))
     if ranks.rank() == 0:
         Path(out).write_text(json.dumps(brought))
@@ -137,6 +143,24 @@ def test_launched_ranks_meet(tmp_path: Path) -> None:
     assert ranks.launch(2, meet, [str(out), "fail"]) == 1
 
 
-def test_a_launched_rank_that_dies_ends_the_others(tmp_path: Path) -> None:
-    assert ranks.launch(2, meet, [str(tmp_path / "brought.json"), "die"]) == -signal.SIGKILL
+def test_ranks_that_end_together_are_all_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All have ended before the first is looked at: nobody is left to wait for."""
+    wait = multiprocessing.connection.wait
+
+    def late(sentinels: Sequence[int]) -> list[object]:
+        assert sentinels
+        while not (tmp_path / "brought.json").is_file():
+            time.sleep(0.1)
+        time.sleep(1)
+        return list(wait(sentinels))
+
+    monkeypatch.setattr(multiprocessing.connection, "wait", late)
+    assert ranks.launch(2, meet, [str(tmp_path / "brought.json"), "fail"]) == 1
+
+
+@pytest.mark.parametrize(("deed", "code"), [("die", -signal.SIGKILL), ("raise", 70), ("leave", 2)])
+def test_a_launched_rank_that_dies_and_the_first_that_leaves_end_the_others(
+    tmp_path: Path, deed: str, code: int
+) -> None:
+    assert ranks.launch(2, meet, [str(tmp_path / "brought.json"), deed]) == code
     assert not list(tmp_path.iterdir())

@@ -45,7 +45,12 @@ def test_two_ranks_learn_what_one_does(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     trained_run.main(one, 20, -1, list(HEADS))
     done = subprocess.run(
-        command(two, 20, -1, *HEADS, torchrun=True), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True
+        command(two, 20, -1, *HEADS, torchrun=True),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "loss" not in done.stderr  # no bar where nobody looks
@@ -76,7 +81,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) ->
 
 def test_a_killed_rank_ends_the_job_and_leaves_the_checkpoint(tmp_path: Path) -> None:
     done = subprocess.run(
-        command(tmp_path, 20, 1, "mask_rcnn", torchrun=True), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True
+        command(tmp_path, 20, 1, "mask_rcnn", torchrun=True),
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode != 0
     assert "Signal 9 (SIGKILL)" in done.stderr  # torchrun, about the rank
