@@ -75,12 +75,17 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
         backbone, neck = _BUILDERS[backbone_name](channels)
-        return Segmenter(
+        model = Segmenter(
             backbone=backbone,
             neck=neck,
             detector=fqdet.FQDet(fqdet.PRESETS[_BASE.get(preset, preset)], num_classes),
             head=head.build(config, channels, channels, num_classes),
         )
+    # A convolution follows the layout of its weights, and channels last is the one that fast kernels work in.
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 def load(subject: Subject, context: Context, category_ids: tuple[int, ...] | None = None) -> Segmenter:
