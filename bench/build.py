@@ -64,12 +64,13 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
     check("backbone", backbone_name, BACKBONES)
     head = heads.head(head_name)
     config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
-    for part in ("module", "backend"):
-        value = getattr(subject, part)
+    for part, value in (("module", subject.module), ("backend", backend_name(subject))):
         if value is None:
             continue
         if not hasattr(config, part):
-            raise ValueError(f"The head {head_name} has no {part}, {value!r} was asked for; leave it out.")
+            raise ValueError(
+                f"The head {head_name} has no {part} and was given {value!r}; expected none; leave it out."
+            )
         config = dataclasses.replace(config, **{part: value})
     channels = CHANNELS[preset]
     with torch.random.fork_rng(devices=[]):
@@ -86,6 +87,21 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
+
+
+def backend_name(subject: Subject) -> str | None:
+    """Name of the subject's backend, with its kernel as on the command line: `sps`, `sps:native`; None without one.
+
+    Raises ValueError for a kernel without a backend.
+    """
+    if subject.kernel is None:
+        return subject.backend
+    if subject.backend is None:
+        raise ValueError(
+            f"The subject {subject.name} has the kernel {subject.kernel} and no backend; a kernel is one of a backend; "
+            "name both, as in --backends sps:native."
+        )
+    return f"{subject.backend}:{subject.kernel}"
 
 
 def load(subject: Subject, context: Context, category_ids: tuple[int, ...] | None = None) -> Segmenter:

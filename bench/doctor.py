@@ -22,7 +22,7 @@ class Finding:
 
 def examine(coco: Path | None = None) -> Iterator[Finding]:
     """Look at the installation, the machine, the ImageNet weights and, if given, a COCO directory."""
-    import torch  # noqa: F401  (the machine card knows torch's threads and GPU once it is there)
+    import torch  # the machine card knows torch's threads and GPU once it is there
 
     yield _python()
     for package in ("torch", "torchvision", "fvcore", "pycocotools"):
@@ -30,6 +30,9 @@ def examine(coco: Path | None = None) -> Iterator[Finding]:
     card = machine.card()
     yield Finding(name="cpu", good=True, detail=f"{card.cpu}, {card.cores} cores, torch uses {card.threads} threads")
     yield Finding(name="gpu", good=True, detail=card.gpu or "none: times are taken on the CPU")
+    for device in ("cpu", *(["cuda"] if torch.cuda.is_available() else [])):
+        for dtype in ("float32", "bfloat16"):
+            yield _kernel(device, dtype)
     yield _imagenet()
     yield _coco(coco)
 
@@ -44,6 +47,20 @@ def _package(name: str) -> Finding:
         return Finding(name=name, good=True, detail=importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(name=name, good=False, detail="not installed", remedy="pip install -e .")
+
+
+def _kernel(device: str, dtype: str) -> Finding:
+    """Say which kernel convolves on the backend `sps`, and why no other one."""
+    import torch
+
+    from sparsity import why_kernel
+
+    name = f"sps on {device}"
+    try:
+        lines = why_kernel(torch.device(device), getattr(torch, dtype))
+    except ValueError as error:
+        return Finding(name=name, good=False, detail=str(error), remedy="Correct or unset SPS_KERNEL.")
+    return Finding(name=name, good=True, detail=f"{dtype}: " + "; ".join(lines))
 
 
 def _imagenet() -> Finding:

@@ -2,7 +2,8 @@
 
 A backend is one public module of this folder with one class `Backend` that implements `Grid`. Operations (`conv2d`,
 `sfm`, `deform_conv2d`) are functions on any grid. `backend("sps")` gives the class by module name; the folder is the
-registry. A segmentation head subdivides a grid where it wants to refine and never sees how the features are stored.
+registry. `backend("sps:native")` takes one of the kernels that SPS convolves with, from the folder `_kernels`. A
+segmentation head subdivides a grid where it wants to refine and never sees how the features are stored.
 
 The alphabet of shapes, in this project everywhere:
 
@@ -12,6 +13,7 @@ The alphabet of shapes, in this project everywhere:
 
 from sparsity._check import check
 from sparsity._grid import Grid, GridType, Unsupported
+from sparsity._kernels._choose import why as why_kernel
 from sparsity._lattice import children_of, unravel, window
 from sparsity._ops import conv2d, deform_conv2d, sfm
 from sparsity._plugins import backend, names, plugin
@@ -29,5 +31,6 @@ __all__ = [
     "plugin",
     "sfm",
     "unravel",
+    "why_kernel",
     "window",
 ]

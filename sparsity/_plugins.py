@@ -19,7 +19,9 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> ValueError:
     """Make the error for a name that is not there, with its closest matches and the full list."""
     close = difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.5)
     hint = f"Did you mean {' or '.join(repr(match) for match in close)}? " if close else ""
-    return ValueError(f"There is no {kind} named {name!r}. {hint}Known: {', '.join(known) or 'none'}.")
+    return ValueError(
+        f"There is no {kind} named {name!r}. {hint}Known: {', '.join(known) or 'none'}. Use one of these."
+    )
 
 
 def plugin(package: str, name: str, kind: str) -> ModuleType:
@@ -31,14 +33,23 @@ def plugin(package: str, name: str, kind: str) -> ModuleType:
 
 
 def backend(name: str) -> GridType:
-    """Give the Grid class of a backend by its module name.
+    """Give the Grid class of a backend by its module name, or one of its kernels as in `sps:native`.
 
-    Raises ValueError for an unknown name, and for a file that has no class `Backend`.
+    Raises ValueError for an unknown name, for a file that has no class `Backend`, and for a kernel of a backend that
+    has none.
     """
-    module = plugin("sparsity", name, "backend")
+    storage, colon, kernel = name.partition(":")
+    module = plugin("sparsity", storage, "backend")
     if not hasattr(module, "Backend"):
         raise ValueError(
-            f"The file of the backend {name!r} has no class `Backend`; a backend is a file with one; "
+            f"The file of the backend {storage!r} has no class `Backend`; a backend is a file with one; "
             "name the class so, or put an underscore in front of the name of a file that is no backend."
         )
-    return module.Backend
+    if not colon:
+        return module.Backend
+    if not hasattr(module, "with_kernel"):
+        raise ValueError(
+            f"The backend {storage!r} has no kernels, {kernel!r} was asked for; expected none; leave out what is "
+            "behind the colon."
+        )
+    return module.with_kernel(kernel)

@@ -6,9 +6,12 @@ operation can still find its neighbours through the map. The map is int32: at st
 
 All rows are in one buffer `[zero row | passive | active]`. So an operation never concatenates, neighbours outside the
 lattice are the zero row, and a passive feature keeps its row number for life.
+
+Convolution and SFM are one operation with several kernels (`sparsity._kernels`): the naive one of the paper, and ones
+that cost what the active cells cost. The best is found by itself; `backend("sps:reference")` takes one by name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +19,10 @@ from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
 from sparsity._grid import check_active, check_children, with_zero_row
-from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, map_size, neighbors_of
+from sparsity._kernels._choose import check_kernel
+from sparsity._kernels._op import convolve
+from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, map_size, neighbors_of, reach
+from sparsity._ops import check_weight
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,11 +30,15 @@ class Backend:
     """A grid that stores every feature once.
 
     `rows` holds, for every cell, the row of `buffer` that it shows; `index` is the same map with the paper's ids.
+    `quads`: the active cells are 2x2 siblings in turn, as a subdivision makes them. `kernel` computes convolutions,
+    None is the best that can.
     """
 
     buffer: Float[Tensor, "N F"]
     rows: Int32[Tensor, "R H W"]
     cells: Int32[Tensor, "A"]
+    quads: bool = False
+    kernel: str | None = None
 
     @classmethod
     def dense(cls, features: Float[Tensor, "R F H W"]) -> "Backend":
@@ -110,6 +120,44 @@ class Backend:
             buffer=torch.cat((self.buffer[:first_active], self.active.index_select(0, demoted), children)),
             rows=blocks.reshape(regions, 2 * height, 2 * width),
             cells=children_of(self.cells.index_select(0, keep), self.size),
+            quads=True,
+            kernel=self.kernel,
+        )
+
+    def conv2d(
+        self, weight: Float[Tensor, "O F k k"], bias: Float[Tensor, "O"] | None, dilation: int
+    ) -> Float[Tensor, "A O"]:
+        """Convolve the active cells with the grid's kernel."""
+        return self._convolve(weight[None], None if bias is None else bias[None], (dilation,), activation=False)
+
+    def sfm(
+        self, weight: Float[Tensor, "D O F 3 3"], bias: Float[Tensor, "D O"], dilations: Sequence[int]
+    ) -> Float[Tensor, "A O"]:
+        """Compute all branches of the semantic fusion module, and their sum, in one call of the grid's kernel."""
+        return self._convolve(weight, bias, dilations, activation=True)
+
+    def _convolve(
+        self,
+        weight: Float[Tensor, "D O F k k"],
+        bias: Float[Tensor, "D O"] | None,
+        dilations: Sequence[int],
+        *,
+        activation: bool,
+    ) -> Float[Tensor, "A O"]:
+        """Check what a kernel takes for granted, and bring the weight into its order: taps before features."""
+        check_weight(weight, self.buffer.shape[1])
+        for dilation in dilations:
+            reach(weight.shape[-1], dilation)
+        return convolve(
+            self.buffer,
+            self.rows,
+            self.cells,
+            weight.permute(0, 1, 3, 4, 2).flatten(2, 3).contiguous(),
+            bias,
+            dilations=dilations,
+            activation=activation,
+            quads=self.quads,
+            kernel=self.kernel,
         )
 
     def gather(self, offsets: Int[Tensor, "T 2"]) -> Float[Tensor, "A T F"]:
@@ -153,3 +201,20 @@ class Backend:
             "the zero row is not zero": self.buffer[0].any(),
         }
         return [fault for fault, found in broken.items() if bool(found)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithKernel:
+    """What `backend("sps:native")` gives: a `GridType` whose grids convolve with one kernel."""
+
+    kernel: str
+
+    def dense(self, features: Float[Tensor, "R F H W"]) -> Backend:
+        """Make a grid in which every cell is active."""
+        return replace(Backend.dense(features), kernel=self.kernel)
+
+
+def with_kernel(kernel: str) -> WithKernel:
+    """Give the grids of one kernel. Raises ValueError with the closest names for an unknown one."""
+    check_kernel(kernel)
+    return WithKernel(kernel=kernel)

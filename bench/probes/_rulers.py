@@ -23,6 +23,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+import sparsity.sps  # noqa: F401  (registers sps::conv, for the same reason)
+
 aten = torch.ops.aten
 T = TypeVar("T")
 
@@ -81,6 +83,8 @@ _COUNTED_BY_TORCH = {
     aten.addmm: "matmul",
     aten.bmm: "matmul",
     aten.baddbmm: "matmul",
+    # A kernel of SPS does what a gather and one matrix product per branch would do.
+    torch.ops.sps.conv: "matmul",
 }
 
 # Multiply-adds per element of the output (of the input for pooling), as fvcore charges them; torch leaves them out.
@@ -159,6 +163,7 @@ _KIND_OF_FVCORE = {
     "bmm": "matmul",
     "matmul": "matmul",
     "einsum": "matmul",
+    "sps_conv": "matmul",
     "scaled_dot_product_attention": "matmul",
     "layer_norm": "norm",
     "group_norm": "norm",
@@ -189,9 +194,13 @@ def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> Count:
     def bags_of_four(inputs: list[object], outputs: list[object]) -> Counter[str]:
         return Counter({"embedding_bag": 4 * prod(get_shape(outputs[0]))})
 
+    def sparse_convolution(inputs: list[object], outputs: list[object]) -> Counter[str]:
+        (num_active,), weight = get_shape(inputs[2]), get_shape(inputs[3])
+        return Counter({"sps_conv": num_active * prod(weight)})
+
     analysis = FlopCountAnalysis(module, inputs)
     analysis.set_op_handle("torchvision::roi_align", roi_align, "aten::scaled_dot_product_attention", attention)
-    analysis.set_op_handle("aten::embedding_bag", bags_of_four)
+    analysis.set_op_handle("aten::embedding_bag", bags_of_four, "sps::conv", sparse_convolution)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     # fvcore logs on the root of its own hierarchy; what it cannot count is in the result.
     logging.getLogger("fvcore").setLevel(logging.ERROR)

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from bench.activity import Activity, activity, grids
+from bench.build import backend_name
 from bench.plan import Context
 from bench.record import Scalar, Subject
 from sparsity import Grid, GridType, backend, conv2d, deform_conv2d, sfm, window
@@ -56,11 +57,12 @@ class Arrival:
 
 def subject_label(subject: Subject) -> str:
     """Name of the subject's backend, with its kernel as on the command line: `sps`, `sps:native`."""
-    if subject.backend is None:
+    name = backend_name(subject)
+    if name is None:
         raise ValueError(
             f"The subject {subject.name} has no backend. This probe measures a backend; name one with --backends."
         )
-    return subject.backend if subject.kernel is None else f"{subject.backend}:{subject.kernel}"
+    return name
 
 
 def operating_point(context: Context) -> tuple[int, int]:

@@ -10,6 +10,8 @@ from bench.build import _announce, build, load
 from bench.plan import Context
 from bench.probes import params
 from bench.record import Subject
+from heads.effseg import EffSeg
+from sparsity import backend
 
 DETECTOR = 34_601_022
 HEADS = {"mask_rcnn": 2_906_192, "point_rend": 3_191_968, "refine_mask": 6_580_590, "effseg": 4_208_872}
@@ -50,6 +52,9 @@ def small(head: str = "mask_rcnn") -> Subject:
         (Subject(head="effseg", backbone="r50_fnp"), "Did you mean 'r50_fpn'"),
         (Subject(head="effseg", module="smf"), "processing module named 'smf'"),
         (Subject(head="effseg", backend="spss"), "Did you mean 'sps'"),
+        (Subject(head="effseg", backend="sps", kernel="refrence"), "Did you mean 'reference'"),
+        (Subject(head="effseg", backend="dense", kernel="reference"), "'dense' has no kernels"),
+        (Subject(head="effseg", kernel="reference"), "has the kernel reference and no backend"),
         (Subject(head="mask_rcnn", module="sfm"), "has no module"),
         (Subject(head="mask_rcnn", preset="tiny"), "preset named 'tiny'"),
     ],
@@ -59,11 +64,22 @@ def test_unknown_names_are_refused_with_the_closest(subject: Subject, message: s
         build(subject)
 
 
+def test_the_kernel_of_a_subject_is_that_of_its_head() -> None:
+    with torch.device("meta"):
+        model = build(Subject(head="effseg", backbone="small_fpn", preset="small", backend="sps", kernel="reference"))
+    assert isinstance(model.head, EffSeg)
+    assert model.head.grid == backend("sps:reference")
+
+
+def save(model: torch.nn.Module, path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, path)
+
+
 def test_weights_make_the_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     trained = build(small())
     torch.nn.init.ones_(trained.detector.class_head[-1].bias)
-    save_file(trained.state_dict(), path)
+    save(trained, path)
     loaded = load(small(), Context(weights=path))
     assert not loaded.training
     for name, value in trained.state_dict().items():
@@ -72,7 +88,7 @@ def test_weights_make_the_round_trip(tmp_path: Path) -> None:
 
 def test_weights_of_another_architecture_are_refused_by_key(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    save_file(build(small("mask_rcnn")).state_dict(), path)
+    save(build(small("mask_rcnn")), path)
     with pytest.raises(ValueError, match=r"another model: \d+ missing: head\.") as error:
         load(small("refine_mask"), Context(weights=path))
     assert "unexpected: head.coarse" in str(error.value)
@@ -80,7 +96,7 @@ def test_weights_of_another_architecture_are_refused_by_key(tmp_path: Path) -> N
 
 def test_weights_of_another_size_are_refused_by_shape(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    save_file(build(small(), num_classes=20).state_dict(), path)
+    save(build(small(), num_classes=20), path)
     with pytest.raises(ValueError, match=r"of another shape: .*\(21, 64\) instead of \(81, 64\)"):
         load(small(), Context(weights=path))
 

@@ -20,7 +20,10 @@ from tests.bench.toy_backend import OBJECTS, SMALL, unchecked
 __all__ = ["unchecked"]
 
 
-@pytest.mark.parametrize("name", names("sparsity"))
+BACKENDS = [*names("sparsity"), *(f"sps:{kernel}" for kernel in ("reference", "blocked"))]
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_every_backend_of_the_folder_gets_its_certificate(name: str) -> None:
     certificate = certify(backend(name), scenes=SMALL, dtypes=["float32", "bfloat16"])
     assert certificate.failures == []
@@ -74,7 +77,7 @@ def test_sps_equals_sparse_on_dense_bit_for_bit(dtype: torch.dtype) -> None:
     for scene in (OBJECTS, *SMALL):
         numbers = [rounded(normal(*shape)) for shape in scene.shapes()]
         others = scene.replay(backend("sparse_on_dense"), numbers)
-        for sps, on_dense in zip(scene.replay(backend("sps"), numbers), others, strict=True):
+        for sps, on_dense in zip(scene.replay(backend("sps:reference"), numbers), others, strict=True):
             for operation in gathering:
                 inputs = {name: rounded(value) for name, value in operation.draw(sps, normal, False).items()}
                 assert torch.equal(operation.run(sps, inputs), operation.run(on_dense, inputs)), operation.name
@@ -85,6 +88,17 @@ def test_only_neighbors_waits_for_the_device(name: str) -> None:
     """It counts the neighbours that a subdivision leaves, and says so."""
     unsupported = certify(backend(name), scenes=SMALL[:1], dtypes=["float32"]).unsupported
     assert (NO_WAITING in unsupported) == (name == "neighbors")
+
+
+def test_a_kernel_that_cannot_run_here_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no convolution is examined all the same."""
+    monkeypatch.setattr("sparsity._kernels.reference.unavailable", lambda device, dtype: "not today")
+    certificate = certify(backend("sps:reference"), scenes=SMALL[:1], dtypes=["float32"])
+    assert certificate.failures == []
+    refused = {check.operation for check in certificate.checks if check.outcome == "cannot"}
+    assert {"conv3_d1", "sfm", "conv3_after_overwrite"} <= refused
+    assert refused.isdisjoint({"linear", "subdivide", "gather", "deform_conv3"})
+    assert all("not today" in check.reason for check in certificate.checks if check.outcome == "cannot")
 
 
 def test_a_certificate_in_which_nothing_is_equal_is_a_failure() -> None:
@@ -137,7 +151,7 @@ def test_what_counts_as_equal() -> None:
 def test_a_certificate_is_one_of_a_backend() -> None:
     with pytest.raises(ValueError, match="has no backend"):
         probe.measure(Subject(head="mask_rcnn"), Context())
-    with pytest.raises(ValueError, match="There is no backend named 'sps:warp'"):
+    with pytest.raises(ValueError, match="There is no kernel named 'warp'"):
         probe.measure(Subject(backend="sps", kernel="warp", weights="none"), Context())
 
 

@@ -1,11 +1,13 @@
 """The two rulers agree with hand counts and with each other."""
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
 from torchvision.ops import roi_align
 
 from bench.probes._rulers import count_fvcore, count_torch, counting
+from sparsity import backend, conv2d, sfm
 
 
 class Attention(nn.Module):
@@ -60,6 +62,32 @@ def test_every_kind_matches_the_formulas_and_the_other_ruler() -> None:
     assert by_fvcore.macs == expected
     assert by_torch.old_deconvolution == 3 * 8 * 8 * 4 * 256
     assert by_torch.total_paper == by_torch.total + by_torch.old_deconvolution
+
+
+class Sparse(nn.Module):
+    """Branches of the SFM on a backend, a third of whose cells are active."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.kind = backend(name)
+        self.weight = nn.Parameter(torch.zeros(3, 5, 4, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(3, 5))
+
+    def forward(self, features: torch.Tensor, children: torch.Tensor) -> torch.Tensor:
+        grid = self.kind.dense(features).subdivide(torch.arange(3, device=features.device), children)
+        return sfm(grid, self.weight, self.bias, (1, 3, 5)) + conv2d(grid, self.weight[0], None)
+
+
+@pytest.mark.parametrize("name", ["sps", "sps:reference", "sparse_on_dense"])
+def test_a_kernel_costs_what_its_gather_and_products_cost(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A trace has sizes that the run-time types do not take for numbers.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    model, inputs = Sparse(name), (torch.zeros(1, 4, 3, 3), torch.zeros(12, 4))
+    expected = {"matmul": 12 * 4 * 9 * 5 * 4}
+    with counting():
+        (by_torch, _), by_fvcore = count_torch(lambda: model(*inputs)), count_fvcore(model, inputs)
+        on_meta, _ = count_torch(lambda: model.to("meta")(*(value.to("meta") for value in inputs)))
+    assert by_torch.macs == by_fvcore.macs == on_meta.macs == expected
 
 
 def test_meta_tensors_give_the_same_count() -> None:

@@ -1,0 +1,93 @@
+"""Which kernel runs: the first of an order that can run on a device and passes a small certificate there."""
+
+import logging
+import os
+from functools import cache
+from types import ModuleType
+from typing import cast
+
+import torch
+
+from sparsity._grid import Unsupported
+from sparsity._kernels._trial import Kernel, failure
+from sparsity._plugins import names, plugin, unknown
+
+VARIABLE = "SPS_KERNEL"
+"""Environment variable that forces a kernel by its name."""
+
+_PACKAGE = "sparsity._kernels"
+_REFERENCE = "reference"
+_ORDER = ("triton", "native", "blocked", _REFERENCE)
+"""The fastest first. A kernel that is not among them runs where it is asked for by name."""
+
+log = logging.getLogger(__name__)
+
+
+class Unavailable(Unsupported, ValueError):
+    """The kernel that was asked for cannot run there: a wrong wish of a user, and a measurement of a certificate."""
+
+
+def check_kernel(name: str) -> None:
+    """Raise ValueError with the closest names where there is no kernel of that name."""
+    if name not in names(_PACKAGE):
+        raise unknown("kernel", name, names(_PACKAGE))
+
+
+def kernel_for(device: torch.device, dtype: torch.dtype, name: str | None) -> Kernel:
+    """The kernel of a name; without one that of the environment variable `SPS_KERNEL`, and without it the best.
+
+    Raises ValueError for an unknown name, and `Unavailable`, which is one, for a named kernel that cannot run there.
+    """
+    name = name or os.environ.get(VARIABLE)
+    if not name:
+        return _kernel(_best(device, dtype))
+    reason = _kernel(name).unavailable(device, dtype)
+    if reason is not None:
+        raise Unavailable(
+            f"The kernel {name!r} cannot compute {dtype} on {device}: {reason}. "
+            f"Take another one, or none and unset {VARIABLE}: the best that can is found by itself."
+        )
+    return _kernel(name)
+
+
+def why(device: torch.device, dtype: torch.dtype) -> list[str]:
+    """Say which kernel runs there, and of each other one why not. Raises ValueError as `kernel_for`."""
+    forced = os.environ.get(VARIABLE)
+    if forced:
+        kernel_for(device, dtype, forced)
+        return [f"{forced}: used, because {VARIABLE} says so"]
+    best = _best(device, dtype)
+    lines = [f"{best}: used"]
+    for name in names(_PACKAGE):
+        if name != best:
+            is_slower = name in _ORDER and _ORDER.index(name) > _ORDER.index(best)
+            lines.append(f"{name}: " + (f"slower than {best}" if is_slower else _obstacle(name, device, dtype) or ""))
+    return lines
+
+
+@cache
+def _kernel(name: str) -> Kernel:
+    """Import a kernel when it is first asked for: some bring a compiler."""
+    module: ModuleType = plugin(_PACKAGE, name, "kernel")
+    return cast(Kernel, module)
+
+
+@cache
+def _best(device: torch.device, dtype: torch.dtype) -> str:
+    """Name of the first kernel in order that nothing speaks against; nothing speaks against the last."""
+    here = [name for name in _ORDER if name in names(_PACKAGE)]
+    return next(name for name in here if _obstacle(name, device, dtype) is None)
+
+
+@cache
+def _obstacle(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a kernel cannot be chosen: it cannot run, or it fails its certificate, which is worth a warning."""
+    kernel = _kernel(name)
+    reason = kernel.unavailable(device, dtype)
+    if reason is not None or name == _REFERENCE:
+        return reason
+    fault = failure(kernel, _kernel(_REFERENCE), device, dtype)
+    if fault is None:
+        return None
+    log.warning("The SPS kernel %r is not used for %s on %s, because it is wrong: %s.", name, dtype, device, fault)
+    return f"wrong: {fault}"

@@ -1,0 +1,151 @@
+"""A small certificate: is a kernel right on this device, in this dtype? Milliseconds, so that every process can ask.
+
+The calls are tiny and take every path that kernels may have: all feature sizes of EffSeg and odd ones, windows of 1, 3
+and 5 cells, one branch and three, with and without bias, activation and sibling quads.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from sparsity._kernels._call import Call
+from sparsity._lattice import children_of
+
+FORWARD_LIMITS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
+"""Largest max|a - b| / max|b| that is rounding, as in the certificate of a backend."""
+
+GRADIENT_LIMITS = {**FORWARD_LIMITS, torch.float64: 1e-11, torch.float32: 2e-5}
+
+TF32_LIMIT = 1e-2
+"""Of float32 on a GPU where matrix products may use TF32, which has the digits of float16."""
+
+_FAR = 16.0
+"""A bias that is far more than a convolution here adds up to: rounding changes no sign."""
+
+
+@runtime_checkable
+class Kernel(Protocol):
+    """A module of this folder."""
+
+    def unavailable(self, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Why the kernel cannot run there; None where it can."""
+        ...
+
+    def forward(self, call: Call, keep_signs: bool) -> tuple[Float[Tensor, "A O"], UInt8[Tensor, "A D _"]]:
+        """Compute a convolution, and the signs of its branches where asked."""
+        ...
+
+    def backward(
+        self, call: Call, signs: UInt8[Tensor, "A D _"], gradient: Float[Tensor, "A O"], needed: tuple[bool, bool, bool]
+    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+        """Compute the gradients of buffer, weight and bias; [0] where not needed."""
+        ...
+
+
+def failure(kernel: Kernel, reference: Kernel, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Say what is wrong with a kernel, beside the reference in float64 on the same rounded numbers; None if nothing."""
+    for call in _calls():
+        ours = _converted(call, device, dtype)
+        theirs = _converted(ours, torch.device("cpu"), torch.float64)
+        try:
+            found, expected = (_results(one, of) for one, of in ((kernel, ours), (reference, theirs)))
+            for quantity, wanted in expected.items():
+                error = _error(found[quantity], wanted)
+                limit = (FORWARD_LIMITS if quantity == "output" else GRADIENT_LIMITS)[dtype]
+                if device.type == "cuda" and torch.backends.cuda.matmul.fp32_precision == "tf32":
+                    limit = max(limit, TF32_LIMIT)
+                if not error <= limit:
+                    return f"{quantity} is off by {error:.1e} for {_described(call)}"
+        except Exception as error:  # whatever is wrong with it, there is another kernel
+            return f"{type(error).__name__} for {_described(call)}: {error}"
+    return None
+
+
+def _calls() -> Iterator[Call]:
+    three = (1, 3, 5)
+    generator = torch.Generator().manual_seed(0)
+    for features, outputs, side, dilations, has_bias, quads in (
+        (32, 32, 3, three, True, True),
+        (64, 64, 3, three, True, True),
+        (128, 128, 3, (1,), True, True),
+        (5, 3, 5, (1, 2), True, False),
+        (48, 20, 3, (1,), False, True),
+        (7, 16, 1, (1,), False, False),
+    ):
+        call = _call(features, outputs, side, dilations, quads, generator)
+        yield replace(call, bias=call.bias if has_bias else None, activation=has_bias)
+
+
+def _call(
+    features: int, outputs: int, side: int, dilations: tuple[int, ...], quads: bool, generator: torch.Generator
+) -> Call:
+    """Two regions of 4x4 cells, a third of which are refined: 2x2 children each, while the others are passive."""
+    size, num_kept = (2, 4, 4), 11
+    num_cells = 2 * 4 * 4
+    order = torch.randperm(num_cells, generator=generator)
+    keep, passive = order[:num_kept].sort().values, order[num_kept:].sort().values
+    first_active = 1 + len(passive)
+    row_of = torch.empty(num_cells, dtype=torch.int64)
+    row_of[passive] = torch.arange(1, first_active)
+    row_of[keep] = first_active + 4 * torch.arange(num_kept)
+    child = torch.tensor([[0, 1], [2, 3]]).repeat(1, 4, 4)
+    blocks = row_of.view(size).repeat_interleave(2, 1).repeat_interleave(2, 2)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    buffer = normal(first_active + 4 * num_kept, features)
+    buffer[0] = 0
+    return Call(
+        buffer=buffer,
+        rows=(blocks + child * (blocks >= first_active)).to(torch.int32),
+        cells=children_of(keep.to(torch.int32), size),
+        weight=normal(len(dilations), outputs, side**2, features) / (side**2 * features) ** 0.5,
+        bias=0.3 * normal(len(dilations), outputs),
+        dilations=dilations,
+        activation=True,
+        quads=quads,
+    )
+
+
+def _converted(call: Call, device: torch.device, dtype: torch.dtype) -> Call:
+    return replace(
+        call,
+        buffer=call.buffer.to(device, dtype),
+        rows=call.rows.to(device),
+        cells=call.cells.to(device),
+        weight=call.weight.to(device, dtype),
+        bias=None if call.bias is None else call.bias.to(device, dtype),
+    )
+
+
+def _results(kernel: Kernel, call: Call) -> dict[str, Tensor]:
+    """Output near the kinks of the activation, and gradients away from them, where rounding would flip one."""
+    output, _ = kernel.forward(call, False)
+    far = call
+    if call.bias is not None:
+        signs = torch.where(torch.arange(call.bias.shape[1], device=call.bias.device) % 2 == 0, _FAR, -_FAR)
+        far = replace(call, bias=signs.to(call.bias).expand_as(call.bias).contiguous())
+    _, signs = kernel.forward(far, far.activation)
+    gradient = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16).to(output)
+    of_buffer, of_weight, of_bias = kernel.backward(far, signs, gradient, (True, True, True))
+    return {
+        "output": output,
+        "gradient of the features": of_buffer,
+        "gradient of the weight": of_weight,
+        "gradient of the bias": of_bias,
+    }
+
+
+def _error(found: Float[Tensor, "*shape"], expected: Float[Tensor, "*shape"]) -> float:
+    """`max|a - b| / max|b|`; NaN where there is one."""
+    return float((found.cpu().double() - expected).abs().max() / expected.abs().max())
+
+
+def _described(call: Call) -> str:
+    outputs, num_taps, features = call.weight.shape[1:]
+    return f"{features} to {outputs} features, {num_taps} taps, dilations {', '.join(map(str, call.dilations))}"

@@ -1,0 +1,129 @@
+"""Pure torch in blocks of rows that stay in the cache: no compiler needed, every device and dtype.
+
+A block gathers the neighbours of some rows, multiplies and activates them, and adds to its part of the output; the next
+block reuses the memory. The gradient of active rows is the same convolution, of the gradients of the branches with
+mirrored taps, where passive neighbours count as zero. The gradient of passive rows sums, for every passive row and tap,
+the branch gradients of the cells that see the row there, and then needs one product per tap. Nothing is scattered onto
+a row twice, so results are the same every time, also on a GPU.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int32, UInt8
+from torch import Tensor
+
+from sparsity._kernels._call import Call
+from sparsity._kernels._neighbors import neighbor_rows
+from sparsity._kernels._signs import num_sign_bytes, pack, unpack
+
+_BLOCK = {"cpu": 1024}
+"""Rows at a time, by device; a quarter or twice of it is as fast on a CPU."""
+
+_LARGE_BLOCK = 16384
+"""The same where launching costs more than a cache saves."""
+
+
+def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
+    """It runs everywhere."""
+    return None
+
+
+def forward(call: Call, keep_signs: bool) -> tuple[Float[Tensor, "A O"], UInt8[Tensor, "A D _"]]:
+    """Compute a block of rows with all its branches, then the next."""
+    num_active, (num_branches, outputs) = len(call.cells), call.weight.shape[:2]
+    branches = list(enumerate(neighbor_rows(call)))
+    weights = call.weight.flatten(2).mT
+    result = call.buffer.new_empty(num_active, outputs)
+    num_bytes = num_sign_bytes(outputs) if keep_signs else 0
+    signs = torch.empty(num_active, num_branches, num_bytes, dtype=torch.uint8, device=result.device)
+    for block in _blocks(call):
+        total = result.new_zeros((), dtype=_precise(result.dtype))
+        for branch, rows in branches:
+            taps = _gather(call.buffer, rows[block])
+            one = taps @ weights[branch] if call.bias is None else torch.addmm(call.bias[branch], taps, weights[branch])
+            if call.activation:
+                one.relu_()
+            if keep_signs:
+                signs[block, branch] = pack(one > 0)
+            total = total + one
+        result[block] = total
+    return result, signs
+
+
+def backward(
+    call: Call, signs: UInt8[Tensor, "A D _"], gradient: Float[Tensor, "A O"], needed: tuple[bool, bool, bool]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Compute one branch after the other, so that the gradient of only one is in memory."""
+    dtype = call.buffer.dtype
+    nothing = gradient.new_empty(0)
+    of_buffer = torch.zeros_like(call.buffer, dtype=_precise(dtype)) if needed[0] else nothing
+    of_weight = torch.zeros_like(call.weight, dtype=_precise(dtype)) if needed[1] else nothing
+    of_bias = gradient.new_empty(call.weight.shape[:2]) if needed[2] else nothing
+    for branch, rows in enumerate(neighbor_rows(call)):
+        of_branch = gradient * unpack(signs[:, branch], gradient.shape[1]) if call.activation else gradient
+        if needed[0]:
+            _add_to_active(of_buffer, call, branch, rows, of_branch)
+            _add_to_passive(of_buffer, call, branch, rows, of_branch)
+        if needed[1]:
+            matrix = of_weight[branch].flatten(1)
+            for block in _blocks(call):
+                matrix += of_branch[block].T @ _gather(call.buffer, rows[block])
+        if needed[2]:
+            of_bias[branch] = of_branch.sum(0)
+    return of_buffer.to(dtype), of_weight.to(dtype), of_bias
+
+
+def _add_to_active(
+    of_buffer: Float[Tensor, "N F"],
+    call: Call,
+    branch: int,
+    rows: Int32[Tensor, "A T"],
+    of_branch: Float[Tensor, "A O"],
+) -> None:
+    """Convolve the gradients of a branch: whom a cell sees through the opposite tap sees the cell through the tap."""
+    before_active = len(of_buffer) - len(rows) - 1
+    sees = (rows.flip(1) - before_active).clamp_(min=0)
+    of_rows = F.pad(of_branch, (0, 0, 1, 0))
+    weight = call.weight[branch].transpose(0, 1).flatten(0, 1)
+    of_active = of_buffer[1 + before_active :]
+    for block in _blocks(call):
+        of_active[block] += _gather(of_rows, sees[block]) @ weight
+
+
+def _add_to_passive(
+    of_buffer: Float[Tensor, "N F"],
+    call: Call,
+    branch: int,
+    rows: Int32[Tensor, "A T"],
+    of_branch: Float[Tensor, "A O"],
+) -> None:
+    """Sum the gradients of all cells that see a passive row through a tap, then multiply by the weight of the tap."""
+    first_active = len(of_buffer) - len(rows)
+    is_passive = (rows > 0) & (rows < first_active)
+    tap, cell = is_passive.T.nonzero(as_tuple=True)
+    # One sort for all taps: torch sorts many integers by their digits, a few by comparing.
+    key, order = (rows.T[tap, cell] + tap * first_active).sort(stable=True)
+    numbers: list[int] = is_passive.sum(0).tolist()
+    by_tap = zip((key - tap * first_active).split(numbers), cell[order].split(numbers), strict=True)
+    for number, (seen, by) in enumerate(by_tap):
+        distinct, counts = seen.unique_consecutive(return_counts=True)
+        sums = F.embedding_bag(by, of_branch, counts.cumsum(0) - counts, mode="sum")
+        of_buffer.index_add_(0, distinct, (sums @ call.weight[branch, :, number]).to(of_buffer.dtype))
+
+
+def _gather(table: Float[Tensor, "M G"], rows: Int32[Tensor, "N T"]) -> Float[Tensor, "N T*G"]:
+    """The rows of all taps side by side."""
+    return table.index_select(0, rows.flatten()).view(len(rows), rows.shape[1] * table.shape[1])
+
+
+def _blocks(call: Call) -> Iterator[slice]:
+    """Slices of the active rows."""
+    step = _BLOCK.get(call.cells.device.type, _LARGE_BLOCK)
+    return (slice(start, start + step) for start in range(0, len(call.cells), step))
+
+
+def _precise(dtype: torch.dtype) -> torch.dtype:
+    """What to add up in."""
+    return torch.promote_types(dtype, torch.float32)

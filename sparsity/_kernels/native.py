@@ -1,0 +1,311 @@
+"""CPU: gathers, multiplies and adds up the branches in registers, in C compiled on first use (AVX-512, AVX2, any).
+
+The C is `native.c` with its headers; this file checks tensors and passes their addresses. The convolution reads
+neighbours where they are, without im2col, and where the active cells are sibling quads the 3x3 branches of dilation 1
+are Winograd's. The backward of bfloat16 is computed in float32.
+
+The result is the same to the bit for any number of threads; it uses `torch.get_num_threads()` of its own.
+"""
+
+import ctypes
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from sparsity._kernels._call import Call
+from sparsity._kernels._compile import CannotCompile, load
+
+Instructions = Literal["portable", "avx2", "avx512", "avx512_bf16"]
+
+_NUMBERS: dict[Instructions, int] = {"portable": 0, "avx2": 1, "avx512": 2, "avx512_bf16": 3}
+"""As `enum instructions` of native.c has them, the best last; the last is for bfloat16, the others for float32."""
+
+_SOURCE = Path(__file__).with_name("native.c")
+
+
+class _Lattice(ctypes.Structure):
+    """`struct lattice` of native.h."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("rows", "cells", "dilations")),
+        *((name, ctypes.c_int64) for name in ("num_rows", "num_active", "num_cells", "height", "width")),
+        *((name, ctypes.c_int64) for name in ("num_branches", "kernel_size", "quads")),
+    )
+
+
+class _Convolution(ctypes.Structure):
+    """`struct convolution` of native.h."""
+
+    _fields_ = (
+        ("lattice", _Lattice),
+        ("features", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("branch_stride", "first_row", "num_in", "num_out")),
+        ("weight", ctypes.c_void_p),
+        ("is_transposed", ctypes.c_int64),
+        ("bias", ctypes.c_void_p),
+        ("has_activation", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("signs", "out")),
+    )
+
+
+class _Gradient(ctypes.Structure):
+    """`struct gradient` of native.h."""
+
+    _fields_ = (
+        ("lattice", _Lattice),
+        *((name, ctypes.c_void_p) for name in ("features", "masked")),
+        *((name, ctypes.c_int64) for name in ("branch_stride", "num_in", "num_out")),
+        *((name, ctypes.c_void_p) for name in ("weight", "out")),
+    )
+
+
+def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
+    """Say why this kernel cannot run there (device, dtype, no compiler, no cache); None where it can."""
+    if device.type != "cpu":
+        return f"it runs on the CPU, not on {device.type}"
+    if dtype not in (torch.float32, torch.bfloat16):
+        return f"it computes float32 and bfloat16, not {str(dtype).removeprefix('torch.')}"
+    library = _library()
+    if isinstance(library, str):
+        return library
+    return None if instruction_sets(dtype) else "this CPU has no instructions for bfloat16 (AVX512-BF16)"
+
+
+def instruction_sets(dtype: torch.dtype) -> list[Instructions]:
+    """Instruction sets that compute this dtype on this CPU, the best last.
+
+    Raises RuntimeError where nothing compiles.
+    """
+    library = _loaded()
+    return [
+        name
+        for name, number in _NUMBERS.items()
+        if (name == "avx512_bf16") == (dtype == torch.bfloat16) and library.sps_has(number)
+    ]
+
+
+def forward(call: Call, keep_signs: bool) -> tuple[Float[Tensor, "A O"], UInt8[Tensor, "A D _"]]:
+    """Convolve; the signs are [A D ceil(O/8)], or [A D 0] where nobody needs them.
+
+    Raises ValueError for tensors that do not fit together, IndexError for a cell or row number that is none.
+    """
+    return convolve(call, keep_signs, instruction_sets(call.buffer.dtype)[-1])
+
+
+def backward(
+    call: Call, signs: UInt8[Tensor, "A D _"], gradient: Float[Tensor, "A O"], needed: tuple[bool, bool, bool]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Gradients of buffer, weight and bias, those that are `needed`; the others are [0]. Raises as `forward`."""
+    return differentiate(call, signs, gradient, needed, instruction_sets(torch.float32)[-1])
+
+
+def convolve(
+    call: Call, keep_signs: bool, instructions: Instructions
+) -> tuple[Float[Tensor, "A O"], UInt8[Tensor, "A D _"]]:
+    """`forward` with one instruction set, which the CPU must have and which must be one of the dtype."""
+    call = _checked(call)
+    num_active, (num_branches, num_out, _, num_in) = call.cells.shape[0], call.weight.shape
+    out = call.buffer.new_empty(num_active, num_out)
+    signs = call.buffer.new_empty(num_active, num_branches, (num_out + 7) // 8 if keep_signs else 0, dtype=torch.uint8)
+    bias = None if call.bias is None else call.bias.float().contiguous()
+    dilations = _dilations(call)
+    _run(
+        "sps_convolution",
+        _Convolution(
+            lattice=_lattice(call, dilations),
+            features=call.buffer.data_ptr(),
+            num_in=num_in,
+            num_out=num_out,
+            weight=call.weight.data_ptr(),
+            bias=None if bias is None else bias.data_ptr(),
+            has_activation=call.activation,
+            signs=signs.data_ptr() if keep_signs else None,
+            out=out.data_ptr(),
+        ),
+        instructions,
+    )
+    return out, signs
+
+
+def differentiate(
+    call: Call,
+    signs: UInt8[Tensor, "A D _"],
+    gradient: Float[Tensor, "A O"],
+    needed: tuple[bool, bool, bool],
+    instructions: Instructions,
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """`backward` with one instruction set of float32, which the CPU must have."""
+    dtype = call.buffer.dtype
+    call = _checked(replace(call, buffer=call.buffer.float(), weight=call.weight.float()))
+    masked = _masked(call, signs, gradient.float().contiguous())
+    none = call.buffer.new_empty(0)
+    of_buffer = _of_buffer(call, masked, instructions) if needed[0] else none
+    of_weight = _of_weight(call, masked, instructions) if needed[1] else none
+    of_bias = masked.sum(1).expand(call.weight.shape[0], -1).contiguous() if needed[2] else none
+    return of_buffer.to(dtype), of_weight.to(dtype), of_bias.to(dtype)
+
+
+def _masked(call: Call, signs: UInt8[Tensor, "A D _"], gradient: Float[Tensor, "A O"]) -> Float[Tensor, "branches A O"]:
+    """Gradient of every branch before its activation; one for all branches where there is none."""
+    if not call.activation:
+        return gradient[None]
+    num_active, num_out = gradient.shape
+    num_branches = call.weight.shape[0]
+    if signs.shape != (num_active, num_branches, (num_out + 7) // 8) or signs.dtype != torch.uint8:
+        raise ValueError(
+            f"backward got signs of shape {tuple(signs.shape)}; the activation needs one bit for each of "
+            f"{num_active} x {num_branches} x {num_out} results; call forward with keep_signs."
+        )
+    signs = signs.contiguous()
+    masked = gradient.new_empty(num_branches, num_active, num_out)
+    _loaded().sps_mask(
+        *map(ctypes.c_int64, (num_active, num_branches, num_out)),
+        *map(ctypes.c_void_p, (gradient.data_ptr(), signs.data_ptr(), masked.data_ptr())),
+    )
+    return masked
+
+
+def _of_buffer(call: Call, masked: Float[Tensor, "branches A O"], instructions: Instructions) -> Float[Tensor, "N F"]:
+    """Gradient of the buffer: a gather convolution for the active rows, sums of their readers for the passive ones.
+
+    An active feature is shown by one cell only, so what reads it are the neighbours of that cell: the same convolution
+    with flipped taps and exchanged features, in which passive neighbours have no gradient. It needs no scatter.
+    """
+    out = torch.zeros_like(call.buffer)
+    num_active, (_, num_out, _, num_in) = call.cells.shape[0], call.weight.shape
+    first_active = call.buffer.shape[0] - num_active
+    dilations = _dilations(call)
+    branch_stride = masked.stride(0) if call.activation else 0
+    _run(
+        "sps_convolution",
+        _Convolution(
+            lattice=_lattice(call, dilations),
+            features=masked.data_ptr(),
+            branch_stride=branch_stride,
+            first_row=first_active,
+            num_in=num_out,
+            num_out=num_in,
+            weight=call.weight.data_ptr(),
+            is_transposed=True,
+            out=out[first_active:].data_ptr(),
+        ),
+        instructions,
+    )
+    _run("sps_passive_gradient", _gradient(call, dilations, masked, out[1:]), instructions)
+    return out
+
+
+def _of_weight(
+    call: Call, masked: Float[Tensor, "branches A O"], instructions: Instructions
+) -> Float[Tensor, "D O T F"]:
+    out = torch.zeros_like(call.weight)
+    dilations = _dilations(call)
+    _run("sps_weight_gradient", _gradient(call, dilations, masked, out), instructions)
+    return out
+
+
+def _gradient(
+    call: Call,
+    dilations: ctypes.Array[ctypes.c_int32],
+    masked: Float[Tensor, "branches A O"],
+    out: Float[Tensor, "..."],
+) -> _Gradient:
+    return _Gradient(
+        lattice=_lattice(call, dilations),
+        features=call.buffer.data_ptr(),
+        masked=masked.data_ptr(),
+        branch_stride=masked.stride(0) if call.activation else 0,
+        num_in=call.weight.shape[3],
+        num_out=call.weight.shape[1],
+        weight=call.weight.data_ptr(),
+        out=out.data_ptr(),
+    )
+
+
+def _lattice(call: Call, dilations: ctypes.Array[ctypes.c_int32]) -> _Lattice:
+    _, height, width = call.rows.shape
+    return _Lattice(
+        rows=call.rows.data_ptr(),
+        cells=call.cells.data_ptr(),
+        dilations=ctypes.addressof(dilations),
+        num_rows=call.buffer.shape[0],
+        num_active=call.cells.shape[0],
+        num_cells=call.rows.numel(),
+        height=height,
+        width=width,
+        num_branches=len(call.dilations),
+        kernel_size=round(call.weight.shape[2] ** 0.5),
+        quads=call.quads,
+    )
+
+
+def _dilations(call: Call) -> ctypes.Array[ctypes.c_int32]:
+    """The dilations, none of which needs to reach farther than a lattice does."""
+    farthest = max(*call.rows.shape[1:], 1)
+    return (ctypes.c_int32 * len(call.dilations))(*(min(dilation, farthest) for dilation in call.dilations))
+
+
+def _checked(call: Call) -> Call:
+    """The call with contiguous tensors. Raises ValueError for what C would misread."""
+    buffer, weight = call.buffer, call.weight
+    num_active, (num_branches, num_out, num_taps, num_in) = call.cells.shape[0], weight.shape
+    tensors = (buffer, weight, call.rows, call.cells, *(() if call.bias is None else (call.bias,)))
+    problems = {
+        "a tensor is not on the CPU": any(tensor.device.type != "cpu" for tensor in tensors),
+        "rows or cells are not int32": call.rows.dtype != torch.int32 or call.cells.dtype != torch.int32,
+        "the weight has another dtype or feature size": weight.dtype != buffer.dtype or num_in != buffer.shape[1],
+        "there is not one dilation per branch": len(call.dilations) != num_branches,
+        "the bias is not one per branch and output": call.bias is not None
+        and call.bias.shape != (num_branches, num_out),
+        "the kernel is not odd and square": round(num_taps**0.5) ** 2 != num_taps or num_taps % 2 == 0,
+        "a dilation is below 1": min(call.dilations, default=1) < 1,
+        "there are more active cells than rows or cells": num_active > min(buffer.shape[0] - 1, call.rows.numel()),
+        "quads come in fours": call.quads and num_active % 4 != 0,
+    }
+    if any(problems.values()):
+        wrong = "; ".join(problem for problem, is_there in problems.items() if is_there)
+        raise ValueError(
+            f"The native kernel got a buffer {tuple(buffer.shape)} and a weight {tuple(weight.shape)}, but {wrong}; "
+            "it expected what `Call` describes; make the call from a grid of the sps backend."
+        )
+    return replace(
+        call,
+        buffer=buffer.contiguous(),
+        weight=weight.contiguous(),
+        rows=call.rows.contiguous(),
+        cells=call.cells.contiguous(),
+    )
+
+
+def _run(entry: str, problem: _Convolution | _Gradient, instructions: Instructions) -> None:
+    """Call an entry of the library and turn its status into an exception."""
+    function = getattr(_loaded(), entry)
+    status = function(ctypes.byref(problem), _NUMBERS[instructions], ctypes.c_int64(torch.get_num_threads()))
+    if status == 1:
+        raise IndexError(
+            "The index map or the list of cells has a number that is no row or no cell; expected those of a grid; "
+            "`sparsity.check(grid)` says what is wrong."
+        )
+    if status == 2:
+        raise MemoryError("The native kernel got no memory for its scratch; process fewer cells or features at a time.")
+
+
+def _loaded() -> ctypes.CDLL:
+    library = _library()
+    if isinstance(library, str):
+        raise RuntimeError(f"The native kernel is not available: {library}.")
+    return library
+
+
+@functools.cache
+def _library() -> ctypes.CDLL | str:
+    """The compiled source, or why there is none: asked once, as a compiler that fails does so again."""
+    try:
+        return load(_SOURCE)
+    except CannotCompile as error:
+        return str(error)

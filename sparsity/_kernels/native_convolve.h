@@ -1,0 +1,182 @@
+/* One range of active rows through all branches of a gather convolution, for one instruction set (see native_tile.h).
+ *
+ * No im2col: a block of rows looks up where its neighbours are, the tiles read them there. Bias, activation, signs and
+ * the sum of the branches are done while the results of a tile are in cache, and the output is written once.
+ */
+
+/* Padded width of all panels together. */
+INLINE int64_t NAME(padded)(int64_t num_out)
+{
+    int64_t start = 0;
+    while (start < num_out)
+        start += panel_width(num_out - start, LANES, WIDEST) * LANES;
+    return start;
+}
+
+INLINE NAME(element) NAME(weight_at)(const NAME(element) * weight, const struct weight_view *view, int64_t out,
+                                      int64_t tap, int64_t in)
+{
+    if (out >= view->num_out || in >= view->num_in)
+        return 0;
+    return weight[view->first + out * view->out + tap * view->tap + in * view->in];
+}
+
+/* The weights of a branch as [panel][tap][feature / STEP][lane][STEP], padded with zeros. */
+static void NAME(pack)(const NAME(element) * weight, const struct weight_view *view, NAME(element) * packed)
+{
+    for (int64_t start = 0, columns; start < view->num_out; start += columns) {
+        columns = panel_width(view->num_out - start, LANES, WIDEST) * LANES;
+        for (int64_t tap = 0; tap < view->num_taps; tap++)
+            for (int64_t in = 0; in < view->num_in; in += STEP)
+                for (int64_t column = 0; column < columns; column++)
+                    for (int64_t second = 0; second < STEP; second++)
+                        *packed++ = NAME(weight_at)(weight, view, start + column, tap, in + second);
+    }
+}
+
+/* Multiply `count` rows tile by tile, one panel. Whatever follows the last pointer in its tile must be readable too. */
+TARGET static void NAME(multiply)(int width, int64_t count, const NAME(element) * const *source, int64_t num_taps,
+                                  int64_t tap_stride, int64_t num_in, const NAME(element) * weight, float *raw)
+{
+    for (int64_t row = 0; row < count;) {
+        switch (width) {
+#if WIDEST >= 4
+        case 4:
+            NAME(tile)(ROWS_4, 4, source + row, num_taps, tap_stride, num_in, weight, raw + row * 4 * LANES);
+            row += ROWS_4;
+            break;
+#endif
+#if WIDEST >= 2
+        case 2:
+            NAME(tile)(ROWS_2, 2, source + row, num_taps, tap_stride, num_in, weight, raw + row * 2 * LANES);
+            row += ROWS_2;
+            break;
+#endif
+        default:
+            NAME(tile)(ROWS_1, 1, source + row, num_taps, tap_stride, num_in, weight, raw + row * LANES);
+            row += ROWS_1;
+        }
+    }
+}
+
+/* What a thread works with. Pointers of rows that do not exist stay valid: a tile is always computed in full. */
+struct NAME(scratch) {
+    struct places places;          /* of a block */
+    int32_t *shown;                /* [BLOCK] */
+    const NAME(element) * *source; /* [T or 16][BLOCK], tap-major: neighbours */
+    float *raw;                    /* one panel of results before the bias */
+    float *sum;                    /* [BLOCK][padded O]: branches added up */
+    float *patch;                  /* Winograd: [16][BLOCK / 4][F] transformed inputs */
+    const NAME(element) * zero;    /* a row of zeros */
+};
+
+/* Bias, signs, activation and the sum over branches for `count` rows of one panel. */
+TARGET INLINE void NAME(finish)(const struct convolution *c, int64_t branch, int64_t first_row, int64_t count,
+                                int64_t start, int width, const float *raw, float *sum)
+{
+    const int64_t sign_bytes = (c->num_out + 7) / 8, padded = NAME(padded)(c->num_out);
+    float bias[WIDEST * LANES] = {0};
+    if (c->bias)
+        for (int64_t lane = 0; lane < smaller(width * LANES, c->num_out - start); lane++)
+            bias[lane] = c->bias[branch * c->num_out + start + lane];
+    for (int64_t row = 0; row < count; row++) {
+        for (int v = 0; v < width; v++) {
+            NAME(vector) value = *(const NAME(vector) *)(raw + (row * width + v) * LANES);
+            value += *(const NAME(vector) *)(bias + v * LANES);
+            if (c->signs) {
+                const int64_t byte = start / 8 + v * LANES / 8;
+                const uint32_t bits = NAME(positive)(value);
+                uint8_t *signs = c->signs + ((first_row + row) * c->lattice.num_branches + branch) * sign_bytes;
+                for (int64_t next = 0; next < LANES / 8 && byte + next < sign_bytes; next++)
+                    signs[byte + next] = (uint8_t)(bits >> (8 * next));
+            }
+            if (c->has_activation) /* what is below zero becomes zero; NaN stays, as in torch */
+                value = (NAME(vector))(~(NAME(integers))(value < 0.0f) & (NAME(integers))value);
+            *(NAME(vector) *)(sum + row * padded + start + v * LANES) += value;
+        }
+    }
+}
+
+/* Addresses of the neighbours at one offset of the block's rows, every `step`th of them. */
+TARGET INLINE void NAME(look_up)(const struct convolution *c, int64_t branch, int64_t step, int32_t down, int32_t right,
+                                 const struct NAME(scratch) * scratch, const NAME(element) * *source, int *status)
+{
+    const NAME(element) *features = (const NAME(element) *)c->features + branch * c->branch_stride;
+    NAME(find)(&c->lattice, &scratch->places, BLOCK / step, step, down, right, scratch->shown, status);
+    for (int64_t i = 0; i < BLOCK / step; i++) {
+        const int64_t row = scratch->shown[i] - c->first_row;
+        source[i] = row < 0 ? scratch->zero : features + row * c->num_in;
+    }
+    for (int64_t i = 0; i < BLOCK / step; i++) { /* the rest of a row follows by itself */
+        __builtin_prefetch(source[i]);
+        __builtin_prefetch((const char *)source[i] + ALIGNMENT);
+    }
+}
+
+TARGET static void NAME(direct)(const struct convolution *c, int64_t branch, int64_t begin, int64_t count,
+                                const NAME(element) * weight, const struct NAME(scratch) * scratch, int *status)
+{
+    const int64_t side = c->lattice.kernel_size, num_taps = side * side, padded = NAME(padded)(c->num_out);
+    for (int64_t tap = 0; tap < num_taps; tap++)
+        NAME(look_up)(c, branch, 1, tap_offset(&c->lattice, branch, tap / side),
+                      tap_offset(&c->lattice, branch, tap % side), scratch, scratch->source + tap * BLOCK, status);
+    for (int64_t start = 0; start < padded;) {
+        const int width = panel_width(c->num_out - start, LANES, WIDEST);
+        NAME(multiply)(width, count, scratch->source, num_taps, BLOCK, c->num_in, weight, scratch->raw);
+        NAME(finish)(c, branch, begin, count, start, width, scratch->raw, scratch->sum);
+        weight += num_taps * round_up(c->num_in, STEP) * width * LANES;
+        start += width * LANES;
+    }
+}
+
+#ifndef BFLOAT16
+#include "native_winograd.h"
+#endif
+
+/* Rows begin..end of the output, from the packed weights of every branch. */
+TARGET static int NAME(convolve)(const void *job, const void *packed, int64_t begin, int64_t end)
+{
+    const struct convolution *c = job;
+    const NAME(element) *const *weights = packed;
+    const int64_t num_taps = c->lattice.kernel_size * c->lattice.kernel_size, padded = NAME(padded)(c->num_out);
+    int32_t cell[BLOCK], row_in_lattice[BLOCK], column[BLOCK], shown[BLOCK];
+    int status = DONE;
+    NAME(element) *zero = allocate((c->num_in + 1) * sizeof *zero);
+    struct NAME(scratch) scratch = {
+        .places = {cell, row_in_lattice, column},
+        .shown = shown,
+        .source = allocate((num_taps > NUM_FREQUENCIES ? num_taps : NUM_FREQUENCIES) * BLOCK * sizeof *scratch.source),
+        .raw = allocate(4 * BLOCK * WIDEST * LANES * sizeof(float)),
+        .sum = allocate(BLOCK * padded * sizeof(float)),
+        .patch = allocate(NUM_FREQUENCIES * (BLOCK / 4) * c->num_in * sizeof(float)),
+        .zero = zero,
+    };
+    if (!zero || !scratch.source || !scratch.raw || !scratch.sum || !scratch.patch)
+        status = NO_MEMORY;
+    else
+        memset(zero, 0, (c->num_in + 1) * sizeof *zero);
+    for (; begin < end && status != NO_MEMORY; begin += BLOCK) {
+        const int64_t count = smaller(BLOCK, end - begin);
+        locate(&c->lattice, begin, count, BLOCK, &scratch.places, &status);
+        memset(scratch.sum, 0, BLOCK * padded * sizeof(float));
+        for (int64_t branch = 0; branch < c->lattice.num_branches; branch++) {
+#ifndef BFLOAT16
+            if (NAME(uses_winograd)(c, branch)) {
+                NAME(winograd)(c, branch, begin, count, weights[branch], &scratch, &status);
+                continue;
+            }
+#endif
+            NAME(direct)(c, branch, begin, count, weights[branch], &scratch, &status);
+        }
+        for (int64_t row = 0; row < count; row++)
+            for (int64_t n = 0; n < c->num_out; n++)
+                ((NAME(element) *)c->out)[(begin + row) * c->num_out + n] =
+                    NAME(rounded)(scratch.sum[row * padded + n]);
+    }
+    free(zero);
+    free(scratch.source);
+    free(scratch.raw);
+    free(scratch.sum);
+    free(scratch.patch);
+    return status;
+}
