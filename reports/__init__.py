@@ -1,11 +1,14 @@
 """Everything shown: tables of the paper beside ours. Never imports torch.
 
 `load` reads records into one tidy frame (a row per value), `table` makes a table of the paper from it, `markdown`,
-`document` and `terminal` show tables. `paper` holds the published numbers.
+`document` and `terminal` show tables, `curve` draws a figure. `paper` holds the published numbers.
 """
 
+from reports.curve import curve
 from reports.frame import load
-from reports.layout import Table, document, markdown, terminal
+from reports.layout import Table
+from reports.renderers.markdown import document, markdown
+from reports.renderers.terminal import terminal
 from reports.tables import TABLES, table
 
-__all__ = ["TABLES", "Table", "document", "load", "markdown", "table", "terminal"]
+__all__ = ["TABLES", "Table", "curve", "document", "load", "markdown", "table", "terminal"]

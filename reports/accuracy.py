@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from bench.record import Scalar
-from reports.frame import labels
+from reports.cells import Bounds
+from reports.frame import labels, number
 from reports.layout import CellValue, Column, Table
 
 PROTOCOLS = {"ap": "AP", "apb": "APB", "ap_star": "AP*", "apb_star": "APB*"}
@@ -106,17 +107,18 @@ def _rows(values: _Values, prefix: str, labels: list[str]) -> list[tuple[CellVal
     """The values of a protocol, and in a second row their intervals, if they have any."""
     found = [values.get(prefix + suffix) for suffix in METRICS]
     counts = [values[f"{prefix}_{what}"] for what in ("classes", "images")]
-    numbers = [_ABSENT if value is None else float(value["value"]) for value in found]
+    numbers = [_ABSENT if value is None else number(value) for value in found]
     cap = float(counts[0]["protocol"][f"cap_{prefix}"])
     rows: list[tuple[CellValue, ...]] = [(*labels, *numbers, *(float(count["value"]) for count in counts), cap)]
-    intervals = ["" if value is None else _interval(value["low"], value["high"]) for value in found]
+    intervals = ["" if value is None else _interval(value) for value in found]
     if any(intervals):
         rows.append((*([""] * len(labels)), *intervals, None, None, None))
     return rows
 
 
-def _interval(low: float, high: float) -> str:
-    return "" if pd.isna(low) else f"[{low:.1f}, {high:.1f}]"
+def _interval(value: Mapping[Any, Any]) -> Bounds:
+    low, high = value["low"], value["high"]
+    return Bounds("" if pd.isna(low) else f"[{low:.1f}, {high:.1f}]", source=value["source"])
 
 
 def _label(name: str) -> str:

@@ -7,6 +7,8 @@ import pandas as pd
 
 from bench.record import Scalar
 from reports import paper
+from reports.cells import Number, source_of
+from reports.frame import number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +24,7 @@ class Measured:
         """One value over another; None where either is missing."""
         if ours not in self.values or reference not in self.values:
             return None
-        return self.values[ours] / self.values[reference]
+        return Number(self.values[ours] / self.values[reference], source=source_of(self.values[ours]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +62,22 @@ def compare(frame: pd.DataFrame, probe: str, *, same_machine: bool) -> Compariso
     return Comparison(backends=tuple(backends), protocol=newest["protocol"], machine=str(newest["machine"]))
 
 
+def label(backend: str, kernel: str | None) -> str:
+    """How tables call a backend with its kernel."""
+    name = paper.BACKENDS.get(backend, backend)
+    return f"{name}:{kernel}" if kernel else name
+
+
 def _measured(found: pd.DataFrame) -> Iterator[Measured]:
     kernels = found["kernel"].fillna("")
     for (backend, kernel), group in found.groupby([found["backend"], kernels]):
         # Of a cell measured again, only the newest record: an older one may have values that this one has not.
         newest = group[group["started"] == group["started"].iloc[-1]]
         intervals = newest[newest["low"].notna()]
-        name = paper.BACKENDS.get(str(backend), str(backend))
         yield Measured(
             backend=str(backend),
-            label=f"{name}:{kernel}" if kernel else name,
-            values=dict(zip(newest["name"], newest["value"], strict=True)),
+            label=label(str(backend), str(kernel) or None),
+            values={str(row["name"]): number(row) for row in newest.to_dict("records")},
             intervals={
                 str(name): (float(low), float(high))
                 for name, low, high in zip(intervals["name"], intervals["low"], intervals["high"], strict=True)

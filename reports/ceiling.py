@@ -1,11 +1,14 @@
 """The oracle ladder: true masks through grids of rising resolution, and heads with true and with detected boxes."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from reports import paper
+from reports.cells import Bounds
+from reports.frame import number
 from reports.layout import CellValue, Column, Table
 
 _METRICS = {
@@ -87,15 +90,15 @@ def _numbers(group: pd.DataFrame, metrics: Sequence[str]) -> list[CellValue]:
     cells: list[CellValue] = []
     for name in metrics:
         row = newest.get(name)
-        cells.append(None if row is None else float(row["value"]))
+        cells.append(None if row is None else number(row))
         if name in _WITH_INTERVALS:
-            cells.append(None if row is None or pd.isna(row["low"]) else _interval(row["low"], row["high"]))
+            cells.append(None if row is None or pd.isna(row["low"]) else _interval(row))
     return cells
 
 
-def _interval(low: float, high: float) -> str:
+def _interval(row: Mapping[Any, Any]) -> Bounds:
     # Without its decimal, 100 keeps the table narrow enough for a terminal.
-    return f"{low:.1f}-{high:.1f}".replace("100.0", "100")
+    return Bounds(f"{row['low']:.1f}-{row['high']:.1f}".replace("100.0", "100"), source=row["source"])
 
 
 def _caption(known: pd.DataFrame) -> Iterable[str]:

@@ -1,16 +1,18 @@
 """Which tables show what was measured: those of a recipe, or all that have numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import pandas as pd
 
-from reports import break_even, demo, sparsity, studies
+from bench.record import Record
+from reports import break_even, demo, kernels, sparsity, studies
 from reports.accuracy import accuracy
 from reports.ceiling import ceiling
 from reports.certificates import certificates
 from reports.layout import Table
+from reports.relative import relative
 from reports.tables import TABLES, table
 from reports.values import values
 
@@ -19,12 +21,12 @@ Rows: TypeAlias = "pd.Series[bool]"
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    """How a recipe is shown: the tables it has, and the probes whose values are in these.
+    """How a recipe is shown: the tables of its values and failed records, and the probes whose values are in these.
 
     `subjects` says which rows of the frame of all records are about what the recipe measures.
     """
 
-    tables: Callable[[pd.DataFrame], list[Table]]
+    tables: Callable[[pd.DataFrame, Sequence[Record]], list[Table]]
     probes: frozenset[str]
     subjects: Callable[[pd.DataFrame], Rows]
 
@@ -52,7 +54,17 @@ def _of_papers_sizes(frame: pd.DataFrame) -> Rows:
 
 def _of_paper(recipe: str) -> _Shown:
     probes = frozenset({"params", "flops", "head_cost", "speed", "accuracy"})
-    return _Shown(tables=lambda frame: [table(recipe, frame)], probes=probes, subjects=_of_papers_sizes)
+    return _Shown(
+        tables=lambda frame, failures: _tables_of_paper(recipe, frame, failures),
+        probes=probes,
+        subjects=_of_papers_sizes,
+    )
+
+
+def _tables_of_paper(recipe: str, frame: pd.DataFrame, failures: Sequence[Record]) -> list[Table]:
+    """The table of a recipe, and what continues it."""
+    made = [table(name, frame, failures) for name in (recipe, f"{recipe}_sizes") if name in TABLES]
+    return [*made, relative(made[0])] if recipe == "heads" else made
 
 
 def _demo(frame: pd.DataFrame) -> list[Table]:
@@ -71,36 +83,46 @@ _HEADS = _ACCURACY | {"params", "flops", "speed"}
 
 _SHOWN: dict[str, _Shown] = {
     "demo": _Shown(
-        tables=_demo,
-        probes=_HEADS | _SPARSITY | {"policies", "budget", "pictures"},
+        tables=lambda frame, _: _demo(frame),
+        probes=_HEADS | _SPARSITY | {"policies", "budget", "pictures", "trace"},
         subjects=_embedded,
     ),
     "coco_mini": _Shown(
-        tables=lambda frame: _titled(demo.tables(frame), "trained on coco_mini"), probes=_HEADS, subjects=_coco_mini
+        tables=lambda frame, _: _titled(demo.tables(frame), "trained on coco_mini"), probes=_HEADS, subjects=_coco_mini
     ),
-    **{recipe: _of_paper(recipe) for recipe in TABLES},
+    **{recipe: _of_paper(recipe) for recipe in ("main", "heads", "modules")},
     "oracle": _Shown(
-        tables=lambda frame: [ceiling(frame)], probes=frozenset({"ceiling"}) | _ACCURACY, subjects=_others
+        tables=lambda frame, _: [ceiling(frame)], probes=frozenset({"ceiling"}) | _ACCURACY, subjects=_others
     ),
-    "policies": _Shown(tables=studies.policies, probes=frozenset({"policies"}), subjects=_others),
-    "budget": _Shown(tables=studies.budgets, probes=frozenset({"budget"}), subjects=_others),
+    "policies": _Shown(
+        tables=lambda frame, _: studies.policies(frame), probes=frozenset({"policies"}), subjects=_others
+    ),
+    "budget": _Shown(tables=lambda frame, _: studies.budgets(frame), probes=frozenset({"budget"}), subjects=_others),
     "sparsity": _Shown(tables=sparsity.tables, probes=_SPARSITY, subjects=_others),
-    "break_even": _Shown(tables=break_even.tables, probes=frozenset({"break_even"}), subjects=_others),
-    "certify": _Shown(tables=lambda frame: [certificates(frame)], probes=frozenset({"certificate"}), subjects=_others),
-    "evaluate": _Shown(tables=lambda frame: [accuracy(frame)], probes=frozenset({"accuracy"}), subjects=_others),
+    "break_even": _Shown(
+        tables=lambda frame, _: break_even.tables(frame), probes=frozenset({"break_even"}), subjects=_others
+    ),
+    "kernels": _Shown(tables=kernels.tables, probes=frozenset({"kernels"}), subjects=_others),
+    "certify": _Shown(
+        tables=lambda frame, _: [certificates(frame)], probes=frozenset({"certificate"}), subjects=_others
+    ),
+    "evaluate": _Shown(tables=lambda frame, _: [accuracy(frame)], probes=frozenset({"accuracy"}), subjects=_others),
 }
 
 
-def tables_of(recipe: str, frame: pd.DataFrame) -> list[Table]:
-    """The tables of a recipe that have numbers, then one of the values that these have no place for."""
+def tables_of(recipe: str, frame: pd.DataFrame, failures: Sequence[Record] = ()) -> list[Table]:
+    """The tables of a recipe that have numbers, then one of the values that these have no place for.
+
+    Tables of the paper say of the `failures` that they failed.
+    """
     if recipe not in _SHOWN:
         return _with_numbers([values(recipe, frame)])
     shown = _SHOWN[recipe]
     rest = frame[~frame["probe"].isin(shown.probes)]
-    return _with_numbers([*shown.tables(frame), values(f"{recipe}: other values", rest)])
+    return _with_numbers([*shown.tables(frame, failures), values(f"{recipe}: other values", rest)])
 
 
-def all_tables(frame: pd.DataFrame) -> list[Table]:
+def all_tables(frame: pd.DataFrame, failures: Sequence[Record] = ()) -> list[Table]:
     """Every table that has numbers, then one of the values that none of them has a place for.
 
     Each gets only the records that it is about: tables show the newest value, and a table of the paper must not show
@@ -110,7 +132,7 @@ def all_tables(frame: pd.DataFrame) -> list[Table]:
     placed = pd.Series(data=False, index=frame.index, dtype=bool)
     for shown in _SHOWN.values():
         rows = shown.rows(frame)
-        tables += shown.tables(frame[rows])
+        tables += shown.tables(frame[rows], failures)
         placed |= rows
     return _with_numbers([*tables, values("Other values", frame[~placed])])
 

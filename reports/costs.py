@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from reports.cells import over
 from reports.layout import CellValue, Column, Table
 from reports.trained import Result, by_seed, in_order, left_out, of_one_run
 
@@ -18,19 +19,20 @@ class _Shown:
     probe: _Probe
     name: str
     digits: int
+    best: Literal["highest", "lowest"] | None = None
     scale: float = 1.0
 
 
 _COLUMNS = (
-    _Shown(heading="Params M", probe="params", name="params_total", digits=2, scale=1e6),
-    _Shown(heading="head M", probe="params", name="params_head", digits=2, scale=1e6),
-    _Shown(heading="GMACs", probe="flops", name="macs", digits=2, scale=1e9),
-    _Shown(heading="head GMACs", probe="flops", name="macs_head", digits=2, scale=1e9),
+    _Shown(heading="Params M", probe="params", name="params_total", digits=2, best="lowest", scale=1e6),
+    _Shown(heading="head M", probe="params", name="params_head", digits=2, best="lowest", scale=1e6),
+    _Shown(heading="GMACs", probe="flops", name="macs", digits=2, best="lowest", scale=1e9),
+    _Shown(heading="head GMACs", probe="flops", name="macs_head", digits=2, best="lowest", scale=1e9),
     _Shown(heading="Regions", probe="flops", name="regions", digits=1),
-    _Shown(heading="FPS", probe="speed", name="fps_paper", digits=2),
-    _Shown(heading="ms", probe="speed", name="latency_ms_median", digits=1),
-    _Shown(heading="ms (95th)", probe="speed", name="latency_ms_p95", digits=1),
-    _Shown(heading="head ms", probe="speed", name="latency_ms_head_median", digits=1),
+    _Shown(heading="FPS", probe="speed", name="fps_paper", digits=2, best="highest"),
+    _Shown(heading="ms", probe="speed", name="latency_ms_median", digits=1, best="lowest"),
+    _Shown(heading="ms (95th)", probe="speed", name="latency_ms_p95", digits=1, best="lowest"),
+    _Shown(heading="head ms", probe="speed", name="latency_ms_head_median", digits=1, best="lowest"),
 )
 
 
@@ -51,13 +53,16 @@ def costs(params: Sequence[Result], flops: Sequence[Result], speed: Sequence[Res
         (model,) = by_seed([result])
         found = [first[column.probe].get(model) for column in shown]
         numbers = [
-            each.values[column.name] / column.scale if each is not None and column.name in each.values else None
+            over(each.values[column.name], column.scale) if each is not None and column.name in each.values else None
             for each, column in zip(found, shown, strict=True)
         ]
         rows.append((result.head, *numbers))
     return Table(
         title="Cost of the heads",
-        columns=(Column(name="Head"), *(Column(name=column.heading, digits=column.digits) for column in shown)),
+        columns=(
+            Column(name="Head"),
+            *(Column(name=column.heading, digits=column.digits, best=column.best) for column in shown),
+        ),
         rows=tuple(rows),
         caption=(*_reading(counted, timed), *left_out([*counted_otherwise, *timed_otherwise])),
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
+from reports.cells import mean
 from reports.costs import costs
 from reports.differences import claim, differences
 from reports.layout import CellValue, Column, Table
@@ -42,7 +43,7 @@ def _accuracy(title: str, found: Iterable[Result], note: str) -> Table:
     several = any(len(seeds) > 1 for seeds in models)
     columns = [Column(name="Head")]
     for label in metrics.values():
-        columns.append(Column(name=label, digits=1))
+        columns.append(Column(name=label, digits=1, best="highest"))
         columns += [Column(name="seeds")] * several
         columns.append(Column(name="95%"))
     rows: list[tuple[CellValue, ...]] = []
@@ -50,7 +51,7 @@ def _accuracy(title: str, found: Iterable[Result], note: str) -> Table:
         cells: list[CellValue] = [seeds[0].head]
         for name in metrics:
             values = [each.values[name] for each in seeds if name in each.values]
-            cells.append(sum(values) / len(values) if values else None)
+            cells.append(mean(values))
             cells += [f"{min(values):.1f}..{max(values):.1f}" if len(values) > 1 else ""] * several
             cells.append(interval(seeds[0], name))
         rows.append(tuple(cells))
@@ -68,8 +69,8 @@ def _sizes(title: str, found: Iterable[Result]) -> Table:
     rows = []
     for seeds in by_seed(alike).values():
         known = [[each.values[name] for each in seeds if name in each.values] for name in _SIZES]
-        rows.append((seeds[0].head, *(sum(values) / len(values) if values else None for values in known)))
-    columns = [Column(name="Head"), *(Column(name=label, digits=1) for label in _SIZES.values())]
+        rows.append((seeds[0].head, *(mean(values) for values in known)))
+    columns = [Column(name="Head"), *(Column(name=label, digits=1, best="highest") for label in _SIZES.values())]
     caption = [
         "S, M, L: objects of less than 32 x 32, up to 96 x 96, and more pixels.",
         *_seeds(list(by_seed(alike).values())),

@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from bench.accuracy.significance import paired
+from reports.cells import Number, Source, source_of
 from reports.layout import CellValue, Column, Table
-from reports.trained import MAIN_METRICS, Result, by_seed, what_differs
+from reports.trained import COMPARED_METRICS, Result, by_seed, what_differs
 
 _COMPARED = (
     ("mask_rcnn", "point_rend"),
@@ -21,8 +22,6 @@ _COMPARED = (
     ("point_rend", "effseg"),
 )
 """The paper's claim is that every head draws better outlines than the one before; EffSeg is close to RefineMask++."""
-
-_METRICS = {**MAIN_METRICS, "apb": "APB"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +50,18 @@ class Difference:
         """Whether 0 is outside the interval. Without one, nothing is known."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
-    def __str__(self) -> str:
-        if self.interval is None:
-            return _signed(self.points)
-        low, high = (round(bound, 1) + 0.0 for bound in self.interval)
-        return f"{_signed(self.points)} [{low:.1f}, {high:.1f}]"
+    def number(self, source: Source | None) -> Number:
+        """The points as a cell of a column that is shown by `with_interval`."""
+        return Number(self.points, interval=self.interval, source=source)
+
+
+def with_interval(points: float) -> str:
+    """A difference as tables show it: +1.2 [0.5, 2.0]."""
+    text = _signed(points)
+    if not isinstance(points, Number) or points.interval is None:
+        return text
+    low, high = (round(bound, 1) + 0.0 for bound in points.interval)
+    return f"{text} [{low:.1f}, {high:.1f}]"
 
 
 def pair(name: str, first: Iterable[Result], second: Iterable[Result]) -> Pair:
@@ -95,7 +101,7 @@ def differences(title: str, pairs: Iterable[Pair]) -> Table:
         title=title,
         columns=(
             Column(name="Difference"),
-            *(Column(name=name, digits=1, signed=True) for name in _METRICS.values()),
+            *(Column(name=name, digits=1, show_as=with_interval) for name in COMPARED_METRICS.values()),
             Column(name="Not significant"),
         ),
         rows=tuple(rows),
@@ -128,12 +134,12 @@ def _rows(of: Pair, seeds: Sequence[int], remarks: list[str]) -> Iterator[tuple[
     if not seeds:
         return
     if len(of.seeds) == 1:
-        yield _row(of.name, _of_all_metrics(*([side[seeds[0]]] for side in (of.first, of.second))))
+        yield _row(of.name, _of_all_metrics(*([side[seeds[0]]] for side in (of.first, of.second))), of.second[seeds[0]])
         return
-    yield (of.name, *[None] * len(_METRICS), "")
+    yield (of.name, *[None] * len(COMPARED_METRICS), "")
     of_seeds = [_of_all_metrics([of.first[seed]], [of.second[seed]]) for seed in seeds]
     for seed, found in zip(seeds, of_seeds, strict=True):
-        yield _row(f"  seed {seed}", found)
+        yield _row(f"  seed {seed}", found, of.second[seed])
     if len(seeds) < 2:
         return
     first, second = ([side[seed] for seed in seeds] for side in (of.first, of.second))
@@ -141,36 +147,28 @@ def _rows(of: Pair, seeds: Sequence[int], remarks: list[str]) -> Iterator[tuple[
     if differing:
         remarks.append(f"{of.name}: no mean, the seeds were measured with another {_list(dict.fromkeys(differing))}.")
         return
-    yield _row(f"  mean of {len(seeds)} seeds", _of_all_metrics(first, second))
-    spreads = [[found[name].points for found in of_seeds if name in found] for name in _METRICS.values()]
+    yield _row(f"  mean of {len(seeds)} seeds", _of_all_metrics(first, second), second[0])
+    spreads = [[found[name].points for found in of_seeds if name in found] for name in COMPARED_METRICS.values()]
     texts = [f"{_signed(min(points))}..{_signed(max(points))}" if points else None for points in spreads]
     yield ("  lowest..highest", *texts, "")
 
 
 def _of_all_metrics(first: Sequence[Result], second: Sequence[Result]) -> dict[str, Difference]:
-    found = {name: difference(metric, first, second) for metric, name in _METRICS.items()}
+    found = {name: difference(metric, first, second) for metric, name in COMPARED_METRICS.items()}
     return {name: each for name, each in found.items() if each is not None}
 
 
-def _row(label: str, found: Mapping[str, Difference]) -> tuple[CellValue, ...]:
-    texts = [str(found[name]) if name in found else None for name in _METRICS.values()]
-    return (label, *texts, not_significant(found))
+def _row(label: str, found: Mapping[str, Difference], second: Result) -> tuple[CellValue, ...]:
+    """The cells of one row; a reader finds the records of the second result, and from there those of the first."""
+    source = next((source_of(value) for value in second.values.values()), None)
+    numbers = [found[name].number(source) if name in found else None for name in COMPARED_METRICS.values()]
+    return (label, *numbers, not_significant(found))
 
 
 def _mean_of_resamples(metric: str, results: Sequence[Result]) -> Float64[np.ndarray, "B"] | None:
-    arrays = [_resampled(metric, result) for result in results]
-    known = [array for array in arrays if array is not None]
+    known = [result.resampled[metric] for result in results if metric in result.resampled]
     # A resample without a single object of any class is NaN, and stays it in the mean.
-    return np.stack(known).mean(axis=0) if len(known) == len(arrays) else None
-
-
-def _resampled(metric: str, result: Result) -> Float64[np.ndarray, "B"] | None:
-    """What the record keeps of a metric on resampled images; None where there is nothing."""
-    if result.samples is None:
-        return None
-    name = f"resampled_{metric}"
-    with np.load(result.samples, allow_pickle=False) as arrays:
-        return np.asarray(arrays[name], dtype=np.float64) if name in arrays else None
+    return np.stack(known).mean(axis=0) if len(known) == len(results) else None
 
 
 def _reading(pairs: Sequence[Pair]) -> Iterator[str]:

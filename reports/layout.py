@@ -1,39 +1,47 @@
-"""A table as a value, and its two appearances: for the terminal and as Markdown."""
+"""A table as a value: unrounded cells, and all that its appearances in `reports.renderers` have in common."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import rich.box
-import rich.table
-from tabulate import tabulate
+from typing import Literal
 
 CellValue = str | float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column of text, or of numbers with `digits` decimals; `signed` numbers show their plus."""
+    """A column of text, or of numbers with `digits` decimals; `signed` numbers show their plus.
+
+    `best` says which of its numbers is bold. `show_as` says how else its numbers are written.
+    """
 
     name: str
     digits: int | None = None
     signed: bool = False
+    best: Literal["highest", "lowest"] | None = None
+    show_as: Callable[[float], str] | None = None
 
     def show(self, value: CellValue) -> str:
         """Text of a value of this column; nothing measured is empty."""
         if value is None or isinstance(value, str):
             return value or ""
+        if self.show_as is not None:
+            return self.show_as(value)
         # Adding zero turns the -0.0 of a small negative difference into 0.0.
         return f"{round(value, self.digits) + 0.0:{'+' if self.signed else ''}.{self.digits or 0}f}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Unrounded rows under their columns, with sentences that say what the numbers mean."""
+    """Unrounded rows under their columns, with sentences that say what the numbers mean.
+
+    Rows compete for the best number of a column with those that have the same text in the columns `among`.
+    """
 
     title: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[CellValue, ...], ...]
     caption: tuple[str, ...]
+    among: tuple[str, ...] = ()
 
     @property
     def has_numbers(self) -> bool:
@@ -44,35 +52,32 @@ class Table:
         """All cells as they are shown."""
         return [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
 
+    def best(self) -> frozenset[tuple[int, int]]:
+        """Row and column of every number that is the best of its column, all that look like it included.
 
-def markdown(table: Table) -> str:
-    """The table as a Markdown section."""
-    headers = [column.name for column in table.columns]
-    align = ["left" if column.digits is None else "right" for column in table.columns]
-    body = tabulate(table.texts(), headers, tablefmt="pipe", disable_numparse=True, colalign=align)
-    notes = "\n".join(f"* {sentence}" for sentence in table.caption)
-    return f"## {table.title}\n\n{body}\n\n{notes}\n"
+        None is best where all look alike, or where there is nothing to compare with.
+        """
+        found = set()
+        for place, column in enumerate(self.columns):
+            if column.best is not None:
+                for group in self.groups():
+                    found |= {(row, place) for row in _best(column, {row: self.rows[row][place] for row in group})}
+        return frozenset(found)
 
-
-def terminal(table: Table) -> rich.table.Table:
-    """The table for a rich console."""
-    shown = rich.table.Table(
-        title=table.title,
-        caption="\n".join(table.caption),
-        caption_justify="left",
-        box=rich.box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
-    )
-    for column in table.columns:
-        # One word a line keeps the many columns narrow; rich would break inside words.
-        name = "\n".join(column.name.split())
-        shown.add_column(name, justify="left" if column.digits is None else "right", no_wrap=True)
-    for row in table.texts():
-        shown.add_row(*row)
-    return shown
+    def groups(self) -> list[list[int]]:
+        """The rows that compete with each other, in the order of their first ones."""
+        places = [place for place, column in enumerate(self.columns) if column.name in self.among]
+        groups: dict[tuple[CellValue, ...], list[int]] = {}
+        for number, row in enumerate(self.rows):
+            groups.setdefault(tuple(row[place] for place in places), []).append(number)
+        return list(groups.values())
 
 
-def document(tables: Iterable[Table]) -> str:
-    """Several tables as one Markdown file."""
-    return "\n".join(["# Results\n", *(markdown(table) for table in tables)])
+def _best(column: Column, values: Mapping[int, CellValue]) -> list[int]:
+    """The rows whose number looks like the best one."""
+    numbers = {row: value for row, value in values.items() if isinstance(value, float | int)}
+    texts = {row: column.show(value) for row, value in numbers.items()}
+    if len(set(texts.values())) < 2:
+        return []
+    best = (max if column.best == "highest" else min)(numbers, key=lambda row: numbers[row])
+    return [row for row, text in texts.items() if text == texts[best]]

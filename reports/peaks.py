@@ -1,6 +1,7 @@
 """What operations need on top of the stored bytes while they run, by stage."""
 
 from reports.backends import Comparison
+from reports.cells import over
 from reports.layout import CellValue, Column, Table
 
 _OPERATIONS = {
@@ -23,14 +24,15 @@ def peaks(memory: Comparison, cost: Comparison | None) -> Table:
         for measured in memory.backends:
             in_bytes = [stored.get(measured.label, {}).get(f"stage{stage}_bytes")]
             in_bytes += [measured.values.get(f"stage{stage}_{operation}_peak_bytes") for operation in _OPERATIONS]
-            megabytes = (None if number is None else number / 1e6 for number in in_bytes)
+            megabytes = (over(number, 1e6) for number in in_bytes)
             rows.append((str(stage), measured.label, *megabytes))
-    columns = [Column(name="Stage"), Column(name="Method"), Column(name="stored MB", digits=2)]
-    columns += [Column(name=f"{title} peak MB", digits=2) for title in _OPERATIONS.values()]
+    columns = [Column(name="Stage"), Column(name="Method"), Column(name="stored MB", digits=2, best="lowest")]
+    columns += [Column(name=f"{title} peak MB", digits=2, best="lowest") for title in _OPERATIONS.values()]
     return Table(
         title="Peak memory of operations by stage",
         columns=tuple(columns),
         rows=tuple(rows),
+        among=("Stage",),
         caption=(
             "Peak: what an operation needs on top of the stored bytes while it runs, its result included, in 10^6 "
             "bytes. Nothing: the method cannot do the operation. The largest one of a head counts, not their sum.",

@@ -1,11 +1,13 @@
-"""How a report was made, as tables: code, machines, probes, data, weights, trainings, and what failed."""
+"""How a report was made, as tables: commands, code, machines, probes, data, weights, trainings, and what failed."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from bench.record import Code, Machine, Record
 from bench.store import Entry
-from reports.layout import Column, Table
+from reports.cells import Text
+from reports.frame import place, source_of
+from reports.layout import CellValue, Column, Table
 from reports.trainings import Training
 
 _DATA = {
@@ -16,10 +18,18 @@ _DATA = {
 """The parts of a protocol that hold the checksum of a file of data."""
 
 
+_COMMANDS = {
+    "certify": "run_bench.py certify",
+    "evaluate": "run_bench.py evaluate --predictions FILE",
+}
+"""The verbs that leave records under their own name; recipes are run."""
+
+
 def provenance(entries: Sequence[Entry], trainings: Sequence[Training]) -> list[Table]:
     """The tables of the card; those without a row are left out."""
     records = [entry.record for entry in entries]
     tables = (
+        _commands(entries),
         _code(records),
         _machines(records),
         _probes(records),
@@ -29,6 +39,31 @@ def provenance(entries: Sequence[Entry], trainings: Sequence[Training]) -> list[
         _failures(entries),
     )
     return [table for table in tables if table.rows]
+
+
+def _commands(entries: Sequence[Entry]) -> Table:
+    counts = Counter(entry.recipe for entry in entries)
+    minutes = dict.fromkeys(counts, 0.0)
+    for entry in entries:
+        minutes[entry.recipe] += entry.record.seconds / 60
+    return Table(
+        title="Commands",
+        columns=(
+            Column(name="Recipe"),
+            Column(name="Command"),
+            Column(name="Records", digits=0),
+            Column(name="Minutes", digits=1),
+        ),
+        rows=tuple(
+            (recipe, f"python {_COMMANDS.get(recipe, f'run_bench.py run {recipe}')}", float(count), minutes[recipe])
+            for recipe, count in sorted(counts.items())
+        ),
+        caption=(
+            "What measures the same again, given the same data and weights; their checksums are below, and the device, "
+            "the number of images and all other limits are in the protocol of every record. Minutes: the time of the "
+            "probes. Then python run_bench.py report makes this page of the records.",
+        ),
+    )
 
 
 def _code(records: Sequence[Record]) -> Table:
@@ -42,20 +77,28 @@ def _code(records: Sequence[Record]) -> Table:
 
 
 def _machines(records: Sequence[Record]) -> Table:
+    """A row for each machine and number of threads, with the columns that some machine could tell."""
     counts = Counter(record.machine for record in records)
+    of_machine: dict[Column, Callable[[Machine], CellValue]] = {
+        Column(name="Machine"): lambda of: of.name,
+        Column(name="Processor"): lambda of: of.cpu,
+        Column(name="Cores", digits=0): lambda of: of.cores,
+        Column(name="Threads", digits=0): lambda of: of.threads,
+        Column(name="MHz, highest", digits=0): lambda of: of.clock_mhz,
+        Column(name="GiB", digits=0): lambda of: _gib(of.memory_bytes),
+        Column(name="GPU"): lambda of: of.gpu or "none",
+        Column(name="GPU GiB", digits=0): lambda of: _gib(of.gpu_memory_bytes),
+        Column(name="GPU MHz, highest", digits=0): lambda of: of.gpu_clock_mhz,
+        Column(name="GPU W, limit", digits=0): lambda of: of.gpu_power_limit_w,
+        Column(name="System"): lambda of: of.os,
+        Column(name="Python"): lambda of: of.python,
+        Column(name="torch"): lambda of: of.torch or "none",
+    }
+    shown = {column: tell for column, tell in of_machine.items() if any(tell(of) is not None for of in counts)}
     return Table(
         title="Machines",
-        columns=(
-            *(Column(name=name) for name in ("Machine", "Processor", "GPU", "System", "Python", "torch")),
-            *(Column(name=name, digits=0) for name in ("Cores", "Threads", "GiB", "Records")),
-        ),
-        rows=tuple(
-            (
-                *(of.name, of.cpu, of.gpu or "none", of.os, of.python, of.torch or "none"),
-                *(float(of.cores), None if of.threads is None else float(of.threads), _gib(of), float(count)),
-            )
-            for of, count in counts.items()
-        ),
+        columns=(*shown, Column(name="Records", digits=0)),
+        rows=tuple((*(tell(of) for tell in shown.values()), float(count)) for of, count in counts.items()),
         caption=(),
     )
 
@@ -129,7 +172,10 @@ def _failures(entries: Sequence[Entry]) -> Table:
         title="Failed measurements",
         columns=tuple(Column(name=name) for name in ("Recipe", "Subject", "Probe", "Error")),
         rows=tuple(
-            (entry.recipe, entry.record.subject.name, entry.record.probe, f"{error.type}: {error.message}")
+            (
+                *(entry.recipe, entry.record.subject.name, entry.record.probe),
+                Text(f"{error.type}: {error.message}", source=source_of(entry.record, place(entry))),
+            )
             for entry in entries
             if (error := entry.record.error) is not None
         ),
@@ -143,5 +189,5 @@ def _commit(code: Code) -> str:
     return code.commit + (" with changes" if code.dirty else "")
 
 
-def _gib(machine: Machine) -> float | None:
-    return None if machine.memory_bytes is None else machine.memory_bytes / 2**30
+def _gib(size_bytes: int | None) -> float | None:
+    return None if size_bytes is None else size_bytes / 2**30

@@ -1,12 +1,14 @@
 """Table 2 of the paper by measurement, and what is behind it: bytes, multiply-adds, peaks, latency of every stage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
 
+from bench.record import Record
 from reports import paper
-from reports.backends import Comparison, Measured, compare
+from reports.backends import Comparison, Measured, compare, label
+from reports.cells import Text, over, source_of
 from reports.layout import CellValue, Column, Table
 from reports.peaks import peaks
 
@@ -23,14 +25,14 @@ _ANY_OPERATION = {"dilated": "d=3", "5x5": "5x5", "deformable": "deform", "bilin
 _MARKS = ("computationally_efficient", "access_to_neighbors", "supports_any_2d_operation", "storage_efficient")
 
 
-def tables(frame: pd.DataFrame) -> list[Table]:
+def tables(frame: pd.DataFrame, failures: Sequence[Record] = ()) -> list[Table]:
     """Table 2 with the paper's marks; bytes and multiply-adds, peaks, latency by stage: those that were measured."""
     cost = compare(frame, "backend_cost", same_machine=False)
     memory = compare(frame, "memory", same_machine=True)
     speed = compare(frame, "backend_speed", same_machine=True)
     made: list[tuple[Comparison, Table]] = []
     if cost is not None:
-        made += [(cost, _table2(cost)), (cost, _costs(cost))]
+        made += [(cost, _table2(cost, failures)), (cost, _costs(cost))]
     if memory is not None:
         made.append((memory, peaks(memory, cost)))
     if speed is not None:
@@ -50,31 +52,39 @@ def _no_selection_sentence(cost: Comparison) -> Iterator[str]:
         yield f"The budget of {cost.protocol['budget']} cells covers all cells: everything is refined."
 
 
-def _table2(cost: Comparison) -> Table:
+def _table2(cost: Comparison, failures: Sequence[Record]) -> Table:
     published = {row.backend: row for row in paper.TABLE2}
     rows: list[tuple[CellValue, ...]] = []
     differing = []
     for measured in cost.backends:
-        for label, stored in _readings(measured):
+        for name, stored in _readings(measured):
             marks = _marks(measured, stored)
             theirs = published.get(measured.backend)
-            shown = [_both(marks[mark], None if theirs is None else getattr(theirs, mark)) for mark in _MARKS]
+            source = source_of(measured.values["stage1_bytes"])
+            shown = [
+                (
+                    Text(_yes(marks[mark]), source=source),
+                    "" if theirs is None else _yes(getattr(theirs, mark)),
+                )
+                for mark in _MARKS
+            ]
             differing += [
-                f"{label}: {mark.replace('_', ' ')}, {_yes(marks[mark])} here, {_yes(not marks[mark])} in the paper"
+                f"{name}: {mark.replace('_', ' ')}, {_yes(marks[mark])} here, {_yes(not marks[mark])} in the paper"
                 for mark in _MARKS
                 if theirs is not None and marks[mark] != getattr(theirs, mark)
             ]
             efficient, neighbors, any_operation, storage = shown
             cannot = " ".join(
-                short for name, short in _ANY_OPERATION.items() if not measured.values[f"supports_{name}"]
+                short for ability, short in _ANY_OPERATION.items() if not measured.values[f"supports_{ability}"]
             )
-            rows.append((label, *efficient, _overhead(measured), *neighbors, *any_operation, cannot, *storage, stored))
+            rows.append((name, *efficient, _overhead(measured), *neighbors, *any_operation, cannot, *storage, stored))
+    rows += _failed(cost, failures, len(rows[0]))
     columns = [Column(name="Method")]
     for heading, behind in (
-        ("Saves compute", Column(name="MACs /needed", digits=2)),
+        ("Saves compute", Column(name="MACs /needed", digits=2, best="lowest")),
         ("Access to neighbors", None),
         ("Any 2D op", Column(name="Cannot")),
-        ("Saves storage", Column(name="bytes /Dense", digits=2)),
+        ("Saves storage", Column(name="bytes /Dense", digits=2, best="lowest")),
     ):
         columns += [Column(name=heading), Column(name="paper"), *([] if behind is None else [behind])]
     caption = [
@@ -95,13 +105,22 @@ def _table2(cost: Comparison) -> Table:
     )
 
 
+def _failed(cost: Comparison, failures: Sequence[Record], num_cells: int) -> Iterator[tuple[CellValue, ...]]:
+    """A row for every method that could not be measured: that it failed is all that it says."""
+    measured = {each.label for each in cost.backends}
+    found = (each.subject for each in failures if each.probe == "backend_cost" and each.subject.backend is not None)
+    for name in dict.fromkeys(label(str(of.backend), of.kernel) for of in found):
+        if name not in measured:
+            yield (name, "failed", *[None] * (num_cells - 2))
+
+
 def _readings(measured: Measured) -> Iterator[tuple[str, float]]:
     """The rows of a method with its bytes over Dense's at the worst stage: as stored, and nine rows per active cell."""
-    for label, name in ((measured.label, "bytes"), (_literally(measured), "bytes_nine_rows")):
+    for called, name in ((measured.label, "bytes"), (_literally(measured), "bytes_nine_rows")):
         ratios = [measured.ratio(f"stage{stage}_{name}", f"stage{stage}_bytes_dense") for stage in STAGES]
         known = [ratio for ratio in ratios if ratio is not None]
         if known:
-            yield label, max(known)
+            yield called, max(known)
 
 
 def _literally(measured: Measured) -> str:
@@ -157,14 +176,14 @@ def _costs(cost: Comparison) -> Table:
         for measured in cost.backends:
             rows.append(_cost_row(measured, stage))
             if f"stage{stage}_bytes_nine_rows" in measured.values:
-                total = measured.values[f"stage{stage}_bytes_nine_rows"]
+                total = over(measured.values[f"stage{stage}_bytes_nine_rows"], 1e6)
                 ratio = measured.ratio(f"stage{stage}_bytes_nine_rows", f"stage{stage}_bytes_dense")
                 unknown = [None] * len(_COUNTED)
-                rows.append((str(stage), _literally(measured), None, None, None, total / 1e6, "", ratio, *unknown))
+                rows.append((str(stage), _literally(measured), None, None, None, total, "", ratio, *unknown))
     columns = [Column(name="Stage"), Column(name="Method"), Column(name="Active %", digits=1)]
     columns += [Column(name=f"{part} MB", digits=2) for part in ("features", "index", "total")]
-    columns += [Column(name="formula"), Column(name="bytes /Dense", digits=3)]
-    columns += [Column(name=f"{operation} GMACs", digits=3) for operation in _COUNTED]
+    columns += [Column(name="formula"), Column(name="bytes /Dense", digits=3, best="lowest")]
+    columns += [Column(name=f"{operation} GMACs", digits=3, best="lowest") for operation in _COUNTED]
     return Table(
         title="Bytes stored and multiply-adds by stage",
         columns=tuple(columns),
@@ -177,13 +196,14 @@ def _costs(cost: Comparison) -> Table:
             _closed_form_sentence(cost),
             cost.protocol_sentence(),
         ),
+        among=("Stage",),
     )
 
 
 def _cost_row(measured: Measured, stage: int) -> tuple[CellValue, ...]:
     def value(name: str, scale: float) -> float | None:
         found = measured.values.get(f"stage{stage}_{name}")
-        return None if found is None else found / scale
+        return over(found, scale)
 
     total, formula = value("bytes", 1), value("bytes_formula", 1)
     formula_text = "" if formula is None else "equal" if formula == total else f"{formula / 1e6:.2f}"
@@ -235,9 +255,9 @@ def _latencies(speed: Comparison) -> Table:
             rows.append((str(stage), measured.label, *numbers))
     columns = [Column(name="Stage"), Column(name="Method")]
     for operation in _OPERATIONS:
-        columns.append(Column(name=f"{operation} ms", digits=1))
+        columns.append(Column(name=f"{operation} ms", digits=1, best="lowest"))
         if operation not in _NOT_DENSE_ON_DENSE:
-            columns.append(Column(name="/Dense", digits=2))
+            columns.append(Column(name="/Dense", digits=2, best="lowest"))
     return Table(
         title="Latency by stage",
         columns=tuple(columns),
@@ -249,6 +269,7 @@ def _latencies(speed: Comparison) -> Table:
             _spread_sentence(speed),
             f"On {speed.machine}. {speed.protocol_sentence()}",
         ),
+        among=("Stage",),
     )
 
 
@@ -266,10 +287,6 @@ def _spread_sentence(speed: Comparison) -> str:
         f"The quartiles of a ratio are within {spreads[len(spreads) // 2]:.0%} of its median in half of the cases, "
         f"within {spreads[-1]:.0%} in all; the records have them."
     )
-
-
-def _both(ours: bool, theirs: bool | None) -> tuple[str, str]:
-    return _yes(ours), "" if theirs is None else _yes(theirs)
 
 
 def _yes(is_so: bool) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from reports.differences import Difference, not_significant
+from reports.cells import source_of
+from reports.differences import Difference, not_significant, with_interval
 from reports.layout import CellValue, Column, Table
 from reports.trained import MAIN_METRICS, Result, in_order, results
 
@@ -93,7 +94,7 @@ def _metrics(result: Result, reference: str) -> dict[str, str]:
 def _accuracy_columns(metrics: Mapping[str, str], reference: str) -> Iterator[Column]:
     for label in metrics.values():
         yield Column(name=label, digits=1)
-        yield Column(name=f"vs {reference}", digits=1, signed=True)
+        yield Column(name=f"vs {reference}", digits=1, show_as=with_interval)
     yield Column(name="Not significant")
 
 
@@ -105,7 +106,7 @@ def _accuracies(result: Result, metrics: Mapping[str, str], way: str, reference:
         if name in result.values:
             changes[label] = Difference(points=result.values[name], interval=result.intervals.get(name))
         yield result.values.get(f"{metric}_{way}")
-        yield str(changes[label]) if label in changes else None
+        yield changes[label].number(source_of(result.values[name])) if label in changes else None
     yield not_significant(changes)
 
 

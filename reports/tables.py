@@ -6,199 +6,142 @@ schedule; their accuracy is never shown.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.record import Scalar
+from bench.record import Record
 from reports import paper
+from reports.captions import CHECKED, Used, caption
+from reports.frame import number
 from reports.layout import CellValue, Column, Table
-
-FITTED_REGIONS = (
-    "The region counts of nominal costs, 97 for the baselines and 60.5 for EffSeg (94 and 58 with DefEnc), are fitted "
-    "to the paper's totals, not measured. Independent checks are the detector, the parameters, and nine rows fitted "
-    "by two numbers."
-)
-TWO_CONVENTIONS = (
-    "One multiply-add is one MAC. 'GMACs (paper: GFLOPs)' counts transposed convolutions as the paper's fvcore did, "
-    "at their output resolution; 'GMACs, correct' counts what they compute."
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ours:
-    """Columns of one of our values: as measured, then the paper's and the difference if the paper has it.
-
-    `probe` tells apart values of the same name. Shown value = recorded value / `scale`.
-    """
-
-    heading: str
-    name: str
-    digits: int
-    scale: float = 1.0
-    probe: str | None = None
-    published: str | None = None
-    difference: bool = False
-
-    def columns(self) -> list[Column]:
-        """The columns, in the order of `show`."""
-        columns = [Column(name=self.heading, digits=self.digits)]
-        if self.published is not None:
-            columns.append(Column(name="paper", digits=1))
-        if self.difference:
-            columns.append(Column(name="diff", digits=self.digits, signed=True))
-        return columns
-
-    def show(self, ours: float | None, row: paper.Row) -> list[CellValue]:
-        """The numbers of one row."""
-        shown = None if ours is None else ours / self.scale
-        numbers: list[CellValue] = [shown]
-        theirs = None if self.published is None else row.values.get(self.published)
-        if self.published is not None:
-            numbers.append(theirs)
-        if self.difference:
-            numbers.append(None if shown is None or theirs is None else shown - theirs)
-        return numbers
-
-
-def _params(name: str) -> _Ours:
-    return _Ours(heading="Params (M)", name=name, digits=2, scale=1e6, published="params_m", difference=True)
-
-
-def _macs(head: str) -> list[_Ours]:
-    legacy = _Ours(
-        heading="GMACs (paper: GFLOPs)",
-        name=f"macs{head}_paper",
-        digits=1,
-        scale=1e9,
-        probe="flops",
-        published="gmacs",
-        difference=True,
-    )
-    return [
-        legacy,
-        _Ours(heading="GMACs, correct", name=f"macs{head}", digits=1, scale=1e9, probe="flops"),
-        _Ours(heading="Regions", name="regions", digits=1, probe="flops"),
-    ]
-
-
-_ACCURACY = [
-    _Ours(heading=heading, name=name, digits=1, published=name)
-    for heading, name in (("AP", "ap"), ("AP*", "ap_star"), ("APB*", "apb_star"))
-]
-_MODEL_COSTS = [
-    _params("params_trainable"),
-    *_macs(""),
-    _Ours(heading="FPS", name="fps_paper", digits=2, probe="speed", published="fps"),
-]
-_HEAD_COSTS = [
-    _params("params_head"),
-    *_macs("_head"),
-    _Ours(heading="FPS, subtracted", name="fps_head_subtracted", digits=2, probe="head_cost", published="fps"),
-    _Ours(heading="FPS, isolated", name="fps_head_isolated", digits=2, probe="head_cost"),
-]
+from reports.ours import ACCURACY, HEAD_COSTS, MODEL_COSTS, SIZES, Ours
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """What a table shows: the paper's rows, the columns that name a row, and our values."""
+    """What a table shows: the paper's rows, the columns that name a row, our values, and which rows compete."""
 
     title: str
     rows: Sequence[paper.Row]
     labels: tuple[str, ...]
-    values: Sequence[_Ours]
+    values: Sequence[Ours]
+    among: tuple[str, ...] = ()
 
 
+_MODELS = ("Backbone", "Head", "Epochs")
 TABLES = {
     "main": _Layout(
         title="Table 3: heads on the common detector",
         rows=paper.TABLE3,
-        labels=("Backbone", "Head", "Epochs"),
-        values=[*_ACCURACY, *_MODEL_COSTS],
+        labels=_MODELS,
+        values=[*ACCURACY, *MODEL_COSTS],
+        among=("Backbone", "Epochs"),
     ),
-    "heads": _Layout(title="Table 4: heads alone (R50+FPN)", rows=paper.TABLE4, labels=("Head",), values=_HEAD_COSTS),
+    "main_sizes": _Layout(
+        title="Table 3, continued: AP by overlap and size",
+        rows=paper.TABLE3,
+        labels=_MODELS,
+        values=SIZES,
+        among=("Backbone", "Epochs"),
+    ),
+    "heads": _Layout(title="Table 4: heads alone (R50+FPN)", rows=paper.TABLE4, labels=("Head",), values=HEAD_COSTS),
     "modules": _Layout(
         title="Table 5: processing modules of EffSeg (R50+FPN)",
         rows=paper.TABLE5,
         labels=("Module",),
-        values=[*_ACCURACY, *_MODEL_COSTS],
+        values=[*ACCURACY, *MODEL_COSTS],
+    ),
+    "modules_sizes": _Layout(
+        title="Table 5, continued: AP by overlap and size", rows=paper.TABLE5, labels=("Module",), values=SIZES
     ),
 }
-"""Tables by the recipe that measures them."""
+"""Tables by the recipe that measures them; `_sizes` are the accuracies that the others have no room for."""
 
 
-@dataclass
-class _Used:
-    """What a table's values rest on, for the caption: protocols by probe, machines, schedules, checks, the detector.
-
-    `rulers` says of every row with costs whether fvcore and torch agree. `detectors` are GMACs of whole models less
-    those of their heads.
-    """
-
-    protocols: dict[str, list[dict[str, Scalar]]] = field(default_factory=dict)
-    machines: set[str] = field(default_factory=set)
-    schedules: set[str] = field(default_factory=set)
-    rulers: dict[str, bool] = field(default_factory=dict)
-    detectors: dict[str, float] = field(default_factory=dict)
-
-    def add(self, value: pd.Series) -> None:
-        """Note where one value is from."""
-        known = self.protocols.setdefault(value["probe"], [])
-        if value["protocol"] not in known:
-            known.append(value["protocol"])
-        self.schedules.add(value["schedule"])
-        if value["name"].startswith("fps"):
-            self.machines.add(value["machine"])
-
-    def check(self, measured: pd.DataFrame, row: paper.Row, name: str) -> None:
-        """Note whether both rulers agree on the row called `name`, and what its detector costs."""
-        names = ("check_torch_conv_matmul", "check_fvcore_conv_matmul", "macs", "macs_head")
-        newest = {name: _newest(measured, _Ours(heading="", name=name, digits=0, probe="flops")) for name in names}
-        values = {name: float(value["value"]) for name, value in newest.items() if value is not None}
-        if len(values) == len(names):
-            self.rulers[name] = values["check_torch_conv_matmul"] == values["check_fvcore_conv_matmul"]
-            self.detectors[paper.BACKBONES.get(row.backbone, row.backbone)] = (
-                values["macs"] - values["macs_head"]
-            ) / 1e9
-
-
-def table(recipe: str, frame: pd.DataFrame) -> Table:
-    """Make the table of a recipe (`main`, `heads`, `modules`) from a frame of `load`.
+def table(recipe: str, frame: pd.DataFrame, failures: Sequence[Record] = ()) -> Table:
+    """Make the table of a recipe (see `TABLES`) from a frame of `load`.
 
     What the paper does not have (another head, module, backend or kernel) has rows of its own, and only what was
-    measured has columns. Speeds are those of one machine: the one that was used last. Raises ValueError for a recipe
-    without a table.
+    measured, or is among the `failures`, has columns. Speeds are those of one machine: the one that was used last.
+    Raises ValueError for a recipe without a table.
     """
     if recipe not in TABLES:
         raise ValueError(f"There is no table for {recipe!r}. Tables: {', '.join(TABLES)}. Name one of these.")
     layout = TABLES[recipe]
-    known = _comparable(frame)
-    rows, used = [], _Used()
+    of_paper = frame[frame["preset"] == "paper"]
+    known = _comparable(of_paper)
+    published = (*layout.rows, *_new_rows(known, layout))
     # A column nobody has measured yet, such as speed without images, would only show the paper's numbers.
-    of_rows = known[_of_rows(known, (*layout.rows, *_new_rows(known, layout)))]
-    values = [ours for ours in layout.values if _newest(of_rows, ours) is not None]
-    has_accuracy = any(ours in values for ours in _ACCURACY)
-    for published in (*layout.rows, *_new_rows(known, layout)):
-        for label, measured in _variants(known, published):
-            numbers: list[CellValue] = []
+    of_rows = known[_of_rows(known, published)]
+    values = [
+        ours
+        for ours in layout.values
+        if _newest(of_rows, ours) is not None or any(_failed(failures, row, ours) for row in published)
+    ]
+    rows, used = [], Used()
+    for row in published:
+        left_out = of_paper[_of_row(of_paper, row)]
+        for variant, measured in _variants(known, row):
+            cells: list[CellValue] = []
             for ours in values:
                 newest = _newest(measured, ours)
+                state = ""
                 if newest is not None:
                     used.add(newest)
-                numbers.extend(ours.show(None if newest is None else float(newest["value"]), published))
-            labels = _labels(published, layout.labels, label)
-            used.check(measured, published, " ".join(str(text) for text in labels))
-            rows.append((*labels, *numbers))
+                else:
+                    state = _state(ours, row, left_out, failures)
+                    used.states.add(state)
+                cells += ours.show(None if newest is None else number(newest.to_dict()), row, state)
+            labels = _labels(row, layout.labels, variant)
+            used.check(_checked(measured), row, " ".join(str(text) for text in labels))
+            rows.append((*labels, *cells))
     columns = [Column(name=label) for label in layout.labels]
-    columns.extend(column for ours in values for column in ours.columns())
-    return Table(title=layout.title, columns=tuple(columns), rows=tuple(rows), caption=_caption(used, has_accuracy))
+    columns += [column for ours in values for column in ours.columns()]
+    return Table(
+        title=layout.title,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        caption=caption(
+            used,
+            of_accuracy=any(ours.interval for ours in layout.values),
+            of_costs=any(ours.probe == "flops" for ours in layout.values),
+        ),
+        among=layout.among,
+    )
+
+
+def _state(ours: Ours, row: paper.Row, measured: pd.DataFrame, failures: Sequence[Record]) -> str:
+    """Why a row has no number of ours, although something of it was measured; empty where nothing was."""
+    if _failed(failures, row, ours):
+        return "failed"
+    if ours.interval and not measured.empty and (measured["weights"] == "random").all():
+        return "untrained"
+    return "other machine" if _newest(measured, ours) is not None else ""
+
+
+def _failed(failures: Sequence[Record], row: paper.Row, ours: Ours) -> bool:
+    """Whether the probe of a value ended with an error for a row."""
+    return any(
+        failure.subject.preset == "paper"
+        and failure.probe == (ours.probe or "params")
+        and (failure.subject.head, failure.subject.module) == (row.head, row.module)
+        and failure.subject.backbone == row.backbone
+        and failure.subject.schedule in (row.schedule, "none")
+        for failure in failures
+    )
+
+
+def _checked(measured: pd.DataFrame) -> dict[str, float]:
+    """The values that notes on rulers and detector are made of, as far as the row has them."""
+    newest = {name: _newest(measured, Ours(heading="", name=name, digits=0, probe="flops")) for name in CHECKED}
+    return {name: float(value["value"]) for name, value in newest.items() if value is not None}
 
 
 def _comparable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The values a table may show: of the paper's sizes, no accuracy of random weights, times of one machine."""
-    is_paper = frame["preset"] == "paper"
+    """The values a table may show: no accuracy of random weights, times of one machine."""
     is_accuracy = frame["name"].str.match(r"ap(b|\d|_|$)")
-    frame = frame[is_paper & ~(is_accuracy & (frame["weights"] == "random"))]
+    frame = frame[~(is_accuracy & (frame["weights"] == "random"))]
     is_time = frame["name"].str.match(r"fps_|latency_")
     last_machine = frame[is_time]["machine"].tail(1)
     return frame[~is_time | frame["machine"].isin(last_machine)]
@@ -253,7 +196,7 @@ def _variants(frame: pd.DataFrame, row: paper.Row) -> list[tuple[str, pd.DataFra
     return [(str(name), group) for name, group in measured.groupby(label, sort=True)]
 
 
-def _newest(measured: pd.DataFrame, ours: _Ours) -> "pd.Series | None":
+def _newest(measured: pd.DataFrame, ours: Ours) -> "pd.Series | None":
     """The row of the frame that counts: of trained weights rather than random ones, then the newest.
 
     Random weights find meaningless numbers of regions in images, so their costs are the nominal ones, if both exist.
@@ -277,37 +220,3 @@ def _labels(row: paper.Row, labels: Iterable[str], variant: str) -> list[CellVal
     }
     main = "Module" if "Module" in labels else "Head"
     return [f"{texts[label]} ({variant})" if variant and label == main else texts[label] for label in labels]
-
-
-def _caption(used: _Used, has_accuracy: bool) -> tuple[str, ...]:
-    sentences = [FITTED_REGIONS, TWO_CONVENTIONS]
-    if used.detectors:
-        costs = ", ".join(f"{gmacs:.1f} ({backbone})" for backbone, gmacs in sorted(used.detectors.items()))
-        sentences.append(f"GMACs of the detector alone, before any head: {costs}; the paper's with R50+FPN: 165.1.")
-    if used.rulers:
-        odd = ", ".join(name for name, agree in used.rulers.items() if not agree)
-        sentences.append(
-            f"fvcore and torch's counter DISAGREE on convolutions and matrix products in: {odd}."
-            if odd
-            else "fvcore and torch's counter agree on convolutions and matrix products in every row measured."
-        )
-    if not has_accuracy:
-        sentences.append("No trained weights were measured, and the accuracy of random weights is never shown.")
-    if "none" in used.schedules:
-        sentences.append("Random weights know no schedule: rows that differ only in epochs show the same measurement.")
-    if used.machines:
-        sentences.append(f"FPS: ours on {', '.join(sorted(used.machines))}, the paper's on an A100.")
-    return (*sentences, *(_protocol(probe, used.protocols[probe]) for probe in sorted(used.protocols)))
-
-
-def _protocol(probe: str, protocols: Sequence[dict[str, Scalar]]) -> str:
-    """What all protocols of a probe have in common, and the names of what differs."""
-    names = [name for name in dict.fromkeys(name for protocol in protocols for name in protocol) if name != "probe"]
-    common = [name for name in names if all(protocol.get(name) == protocols[0].get(name) for protocol in protocols)]
-    # A checksum's first digits tell data sets apart; the record has all of it.
-    texts = {name: str(protocols[0][name]) for name in common if protocols[0][name] is not None}
-    parts = [f"{name} {text[:15] if text.startswith('sha256:') else text}" for name, text in texts.items()]
-    differing = [name for name in names if name not in common]
-    if differing:
-        parts.append(f"by row: {', '.join(differing)}")
-    return f"Protocol of {probe}: {'; '.join(parts)}."

@@ -2,13 +2,18 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pandas as pd
+from jaxtyping import Float64
 
 from bench.record import Scalar, Subject
 from reports import paper
+from reports.cells import Bounds, source_of
+from reports.frame import number
 
 PRESET = "small"
 
@@ -16,6 +21,9 @@ _MEANS_NOTHING_UNTRAINED = ("accuracy", "accuracy_true_boxes", "policies", "budg
 
 MAIN_METRICS = {"ap_star": "AP*", "apb_star": "APB*", "ap": "AP"}
 """The accuracies that tables of trained heads show, those on fine annotations first, by their names in records."""
+
+COMPARED_METRICS = {**MAIN_METRICS, "apb": "APB"}
+"""The accuracies whose differences they show."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,10 +54,27 @@ class Result:
         name = paper.HEADS.get(str(self.subject.head), str(self.subject.head))
         return f"{name} ({self.storage})" if self.storage else name
 
+    @cached_property
+    def resampled(self) -> dict[str, Float64[np.ndarray, "B"]]:
+        """What the record keeps of the compared metrics on resampled images, by metric; read when first asked for."""
+        if self.samples is None:
+            return {}
+        with np.load(self.samples, allow_pickle=False) as arrays:
+            return {
+                metric: np.asarray(arrays[name], dtype=np.float64)
+                for metric in COMPARED_METRICS
+                if (name := f"resampled_{metric}") in arrays
+            }
+
     @property
     def module(self) -> str:
         """How tables call EffSeg's processing module; empty for the other heads."""
         return "" if self.subject.module is None else paper.MODULES.get(self.subject.module, self.subject.module)
+
+
+def model(subject: Subject) -> Subject:
+    """What a subject remains when it is trained again: all of it but its weights."""
+    return msgspec.structs.replace(subject, weights="")
 
 
 def results(frame: pd.DataFrame, probe: str) -> list[Result]:
@@ -64,9 +89,9 @@ def results(frame: pd.DataFrame, probe: str) -> list[Result]:
     newest: dict[Subject, Result] = {}
     for row in found.astype(object).where(found.notna(), None).to_dict("records"):
         subject = Subject(**{name: row[name] for name in Subject.__struct_fields__})
-        model = msgspec.structs.replace(subject, weights="")
-        if model not in newest or newest[model].started != row["started"]:
-            newest[model] = Result(
+        of = model(subject)
+        if of not in newest or newest[of].started != row["started"]:
+            newest[of] = Result(
                 subject=subject,
                 protocol=row["protocol"],
                 machine=row["machine"],
@@ -75,9 +100,9 @@ def results(frame: pd.DataFrame, probe: str) -> list[Result]:
                 values={},
                 intervals={},
             )
-        newest[model].values[row["name"]] = float(row["value"])
+        newest[of].values[row["name"]] = number(row)
         if row["low"] is not None:
-            newest[model].intervals[row["name"]] = float(row["low"]), float(row["high"])
+            newest[of].intervals[row["name"]] = float(row["low"]), float(row["high"])
     return list(newest.values())
 
 
@@ -116,7 +141,7 @@ def by_seed(found: Iterable[Result]) -> dict[Subject, list[Result]]:
     """The results of each model, whose seeds are its repetitions, ascending; its name in the keys is that of seed 0."""
     groups: dict[Subject, list[Result]] = {}
     for result in sorted(found, key=lambda result: result.subject.seed):
-        groups.setdefault(msgspec.structs.replace(result.subject, seed=0, weights=""), []).append(result)
+        groups.setdefault(msgspec.structs.replace(model(result.subject), seed=0), []).append(result)
     return groups
 
 
@@ -140,7 +165,8 @@ def interval(result: Result, name: str) -> str:
         return ""
     low, high = result.intervals[name]
     # Without its decimal, 100 keeps tables narrow enough for a terminal.
-    return f"{low:.1f}-{high:.1f}".replace("100.0", "100")
+    text = f"{low:.1f}-{high:.1f}".replace("100.0", "100")
+    return Bounds(text, source=source_of(result.values.get(name)))
 
 
 def left_out(others: Iterable[Result]) -> Iterator[str]:

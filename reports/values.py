@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from reports.frame import labels
+from reports.frame import labels, number
 from reports.layout import Column, Table
 
 
@@ -18,13 +18,12 @@ def values(title: str, frame: pd.DataFrame) -> Table:
     columns = list(dict.fromkeys(names))
     rows = []
     for (probe, name), of_value in newest.groupby(["probe", "name"], sort=False):
-        shown = dict(zip(of_value["subject"], of_value["value"], strict=True))
-        texts = [_text(shown[column]) if column in shown else "" for column in columns]
-        rows.append((str(probe), str(name), str(of_value["unit"].iloc[-1]), *texts))
+        shown = {row["subject"]: number(row) for row in of_value.to_dict("records")}
+        rows.append((str(probe), str(name), str(of_value["unit"].iloc[-1]), *(shown.get(each) for each in columns)))
     heads = [Column(name="Probe"), Column(name="Value"), Column(name="Unit")]
     return Table(
         title=title,
-        columns=(*heads, *(Column(name=column, digits=0) for column in columns)),
+        columns=(*heads, *(Column(name=column, digits=0, show_as=_text) for column in columns)),
         rows=tuple(rows),
         caption=("Rounded to four digits; the records have all of them, and the protocol of every value.",),
     )

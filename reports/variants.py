@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from reports.cells import over
 from reports.differences import claim, differences, pair
 from reports.layout import CellValue, Column, Table
 from reports.trained import (
@@ -83,7 +84,8 @@ def _variants(
     named = dict(rows)
     alike, others = of_one_run(named)
     metrics = {name: label for name, label in MAIN_METRICS.items() if any(name in each.values for each in alike)}
-    sizes = {model: seeds[0].values["params_head"] / 1e6 for model, seeds in by_seed(params).items()}
+    of_heads = {model: seeds[0].values.get("params_head") for model, seeds in by_seed(params).items()}
+    sizes = {model: over(size, 1e6) for model, size in of_heads.items()}
     shown: list[tuple[CellValue, ...]] = []
     for each in alike:
         (model,) = by_seed([each])
@@ -91,8 +93,8 @@ def _variants(
         for name in metrics:
             cells += [each.values.get(name), interval(each, name)]
         shown.append(tuple(cells))
-    columns = [*(Column(name=label) for label in labels), Column(name="head M", digits=2)]
+    columns = [*(Column(name=label) for label in labels), Column(name="head M", digits=2, best="lowest")]
     for label in metrics.values():
-        columns += [Column(name=label, digits=1), Column(name="95%")]
+        columns += [Column(name=label, digits=1, best="highest"), Column(name="95%")]
     reading = "head M: millions of parameters of the head. 95%: intervals from resampled images."
     return Table(title=title, columns=tuple(columns), rows=tuple(shown), caption=(note, reading, *left_out(others)))

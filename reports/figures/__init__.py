@@ -1,17 +1,23 @@
 """Pictures of what was measured: SVG for the page, in one style.
 
-`all_figures` draws every figure that has something to show: masks side by side, accuracy against cost, the budget curve
-and the losses of the trainings.
+`all_figures` draws every figure that has something to show: accuracy against cost, masks side by side, where the time
+goes, the budget curve, where heads refine, the oracle ladder, what backends store and when they pay off, and the losses
+of the trainings.
 """
 
 from collections.abc import Sequence
 
 from bench.store import Entry
+from reports.figures.activity import activity
+from reports.figures.break_even import break_even
 from reports.figures.budget import budget
 from reports.figures.cost import cost
+from reports.figures.ladder import ladder
 from reports.figures.losses import losses
 from reports.figures.masks import masks
+from reports.figures.storage import storage
 from reports.figures.style import Figure
+from reports.figures.time_budget import time_budget
 from reports.trainings import Training
 
 __all__ = ["Figure", "all_figures"]
@@ -19,5 +25,15 @@ __all__ = ["Figure", "all_figures"]
 
 def all_figures(entries: Sequence[Entry], trainings: Sequence[Training]) -> list[Figure]:
     """The figures of a store and of the trainings whose weights it may have measured, in the order of the page."""
-    found = (masks(entries), cost(entries), budget(entries), losses(trainings))
+    found = (
+        cost(entries),
+        masks(entries),
+        time_budget(entries),
+        budget(entries),
+        activity(entries),
+        ladder(entries),
+        storage(entries),
+        break_even(entries),
+        losses(trainings),
+    )
     return [figure for figure in found if figure is not None]

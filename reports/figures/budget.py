@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from bench.record import Record
 from bench.store import Entry
-from reports.figures.style import Figure, colour, house_style, label_bar, svg
+from reports.figures.style import Figure, colour, house_style, label_bar, pdf, svg
 from reports.figures.subjects import names, newest_of_each
 
 _AXES = {"cells": "refined cells of an image and stage", "latency_ms": "ms of the head for an image, median"}
@@ -48,10 +48,12 @@ def budget(entries: Sequence[Entry]) -> Figure | None:
         panels[0].xaxis.set_major_formatter(lambda cells, _: f"{cells:.0f}")
         panels[0].set_ylabel("APB*" if curves[0].metric == "apb_star" else "APB")
         picture = svg(drawing, "budget", "Accuracy by budget. " + "; ".join(map(_spoken, curves)))
+        printed = pdf(drawing)
     return Figure(
         name="budget",
         title="What does refining buy?",
         svg=picture,
+        pdf=printed,
         caption=(
             "One trained head with more and fewer refined cells than in training, on true boxes, all budgets on the "
             "same regions.",

@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from bench.weights_folder import DETECTOR
 from reports import paper
-from reports.figures.style import Figure, colour, house_style, svg
+from reports.figures.style import Figure, colour, house_style, pdf, svg
 from reports.trainings import Training
 
 _PER_ROW = 3
@@ -34,11 +34,13 @@ def losses(trainings: Sequence[Training]) -> Figure | None:
                 _draw(axes, *panel)
         spoken = "; ".join(f"{each.name} ends at {_total(each)[-1]:.3g}" for of in panels.values() for each in of)
         picture = svg(drawing, "losses", f"Losses of {len(trainings)} trainings. {spoken}")
+        printed = pdf(drawing)
     return Figure(
         name="losses",
         title="Losses of the trainings",
         is_origin=True,
         svg=picture,
+        pdf=printed,
         caption=(
             "Sum of the losses that a training learns from, as means over a hundredth of it; a line for every file of "
             "weights. Heads have different losses: compare the lines of a panel, not panels.",

@@ -16,7 +16,7 @@ from matplotlib.path import Path
 from PIL import Image
 
 from bench.store import Entry
-from reports.figures.style import FAINT, INK, Figure, colour, house_style, svg
+from reports.figures.style import FAINT, INK, Figure, colour, house_style, pdf, svg
 from reports.figures.subjects import names, newest_of_each
 
 _SIDE_INCHES = 1.15
@@ -64,14 +64,17 @@ def masks(entries: Sequence[Entry]) -> Figure | None:
             axes.set_title("\n".join(title.split(" ", 1)), loc="center", fontsize=8)
         spoken = "; ".join(f"{column.name}: {_spoken(column, notes)}" for column in columns)
         picture = svg(drawing, "masks", f"Masks of {len(notes)} objects. Boundary IoU by object. {spoken}")
+        printed = pdf(drawing)
     return Figure(
         name="masks",
         title="The same objects, drawn by every head",
         svg=picture,
+        pdf=printed,
         caption=(
             "Line: the true outline. Number: the boundary IoU of mask and truth, from 0 to 1; the best one is bold.",
             "The objects are those with the longest outline for their size, one of an image and of a class, chosen "
-            "from the annotations alone. All heads got the boxes and classes of the true objects.",
+            "from the annotations alone; first those that the heads draw worst on average, last the best.",
+            "All heads got the boxes and classes of the true objects.",
         ),
     )
 
@@ -97,9 +100,10 @@ def _columns(entries: Sequence[Entry]) -> list[_Column]:
 
 
 def _shared(columns: Sequence[_Column]) -> list[_Note]:
-    """The objects that every column has."""
+    """The objects that every column has, from the one that heads draw worst, on the whole, to the best."""
     listed = [msgspec.json.decode(_content(column.entry, "objects.json"), type=list[_Note]) for column in columns]
-    return [note for note in listed[0] if all(note in others for others in listed)] if listed else []
+    shared = [note for note in listed[0] if all(note in others for others in listed)] if listed else []
+    return sorted(shared, key=lambda note: sum(_score(column, note) for column in columns))
 
 
 def _content(entry: Entry, name: str) -> bytes:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.colors
 import matplotlib.figure
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.typing import RcKeyType
 
@@ -17,6 +19,8 @@ Drawing = matplotlib.figure.Figure
 # No colour of a drawing is this one; in the page it becomes that of the text, light or dark.
 INK = "#010203"
 FAINT = "#010204"
+
+_PRINTED = {INK: "#000000", FAINT: "#CCCCCC"}
 
 # Of Okabe and Ito's colours for all kinds of colour vision, those that stand out from white and from black alike.
 _COLOURS = {"mask_rcnn": "#0072B2", "point_rend": "#D55E00", "refine_mask": "#CC79A7", "effseg": "#009E73"}
@@ -51,6 +55,7 @@ _RULES: dict[RcKeyType, Any] = {
     "figure.constrained_layout.use": True,
     "image.interpolation": "none",  # pixels of masks are enlarged, not blurred
     "path.simplify_threshold": 0.3,  # in points: less than a pixel of a mask
+    "pdf.fonttype": 42,  # letters as letters: many publishers refuse outlines
     "svg.fonttype": "none",  # text stays text: it can be found, copied and read aloud
     "text.parse_math": False,  # a name may have a dollar sign
 }
@@ -60,13 +65,15 @@ _RULES: dict[RcKeyType, Any] = {
 class Figure:
     """A finished figure: `name` is its anchor, `svg` an element to put into a page, `caption` sentences below.
 
-    `is_origin` tells those that show how something was made from results.
+    `pdf` is the same for print: a whole file, its ink black. `is_origin` tells those that show how something was made
+    from results.
     """
 
     name: str
     title: str
     svg: str
     caption: tuple[str, ...]
+    pdf: bytes = b""
     is_origin: bool = False
 
 
@@ -119,6 +126,27 @@ def svg(drawing: Drawing, name: str, description: str) -> str:
     text = re.sub(r' d="[^"]*"', _without_invisible_digits, text)
     text = text.replace(INK, "currentColor").replace(FAINT, "var(--faint, #8888)")
     return text.replace("<svg ", f'<svg role="img" aria-label="{_attribute(description)}" ', 1)
+
+
+def pdf(drawing: Drawing) -> bytes:
+    """The drawing as a PDF file; the same drawing gives the same bytes. Call it within `house_style`, after `svg`."""
+    for artist in drawing.findobj():
+        _make_printable(artist)
+    drawing.set_layout_engine("none")  # everything stands where `svg` has put it; to place it again takes long
+    content = io.BytesIO()
+    drawing.savefig(content, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    return content.getvalue()
+
+
+def _make_printable(artist: Artist) -> None:
+    """Give an artist black ink and grey lines instead of the colours that stand for those of a page."""
+    for part in ("color", "edgecolor", "facecolor"):
+        known = getattr(artist, f"get_{part}", None)
+        found = known() if known is not None else None
+        if isinstance(found, str | tuple) and mpl.colors.is_color_like(found):
+            printed = _PRINTED.get(mpl.colors.to_hex(found))
+            if printed is not None:
+                getattr(artist, f"set_{part}")(printed)
 
 
 def _without_invisible_digits(path: re.Match[str]) -> str:

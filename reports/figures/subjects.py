@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from bench.record import Subject
 from bench.store import Entry
 from reports import paper
+from reports.trained import model
 
 _FIELDS = ("module", "backend", "kernel", "backbone", "preset", "schedule", "seed", "weights")
 _DATA = ("images", "annotations", "lvis")
@@ -21,9 +24,10 @@ def names(subjects: Sequence[Subject]) -> list[str]:
 
 
 def newest_of_each(entries: Iterable[Entry], probe: str) -> list[Entry]:
-    """The newest good record of every trained subject under a probe, all on the data that was measured last.
+    """The newest good record of every trained model under a probe, of those on the data that was measured last.
 
-    In the order of the paper's heads.
+    Of a model with several seeds, the first one: figures show one point for each, and its interval. In the order of the
+    paper's heads.
     """
     found = [
         entry
@@ -31,9 +35,13 @@ def newest_of_each(entries: Iterable[Entry], probe: str) -> list[Entry]:
         if entry.record.probe == probe and entry.record.error is None and entry.record.subject.weights != "random"
     ]
     found.sort(key=lambda entry: entry.record.started)
-    newest = {entry.record.subject: entry for entry in found if _data(entry) == _data(found[-1])}
+    newest = {model(entry.record.subject): entry for entry in found}
+    alike = [entry for entry in newest.values() if _data(entry) == _data(found[-1])]
+    first: dict[Subject, Entry] = {}
+    for entry in sorted(alike, key=lambda entry: entry.record.subject.seed):
+        first.setdefault(msgspec.structs.replace(model(entry.record.subject), seed=0), entry)
     order = list(paper.HEADS)
-    return sorted(newest.values(), key=lambda entry: _place(order, entry.record.subject))
+    return sorted(first.values(), key=lambda entry: _place(order, entry.record.subject))
 
 
 def _data(entry: Entry) -> tuple[object, ...]:

@@ -29,6 +29,7 @@ def add(
     *,
     intervals: Mapping[str, tuple[float, float]] | None = None,
     files: Mapping[str, bytes] | None = None,
+    samples: Mapping[str, np.ndarray] | None = None,
     protocol: Mapping[str, Scalar] = DATA,
     error: Failure | None = None,
     second: int = 0,
@@ -46,7 +47,7 @@ def add(
         started=f"2026-01-01T00:00:{second:02}.000000+00:00",
         seconds=1.0,
     )
-    return store.add("demo", key(of, record.protocol, None), record, None, files)
+    return store.add("demo", key(of, record.protocol, None), record, samples, files)
 
 
 def add_pictures(store: Store, of: Subject, boundary_ious: Mapping[int, float], **options: int) -> Entry:

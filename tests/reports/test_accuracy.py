@@ -7,7 +7,8 @@ import pytest
 from bench.record import Code, Machine, Record, Scalar, Subject
 from reports.accuracy import accuracy, comparison
 from reports.frame import frame
-from reports.layout import Table, markdown
+from reports.layout import Table
+from reports.renderers.markdown import markdown
 
 AP = {"ap": 41.26, "ap50": 62.0, "ap75": 44.0, "ap_s": 20.0, "ap_m": 45.0, "ap_l": 60.0}
 STAR = {f"ap_star{name[2:]}": value + 1 for name, value in AP.items()}

@@ -5,7 +5,7 @@ import msgspec
 from bench.record import Code, Machine, Record, Subject
 from reports.certificates import OPERATIONS, certificates
 from reports.frame import frame
-from reports.layout import markdown
+from reports.renderers.markdown import markdown
 
 CONV = {"conv3_d1_forward_float32": 2.6e-7, "conv3_d1_gradient_float32": 5e-7, "conv3_d1_forward_float64": 0.0}
 COUNTS = {"checks": 10.0, "failed": 0.0, "unsupported": 0.0}

@@ -10,7 +10,8 @@ from bench.record import Record
 from reports import demo, studies
 from reports.choice import tables_of
 from reports.frame import frame, load
-from reports.layout import Table, terminal
+from reports.layout import Table
+from reports.renderers.terminal import terminal
 from tests.reports.embedded_records import AP_STAR, accuracy, demo_records, keep, record, trained
 
 TITLES = [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.accuracy.significance import paired
 from bench.record import Record
-from reports.differences import Difference, claim, difference, differences, not_significant, pair
+from reports.differences import Difference, claim, difference, differences, not_significant, pair, with_interval
 from reports.frame import frame, load
 from reports.layout import Table
 from reports.trained import Result, results, usual
@@ -46,7 +46,7 @@ def test_the_claim_in_its_order_with_seeds_mean_and_spread(tmp_path: Path) -> No
 
 def test_a_difference_is_that_of_the_paired_resamples(tmp_path: Path) -> None:
     records = [accuracy(trained(head), AP_STAR[head]) for head in ("mask_rcnn", "point_rend")]
-    (row,) = shown(tmp_path, *records).rows
+    (row,) = shown(tmp_path, *records).texts()
     first, second = (resamples(each)["resampled_apb_star"] for each in records)
     expected = paired(first, second)
     assert expected is not None
@@ -119,7 +119,7 @@ def test_the_weights_that_a_model_started_from_do_not_matter(tmp_path: Path) -> 
         accuracy(trained("mask_rcnn"), 35.0, protocol={"initial": "file"}),
         accuracy(trained("point_rend"), 40.0, protocol={"initial": "random"}),
     )
-    assert str(table.rows[0][1]).startswith("+5.0 [")
+    assert table.texts()[0][1].startswith("+5.0 [")
 
 
 def test_without_resamples_there_is_no_interval_and_no_verdict() -> None:
@@ -158,7 +158,7 @@ def test_significant_is_an_interval_without_zero(points: float, one: float, othe
     found = Difference(points=points, interval=(low, high))
     mirrored = Difference(points=-points, interval=(-high, -low))
     assert found.significant == mirrored.significant == (low > 0 or high < 0)
-    assert "-0.0" not in str(found)
+    assert "-0.0" not in with_interval(found.number(None))
 
 
 def test_names_of_what_is_not_significant() -> None:
@@ -167,4 +167,4 @@ def test_names_of_what_is_not_significant() -> None:
     assert not_significant({"a": no, "b": no}) == "all"
     assert not_significant({"a": no}) == "a"
     assert not_significant({"a": unknown, "b": yes}) == not_significant({}) == ""
-    assert str(unknown) == "+1.0"
+    assert with_interval(unknown.number(None)) == "+1.0"

@@ -1,20 +1,30 @@
 """The page is one well-formed file that loads nothing, escapes everything and sorts its tables."""
 
+import html
 import json
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
+import msgspec
 import pytest
 
 from bench import cli
-from bench.store import Store
+from bench.record import encode
+from bench.store import Entry, Store
+from reports.cells import Number, Source
 from reports.figures import Figure
 from reports.layout import Column, Table
-from reports.page import page
-from tests.reports.stores import add, add_pictures, subject
+from reports.page import page as full_page
+from tests.reports.stores import MACHINE, add, add_pictures, subject
+
+NUM_SCRIPTS = 2
+"""Those of the page itself."""
 
 _VOID = {"meta", "link", "br", "img", "hr"}
 
@@ -25,6 +35,18 @@ TABLE = Table(
     caption=("Read & <weep>.",),
 )
 FIGURE = Figure(name="f", title="A figure", svg='<svg role="img"><g id="f-x"/></svg>', caption=("Seen.",))
+
+
+def page(
+    tables: Sequence[Table],
+    figures: Sequence[Figure] = (),
+    made: Sequence[Table] = (),
+    *,
+    short: Sequence[str] = (),
+    entries: Sequence[Entry] = (),
+    folder: Path = Path("report"),
+) -> str:
+    return full_page(short=short, tables=tables, figures=figures, made=made, entries=entries, folder=folder)
 
 
 class Outline(HTMLParser):
@@ -67,21 +89,21 @@ def test_well_formed_and_closed_in_itself() -> None:
 
 
 def test_everything_from_records_is_escaped() -> None:
-    text = page([TABLE], [], [])
-    assert Outline(text).tags.count("script") == 1
+    text = page([TABLE])
+    assert Outline(text).tags.count("script") == NUM_SCRIPTS
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; 100%" in text
     assert "Read &amp; &lt;weep&gt;." in text
     assert '<th scope="row" data-key="&lt;b&gt;">&lt;b&gt;</th>' in text
 
 
 def test_figures_are_drawings_not_text() -> None:
-    text = page([], [FIGURE], [])
+    text = page([], [FIGURE])
     assert FIGURE.svg in text
     assert '<a href="#figure-f">A figure</a>' in text
 
 
 def test_a_row_without_a_name_stays_below_the_one_above() -> None:
-    bodies = re.findall(r"<tbody>(.*?)</tbody>", page([TABLE], [], []), flags=re.DOTALL)
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", page([TABLE]), flags=re.DOTALL)
     assert [body.count("<tr>") for body in bodies] == [2, 1, 1]
     assert 'data-key="41.26">41.3<' in bodies[0], "sorted by what was measured, not by what is shown"
 
@@ -100,7 +122,7 @@ def test_sorting(column: int, clicks: int, order: list[str]) -> None:
     node = shutil.which("node")
     if node is None:
         pytest.skip("no node: the page's script cannot be run; install nodejs")
-    script = re.findall(r"<script>(.*?)</script>", page([TABLE], [], []), flags=re.DOTALL)[0]
+    script = re.findall(r"<script>(.*?)</script>", page([TABLE]), flags=re.DOTALL)[0]  # the second one is of notes
     keys = [["b_1", "41.26"], ["<b>", ""], ["a", "9.0"]]
     stand_in = f"""
     const cells = keys => keys.map(key => ({{ dataset: {{ key }} }}));
@@ -127,6 +149,54 @@ def test_sorting(column: int, clicks: int, order: list[str]) -> None:
     assert sorts[1 - column] is None
 
 
+def test_rows_below_a_heading_stay_with_it_when_sorted() -> None:
+    rows = (("A - B", None), ("  seed 0", 1.0), ("  seed 1", 2.0), ("C - D", 3.0))
+    table = Table(title="t", columns=TABLE.columns, rows=rows, caption=())
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", page([table]), flags=re.DOTALL)
+    assert [body.count("<tr>") for body in bodies] == [3, 1]
+
+
+def test_the_best_is_bold() -> None:
+    columns = (Column(name="Head"), Column(name="AP", digits=1, best="highest"))
+    text = page([Table(title="t", columns=columns, rows=(("a", 41.26), ("b", 40.0)), caption=())])
+    assert re.findall(r"<strong>\s*(.*?)\s*</strong>", text) == ["41.3"]
+
+
+def test_a_number_leads_to_its_record_and_from_there_to_the_file(tmp_path: Path) -> None:
+    store = Store(tmp_path / "my results")
+    entry = add(store, subject("<b>50%&_"), "speed", {"fps_paper": 3.0})
+    unused = add(store, subject("mask_rcnn"), "speed", {"fps_paper": 77.0})
+    source = Source(record="/".join(entry.path.parts[-4:]), protocol={"probe": "speed"}, machine="m", started="2026")
+    rows = (("a", Number(3.0, interval=(2.0, 4.0), source=source)), ("b", 5.0))
+    table = Table(title="t", columns=TABLE.columns, rows=rows, caption=())
+    text = page([table], entries=[entry, unused], folder=tmp_path / "report")
+    assert '<a href="#record-1" title="interval 2 to 4; speed: m; 2026">3.0</a>' in text
+    assert text.count('id="record-') == 1, "records that no number is from are not in the page"
+    (link,) = re.findall(r'<a href="(\.\./[^"]*)">', text)
+    assert (tmp_path / "report" / unquote(link)).resolve() == entry.path.resolve()
+    assert "&lt;b&gt;50%&amp;_-small_fpn" in text
+    assert (
+        html.unescape(re.findall(r"<pre>(.*?)</pre>", text, flags=re.DOTALL)[0])
+        == encode(entry.record, indent=1).decode()
+    ), "the record in full"
+
+
+def test_results_of_several_machines_are_said(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    entry = add(store, subject(), "speed", {"fps_paper": 3.0})
+    other = replace(
+        entry, record=msgspec.structs.replace(entry.record, machine=msgspec.structs.replace(MACHINE, cpu="<b>"))
+    )
+    assert "2 machines: b-2c, fast-2c." in page([], entries=[entry, other])
+    assert "machines:" not in page([], entries=[entry, entry])
+
+
+def test_the_answer_comes_first() -> None:
+    text = page([TABLE], short=["Take <this>."])
+    assert text.index("Take &lt;this&gt;.") < text.index('id="table-1"')
+    assert "In short" not in page([TABLE])
+
+
 def test_a_report_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path / "results")
     hostile = subject("<script>x & y")
@@ -136,7 +206,20 @@ def test_a_report_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "index.html" in capsys.readouterr().err
     text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
     outline = Outline(text)
-    assert outline.tags.count("script") == 1
+    assert outline.tags.count("script") == NUM_SCRIPTS
     assert {"figure-masks", "table-1", "made", "made-1"} <= set(outline.ids)
     assert "sha256:w" in text
     assert len(text) < 1_000_000
+
+
+def test_of_two_records_of_a_cell_the_newest_counts_and_one_with_nan_is_none(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    add(store, subject(), "trace", {"stage1_active_fraction": 0.111})
+    newest = add(store, subject(), "trace", {"stage1_active_fraction": 0.222}, second=1)
+    broken = newest.path.with_name("trace-00000000.json")
+    broken.write_text(newest.path.read_text(encoding="utf-8").replace("0.222", "NaN"), encoding="utf-8")
+    assert cli.main(["report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "report")]) == 0
+    text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "0.222" in text
+    assert "0.111" not in text
+    assert "NaN" not in re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)

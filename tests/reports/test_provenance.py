@@ -1,12 +1,16 @@
 """The card says what everything was made with."""
 
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from bench.record import Failure
 from bench.store import Store
+from reports.cells import record_of
 from reports.provenance import provenance
 from reports.trainings import read_trainings
-from tests.reports.stores import add, subject, training
+from tests.reports.stores import MACHINE, add, subject, training
 
 
 def test_everything_has_its_row(tmp_path: Path) -> None:
@@ -17,7 +21,8 @@ def test_everything_has_its_row(tmp_path: Path) -> None:
     training(tmp_path / "weights" / "effseg.json", subject(), mask=[1.0])
     tables = {table.title: table.texts() for table in provenance(list(store), read_trainings(tmp_path / "weights"))}
     assert tables["Code"] == [["c0ffee", "3"]]
-    assert tables["Machines"] == [["fast-2c", "Fast CPU", "none", "o", "3", "2", "2", "1", "8", "3"]]
+    assert tables["Machines"] == [["fast-2c", "Fast CPU", "2", "1", "8", "none", "o", "3", "2", "3"]]
+    assert tables["Commands"] == [["demo", "python run_bench.py run demo", "3", "0.1"]]
     assert [row[:3] for row in tables["Probes"]] == [["accuracy", "1", "1"], ["params", "1", "1"], ["speed", "1", "1"]]
     assert ["COCO annotations", "sha256:a", "2"] in tables["Data"]
     assert tables["Weights that were measured"] == [[subject().name, "sha256:w", "2"]]
@@ -25,6 +30,36 @@ def test_everything_has_its_row(tmp_path: Path) -> None:
     assert row[:4] == ["effseg", "sha256:w", "glyphs 1 train", "python run_bench.py train glyphs --heads <b>"]
     assert row[5:] == ["c0ffee with changes", "2"]
     assert tables["Failed measurements"] == [["demo", subject().name, "speed", "ValueError: It broke."]]
+
+
+def test_a_failure_leads_to_its_record(tmp_path: Path) -> None:
+    entry = add(
+        Store(tmp_path), subject(), "speed", {}, error=Failure(type="ValueError", message="It broke.", frames=())
+    )
+    (table,) = [table for table in provenance([entry], []) if table.title == "Failed measurements"]
+    name = record_of(table.rows[0][-1])
+    assert name is not None
+    assert (tmp_path / name) == entry.path
+
+
+def test_a_gpu_has_columns_where_there_is_one(tmp_path: Path) -> None:
+    entry = add(Store(tmp_path), subject(), "speed", {"fps_paper": 1.0})
+    machine = msgspec.structs.replace(MACHINE, gpu="Fast GPU", gpu_memory_bytes=2**36, gpu_power_limit_w=300.0)
+    other = replace(entry, record=msgspec.structs.replace(entry.record, machine=machine))
+    (table,) = [table for table in provenance([entry, other], []) if table.title == "Machines"]
+    names = [column.name for column in table.columns]
+    shown = [dict(zip(names, row, strict=True)) for row in table.texts()]
+    assert [(row["GPU"], row["GPU GiB"], row["GPU W, limit"]) for row in shown] == [
+        ("none", "", ""),
+        ("Fast GPU", "64", "300"),
+    ]
+    assert "GPU MHz, highest" not in names
+
+
+def test_the_verbs_that_are_no_recipes_are_named_as_such(tmp_path: Path) -> None:
+    entry = add(Store(tmp_path), subject(), "accuracy", {"ap": 1.0})
+    (table,) = [table for table in provenance([replace(entry, recipe="evaluate")], []) if table.title == "Commands"]
+    assert table.texts()[0][1] == "python run_bench.py evaluate --predictions FILE"
 
 
 def test_nothing_is_no_table() -> None:

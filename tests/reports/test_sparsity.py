@@ -11,7 +11,9 @@ import pytest
 from bench.record import Code, Machine, Record, Subject
 from reports import sparsity
 from reports.frame import frame
-from reports.layout import Table, markdown, terminal
+from reports.layout import Table
+from reports.renderers.markdown import markdown
+from reports.renderers.terminal import terminal
 
 COST = {"probe": "backend_cost", "version": 1, "regions": 100}
 SPEED = {"probe": "backend_speed", "version": 1, "regions": 100}

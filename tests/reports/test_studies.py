@@ -5,7 +5,8 @@ import msgspec
 from bench.record import Record
 from reports import studies
 from reports.frame import frame
-from reports.layout import Table, markdown
+from reports.layout import Table
+from reports.renderers.markdown import markdown
 from tests.reports.embedded_records import budget, policies, trained
 
 

@@ -13,6 +13,7 @@ import reports
 from bench.record import Code, Failure, Machine, Record, Subject
 from bench.store import Store
 from reports import paper
+from reports.cells import Number, record_of, title_of
 from reports.frame import frame
 from reports.layout import Column
 
@@ -120,7 +121,8 @@ def test_markdown_golden(tmp_path: Path) -> None:
     for number, made in enumerate(RECORDS):
         store.add("main", f"{number:08x}", made)
     loaded = reports.load(tmp_path)
-    assert reports.document(reports.table(name, loaded) for name in reports.TABLES) == (GOLDEN / "tables.md").read_text(
+    tables = [reports.table(name, loaded) for name in reports.TABLES]
+    assert reports.document(each for each in tables if each.has_numbers) == (GOLDEN / "tables.md").read_text(
         encoding="utf-8"
     )
 
@@ -159,7 +161,47 @@ def test_accuracy_of_random_weights_is_never_shown() -> None:
     table = reports.table("main", frame([*RECORDS, trained]))
     assert cell(table, "EffSeg", "AP") == 39.8
     assert cell(table, "EffSeg", "paper") == 40.1
-    assert [row[3] for row in table.rows if "EffSeg" in row] == [39.8, None, None]
+    # The costs of the second row are those of random weights; of the third, nothing was measured.
+    assert [row[3] for row in table.rows if "EffSeg" in row] == [39.8, "untrained", None]
+    assert "untrained: only random weights were measured" in " ".join(table.caption)
+
+
+@pytest.mark.parametrize(("interval", "said"), [((39.0, 40.2), "yes"), ((39.0, 40.0), "no"), (None, "")])
+def test_the_papers_accuracy_is_inside_our_interval_or_not(interval: tuple[float, float] | None, said: str) -> None:
+    trained = record(subject("effseg", "12ep", weights="sha256:0"), "accuracy", {"ap": 39.8})
+    trained = msgspec.structs.replace(trained, intervals={} if interval is None else {"ap": interval})
+    table = reports.table("main", frame([trained]))
+    assert cell(table, "EffSeg", "inside") == said
+    assert cell(table, "EffSeg", "diff") == pytest.approx(39.8 - 40.1)
+    assert cell(table, "EffSeg", "95%") == ("" if interval is None else f"{interval[0]:.1f}-{interval[1]:.1f}")
+
+
+def test_the_best_of_a_schedule_is_bold() -> None:
+    values = {"mask_rcnn": 38.0, "effseg": 40.0, "point_rend": 39.99}
+    made = [record(subject(head, "12ep", weights="sha256:0"), "accuracy", {"ap": ap}) for head, ap in values.items()]
+    alone = record(subject("mask_rcnn", "24ep", weights="sha256:0"), "accuracy", {"ap": 50.0})
+    table = reports.table("main", frame([*made, alone]))
+    assert [table.rows[row][1] for row, _ in sorted(table.best())] == ["PointRend++", "EffSeg"], "what looks alike ties"
+
+
+def test_what_failed_says_so() -> None:
+    failed = msgspec.structs.replace(RECORDS[1], values={}, units={}, error=Failure(type="E", message="m", frames=()))
+    table = reports.table("heads", frame(RECORDS[2:]), [failed])
+    assert cell(table, "Mask R-CNN++", "GMACs (paper: GFLOPs)") == "failed"
+    assert cell(table, "Mask R-CNN++", "Params (M)") is None
+    assert cell(reports.table("heads", frame(RECORDS), [failed]), "Mask R-CNN++", "Regions") == 97
+    assert cell(reports.table("heads", frame([]), [failed]), "Mask R-CNN++", "Regions") == "failed"
+
+
+def test_cells_lead_to_their_records(tmp_path: Path) -> None:
+    made = msgspec.structs.replace(RECORDS[2], intervals={"params_head": (4e6, 5e6)})
+    entry = Store(tmp_path).add("heads", "0000abcd", made)
+    found = cell(reports.table("heads", reports.load(tmp_path)), "EffSeg", "Params (M)")
+    assert isinstance(found, Number)
+    place = record_of(found)
+    assert place is not None
+    assert tmp_path / place == entry.path
+    assert title_of(found) == "interval 4 to 5; params: version 1; regions 60, 61; epyc-2c; 2026-01-01"
 
 
 def test_the_newest_counts() -> None:
@@ -182,7 +224,8 @@ def test_speeds_are_those_of_one_machine() -> None:
     other = record(subject("mask_rcnn"), "speed", {"fps_paper": 9.0}, cpu="xeon")
     later = record(subject("effseg"), "speed", {"fps_paper": 0.5}, second=9)
     table = reports.table("main", frame([other, later]))
-    assert cell(table, "Mask R-CNN++", "FPS") is None
+    assert cell(table, "Mask R-CNN++", "FPS") == "other machine"
+    assert cell(table, "PointRend++", "FPS") is None
     assert cell(table, "EffSeg", "FPS") == 0.5
     assert "FPS: ours on epyc-2c, the paper's on an A100." in table.caption
 
@@ -217,7 +260,7 @@ def test_only_the_papers_sizes_and_good_records() -> None:
 
 
 def test_caption_says_what_is_fitted() -> None:
-    for name in reports.TABLES:
+    for name in ("main", "heads", "modules"):
         caption = " ".join(reports.table(name, frame(RECORDS)).caption)
         assert "97 for the baselines and 60.5 for EffSeg (94 and 58 with DefEnc), are fitted" in caption
         assert "nine rows fitted by two numbers" in caption

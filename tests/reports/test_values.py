@@ -36,7 +36,8 @@ def known() -> pd.DataFrame:
 def test_every_value_has_a_row_and_every_subject_a_column(known: pd.DataFrame) -> None:
     table = values("mine", known)
     assert [column.name for column in table.columns] == ["Probe", "Value", "Unit", "a", "b"]
-    assert table.rows == (("mine", "score", "u", "0.75", "0.25"), ("mine", "macs", "u", "", "123.5 G"))
+    assert table.texts() == [["mine", "score", "u", "0.75", "0.25"], ["mine", "macs", "u", "", "123.5 G"]]
+    assert table.rows[1][4] == 123_456e6, "unrounded, whatever is shown"
     assert table.has_numbers
 
 

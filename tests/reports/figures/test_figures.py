@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.store import Entry, Store
 from reports.figures import Figure, all_figures
 from reports.figures.budget import budget
-from reports.figures.cost import cost
+from reports.figures.cost import _pareto, cost
 from reports.figures.losses import losses
 from reports.figures.masks import masks
 from reports.figures.style import FAINT, INK
@@ -38,8 +40,9 @@ def with_costs(store: Store) -> Sequence[Entry]:
         of = subject(head)
         accuracy = {"apb_star": 30.0 + place}
         add(store, of, "accuracy", accuracy, intervals={"apb_star": (29.0, 32.0)})
+        add(store, of, "params", {"params_total": 2e6 * (place + 1)})
         add(store, of, "flops", {"macs": 5e9 * (place + 1)})
-        add(store, of, "speed", {"latency_ms_median": 50.0 * (place + 1)})
+        add(store, of, "speed", {"fps_paper": 20.0 / (place + 1), "latency_ms_head_median": 20.0})
     return list(store)
 
 
@@ -60,7 +63,7 @@ def test_all_figures_stand_in_one_page(store: Store, tmp_path: Path) -> None:
     with_costs(store)
     training(tmp_path / "weights" / "effseg.json", subject(), mask=[2.0, 1.0])
     figures = all_figures(with_budget(store), read_trainings(tmp_path / "weights"))
-    assert [figure.name for figure in figures] == ["masks", "cost", "budget", "losses"]
+    assert [figure.name for figure in figures] == ["cost", "masks", "time-budget", "budget", "losses"]
     ids: list[str] = []
     for figure in figures:
         assert figure.svg.startswith('<svg role="img" aria-label="')
@@ -71,6 +74,7 @@ def test_all_figures_stand_in_one_page(store: Store, tmp_path: Path) -> None:
         assert INK not in figure.svg
         assert FAINT not in figure.svg
         assert "currentColor" in figure.svg
+        assert figure.pdf.startswith(b"%PDF-")
         assert "http" not in re.sub(r"http://www\.w3\.org/\S*", "", figure.svg)
     assert len(ids) == len(set(ids)), "no name is used twice"
 
@@ -113,6 +117,13 @@ def test_masks_whose_files_are_gone_are_left_out(store: Store) -> None:
     assert "EffSeg" not in texts(masks(list(store)))
 
 
+def test_objects_that_heads_draw_badly_come_first(store: Store) -> None:
+    add_pictures(store, subject("effseg"), {0: 0.9, 1: 0.1, 2: 0.5})
+    add_pictures(store, subject("mask_rcnn"), {0: 0.8, 1: 0.6, 2: 0.4}, second=1)
+    shown = [text for text in texts(masks(list(store))) if text.startswith("<ring>")]
+    assert shown == ["<ring> 1", "<ring> 2", "<ring> 0"]
+
+
 def test_one_seed_of_a_head_is_enough(store: Store) -> None:
     add_pictures(store, subject("effseg", seed=1), {0: 0.9})
     add_pictures(store, subject("effseg", seed=0), {0: 0.8}, second=1)
@@ -121,9 +132,9 @@ def test_one_seed_of_a_head_is_enough(store: Store) -> None:
     assert "0.90" not in shown
 
 
-def test_every_head_has_a_point_by_both_costs(store: Store) -> None:
+def test_every_head_has_a_point_by_all_costs(store: Store) -> None:
     shown = texts(cost(with_costs(store)))
-    assert shown.count("EffSeg") == shown.count("Mask R-CNN++") == 2
+    assert shown.count("EffSeg") == shown.count("Mask R-CNN++") == 3
     assert "APB*, detected boxes" in shown
 
 
@@ -132,6 +143,18 @@ def test_no_cost_is_no_point(store: Store) -> None:
     assert cost(list(store)) is None
     add(store, subject(), "flops", {"macs": 1e9})
     assert texts(cost(list(store))).count("EffSeg") == 1
+
+
+points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1)
+
+
+@given(points, st.booleans())
+def test_nothing_beats_the_pareto_front(found: list[tuple[int, int]], is_rate: bool) -> None:
+    sign = 1 if is_rate else -1
+    front = _pareto([(float(x), float(y)) for x, y in found], is_rate=is_rate)
+    for point in found:
+        beaten = any(sign * x >= sign * point[0] and y >= point[1] and (x, y) != point for x, y in found)
+        assert (point in front) == (not beaten)
 
 
 def test_budgets_are_ordered_by_cells(store: Store) -> None:
@@ -163,5 +186,14 @@ def test_the_newest_record_of_trained_weights_on_the_last_data_counts(store: Sto
     add(store, subject("point_rend"), "accuracy", {"ap": 2.0}, protocol={**DATA, "lvis": "sha256:old"})
     add(store, subject("refine_mask"), "accuracy", {"ap": 3.0}, second=2)
     add(store, subject("mask_rcnn"), "accuracy", {"ap": 4.0}, second=3)
+    found = newest_of_each(list(store), "accuracy")
+    assert [entry.record.values["ap"] for entry in found] == [4.0, 3.0]
+
+
+def test_a_model_has_one_point_of_its_first_seed_and_its_last_weights(store: Store) -> None:
+    add(store, subject(seed=2), "accuracy", {"ap": 1.0}, second=5)
+    add(store, subject(seed=1, weights="sha256:old"), "accuracy", {"ap": 2.0}, second=3)
+    add(store, subject(seed=1, weights="sha256:new"), "accuracy", {"ap": 3.0}, second=4)
+    add(store, subject(seed=1, module="mlp"), "accuracy", {"ap": 4.0})
     found = newest_of_each(list(store), "accuracy")
     assert [entry.record.values["ap"] for entry in found] == [4.0, 3.0]

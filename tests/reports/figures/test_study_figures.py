@@ -1,0 +1,100 @@
+"""Figures of single studies: where time goes, where heads refine, what perfect masks reach; places of labels."""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure as Drawing
+
+from bench.record import Subject
+from bench.store import Store
+from reports.figures.activity import activity
+from reports.figures.ladder import ladder
+from reports.figures.places import Labelled, label_points
+from reports.figures.style import Figure
+from reports.figures.time_budget import time_budget
+from tests.reports.stores import DATA, MACHINE, add, subject
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def texts(figure: Figure | None) -> list[str]:
+    assert figure is not None
+    root = ElementTree.fromstring(figure.svg)
+    return ["".join(each.itertext()).strip() for each in root.iter() if each.tag.endswith("text")]
+
+
+def test_phases_add_up_without_those_outside_the_clock(store: Store) -> None:
+    assert time_budget([]) is None
+    phases = {"latency_ms_backbone_median": 10.0, "latency_ms_head_median": 25.0, "latency_ms_encode_median": 100.0}
+    add(store, subject("effseg"), "speed", {**phases, "latency_ms_median": 36.0, "latency_ms_p95": 50.0})
+    add(store, subject("mask_rcnn"), "speed", {"fps_paper": 9.0})
+    shown = texts(time_budget(list(store)))
+    assert {"EffSeg", "backbone", "head", "35"} <= set(shown)
+    assert not {"encode", "Mask R-CNN++"} & set(shown)
+
+
+def test_times_of_two_machines_are_not_side_by_side(store: Store) -> None:
+    add(store, subject("effseg"), "speed", {"latency_ms_head_median": 1.0})
+    (entry,) = store
+    slow = msgspec.structs.replace(MACHINE, cpu="Slow CPU")
+    other = msgspec.structs.replace(
+        entry.record, machine=slow, subject=subject("mask_rcnn"), started="2026-02-01T00:00:00.000000+00:00"
+    )
+    store.add("demo", "00000001", other)
+    assert {"EffSeg", "Mask R-CNN++"} & set(texts(time_budget(list(store)))) == {"Mask R-CNN++"}
+
+
+def test_a_map_for_every_stage(store: Store) -> None:
+    assert activity([]) is None
+    values = {"images": 3, "stage1_active_fraction": 0.5, "stage2_active_fraction": 0.25}
+    maps = {"stage1_active_map": np.full((28, 28), 0.5), "stage2_active_map": np.full((56, 56), 0.25)}
+    entry = add(store, subject("effseg"), "trace", values, samples=maps)
+    figure = activity(list(store))
+    assert {"28 x 28: 50 %", "56 x 56: 25 %"} <= set(texts(figure))
+    entry.path.with_suffix(".npz").unlink()
+    assert activity(list(store)) is None
+
+
+def test_the_ladder_rises_with_the_grid_beside_the_heads_on_the_same_data(store: Store) -> None:
+    assert ladder([]) is None
+    for side, ap in ((112, 99.0), (14, 80.0), (28, 90.0)):
+        rung = Subject(head=f"grid{side}_soft", weights="none")
+        add(store, rung, "ceiling", {"ap": ap}, intervals={"ap": (ap - 1, ap + 0.5)})
+    add(store, subject("effseg"), "accuracy_true_boxes", {"ap": 40.0})
+    figure = ladder(list(store))
+    assert figure is not None
+    assert "AP, soft: 14 80.0, 28 90.0, 112 99.0" in figure.svg
+    assert {"AP", "soft", "EffSeg"} <= set(texts(figure))
+    assert "APB" not in texts(figure)
+
+
+def test_heads_on_other_data_are_not_on_the_ladder(store: Store) -> None:
+    add(store, Subject(head="grid14_soft", weights="none"), "ceiling", {"ap": 80.0})
+    add(store, subject("effseg"), "accuracy_true_boxes", {"ap": 40.0}, protocol={**DATA, "lvis": "sha256:other"})
+    assert "EffSeg" not in texts(ladder(list(store)))
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.2, 0.8)), min_size=1, max_size=4))
+def test_labels_stay_in_their_panel(points: list[tuple[float, float]]) -> None:
+    axes = Drawing().subplots()
+    axes.set(xlim=(-0.3, 1.3), ylim=(0, 1))
+    found = [Labelled(text="PointRend++", x=x, y=y, low=y - 0.1, high=y + 0.1) for x, y in points]
+    label_points(axes, found, (3.0, 2.0))
+    places = [each.xy for each in axes.texts]
+    assert all(0 < x < 1 and 0 < y < 1 for x, y in places)
+
+
+def test_points_on_top_of_each_other_have_labels_that_do_not_touch() -> None:
+    axes = Drawing().subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    label_points(axes, [Labelled(text="Head", x=0.5, y=0.5, low=0.4, high=0.6)] * 2, (3.0, 2.0))
+    first, second = (each.xy for each in axes.texts)
+    assert abs(first[1] - second[1]) * 2.0 > 0.13 or abs(first[0] - second[0]) * 3.0 > 4 * 0.066
