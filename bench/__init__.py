@@ -2,12 +2,13 @@
 
 `detector/` is the common detector, `data` reads images and annotations, `model` walks from images to masks, `probes/`
 measure one thing each, `recipes` list what to measure, `plan` measures what is missing, `record` and `store` keep it.
-From Python, `run(recipe, context)` gives the records that the command line prints. Imports no torch.
+From Python, `run`, `evaluate`, `compare` and `explain` give what the command line prints. Imports no torch.
 """
 
+from bench.explanation import explain
 from bench.plan import Context
 from bench.record import Record
-from bench.session import Selection, run
+from bench.session import Selection, compare, evaluate, run
 from bench.store import Store
 
-__all__ = ["Context", "Record", "Selection", "Store", "run"]
+__all__ = ["Context", "Record", "Selection", "Store", "compare", "evaluate", "explain", "run"]

@@ -32,6 +32,22 @@ def plugins(package: str) -> dict[str, str]:
     }
 
 
+def docstring(module: str) -> str:
+    """The docstring of a module by its dotted name, such as `bench.probes.speed`; empty where there is no such file."""
+    tree = _parsed(module)
+    return "" if tree is None else ast.get_docstring(tree) or ""
+
+
+def constant(module: str, name: str) -> object:
+    """A constant that a module spells out; None where it has none or computes it, and where there is no such file."""
+    tree = _parsed(module)
+    for statement in [] if tree is None else tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=value)) if target == name:
+                return value
+    return None
+
+
 def kernels() -> dict[str, str]:
     """First docstring line of every kernel of the `sps` backend, by name: `reference` in `sps:reference`."""
     return plugins("sparsity._kernels")
@@ -60,6 +76,12 @@ def _folder(package: str) -> Path:
     assert spec is not None
     assert spec.submodule_search_locations is not None
     return Path(spec.submodule_search_locations[0], *below)
+
+
+def _parsed(module: str) -> ast.Module | None:
+    package, _, name = module.rpartition(".")
+    file = _folder(package) / f"{name}.py"
+    return ast.parse(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def _first_line(file: Path) -> str:

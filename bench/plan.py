@@ -157,7 +157,7 @@ def load_probes(names: Iterable[str]) -> dict[str, Probe]:
         if not isinstance(module, Probe):
             raise ValueError(
                 f"{module.__name__} is no probe. A probe has VERSION, TIMED, NEEDS_IMAGES, NEEDS_WEIGHTS, protocol and "
-                "measure. See bench.plan.Probe, and add what is missing."
+                "measure. Add what is missing, as bench.plan.Probe says."
             )
         loaded[name] = module
     return loaded

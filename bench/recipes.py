@@ -36,6 +36,7 @@ def demo() -> list[Cell]:
         *cells("demo", [*four, *others], ("params", "accuracy_true_boxes")),
         *cells("demo", four, ("accuracy", "pictures")),
         *cells("demo", [effseg], ("policies", "budget"), images=50),
+        *cells("demo", [effseg], ("trace",), images=12),
         *cells("demo", backends(), ("backend_cost",), regions=20, budget=2_000),
     ]
 
@@ -82,7 +83,8 @@ def sparsity() -> list[Cell]:
 
 def break_even() -> list[Cell]:
     """Time, multiply-adds and bytes beside Dense, by active fraction and by number of regions."""
-    return cells("break_even", [of for of in backends() if of.backend != "dense"], ("break_even",))
+    naive = [of for of in kernels_of_sps() if of.kernel == "reference"]
+    return cells("break_even", [of for of in [*backends(), *naive] if of.backend != "dense"], ("break_even",))
 
 
 def coco_mini() -> list[Cell]:
@@ -106,8 +108,8 @@ def budget() -> list[Cell]:
 
 
 def certify() -> list[Cell]:
-    """Does every sparse backend compute what a dense network computes?"""
-    return cells("certify", backends(), ("certificate",))
+    """Does every sparse backend, with every kernel, compute what a dense network computes?"""
+    return cells("certify", [*backends(), *kernels_of_sps()], ("certificate",))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -132,13 +134,13 @@ RECIPES: dict[str, Recipe] = {
 
 
 def backends() -> list[Subject]:
-    """Every backend by itself, without a head, and the backend `sps` with each of its kernels."""
-    kernels: list[str | None] = [*catalog.kernels()] or [None]
-    return [
-        Subject(backend=backend, kernel=kernel, weights="none")
-        for backend in catalog.plugins("sparsity")
-        for kernel in (kernels if backend == "sps" else [None])
-    ]
+    """Every backend by itself, without a head; `sps` with the best kernel that can run."""
+    return [Subject(backend=backend, weights="none") for backend in catalog.plugins("sparsity")]
+
+
+def kernels_of_sps() -> list[Subject]:
+    """The backend `sps` with each of its kernels by name."""
+    return [Subject(backend="sps", kernel=kernel, weights="none") for kernel in catalog.kernels()]
 
 
 def _table3() -> list[Subject]:
@@ -228,8 +230,8 @@ def select(
     """Part of a recipe; nothing given for a part keeps all of it.
 
     A recipe says which heads, backbones and modules belong together: these are filters, and a subject without a
-    module, or without weights, passes. `probes` and `backends` take the place of the recipe's own, as in
-    `backends=("dense", "sps:native")`.
+    module, or without weights, passes. A probe that the recipe lacks is for all its subjects. `backends` take the place
+    of the recipe's own, as in `backends=("dense", "sps:native")`.
     Raises ValueError for an unknown name and where no cell is left.
     """
     _check_names(heads, backbones, modules, backends)
@@ -246,12 +248,14 @@ def select(
     ]
     if not kept:
         have = "; ".join(_have(all_cells, field) for field in ("head", "backbone", "module"))
-        raise ValueError(f"No cell is left of the recipe, which has {have}. Choose among these, or another recipe.")
+        raise ValueError(f"No cell of the recipe is left. It has {have}. Choose among these, or another recipe.")
     if probes:
-        kept = [dataclasses.replace(cell, probe=probe) for cell in _without_repeats(kept) for probe in probes]
+        order = list(dict.fromkeys(cell.subject for cell in kept))
+        chosen = [cell for probe in probes for cell in _with_probe(kept, probe)]
+        kept = sorted(chosen, key=lambda cell: order.index(cell.subject))
     if backends:
         kept = [
-            dataclasses.replace(cell, subject=chosen) for cell in kept for chosen in _on(cell.subject, tuple(backends))
+            dataclasses.replace(cell, subject=other) for cell in kept for other in _on(cell.subject, tuple(backends))
         ]
     return list(dict.fromkeys(kept))
 
@@ -299,9 +303,11 @@ def _have(cells: Iterable[Cell], field: str) -> str:
     return f"{field} " + ", ".join(str(value) for value in values if value is not None)
 
 
-def _without_repeats(cells: Iterable[Cell]) -> list[Cell]:
-    """One cell for every subject."""
-    return list({cell.subject: cell for cell in cells}.values())
+def _with_probe(cells: Sequence[Cell], probe: str) -> list[Cell]:
+    """The cells of a probe; where the recipe has none, one for every subject."""
+    own = [cell for cell in cells if cell.probe == probe]
+    subjects = {cell.subject: cell for cell in cells}
+    return own or [dataclasses.replace(cell, probe=probe) for cell in subjects.values()]
 
 
 def _on(subject: Subject, backends: tuple[str, ...]) -> list[Subject]:

@@ -114,18 +114,23 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         """Raise ValueError where a record contradicts itself; on reading, msgspec adds the place in the file."""
         if not {"probe", "version"} <= self.protocol.keys():
-            raise ValueError("the protocol of a record must have 'probe' and 'version'")
+            found = ", ".join(self.protocol) or "nothing"
+            raise ValueError(f"The protocol of a record has {found}; it must have 'probe' and 'version'; add them.")
         if self.values.keys() != self.units.keys():
             odd = ", ".join(sorted(self.values.keys() ^ self.units.keys()))
-            raise ValueError(f"values and units must have the same names, and differ in: {odd}")
+            raise ValueError(
+                f"Values and units differ in {odd}; they must have the same names; give every value a unit."
+            )
         if not self.intervals.keys() <= self.values.keys():
             odd = ", ".join(sorted(self.intervals.keys() - self.values.keys()))
-            raise ValueError(f"intervals need a value of the same name; there is none for: {odd}")
+            raise ValueError(f"There is no value to the interval {odd}; it must have the same name; leave it out.")
         infinite = [name for name, value in self.values.items() if not math.isfinite(value)]
         if infinite:
-            raise ValueError(f"values must be finite, leave out what does not exist; not finite: {', '.join(infinite)}")
+            names = ", ".join(infinite)
+            raise ValueError(f"Values are not finite: {names}; all of them must be; leave out what does not exist.")
         if self.error is not None and self.values:
-            raise ValueError("a record with an error must have no values")
+            odd = ", ".join(self.values)
+            raise ValueError(f"A record with an error has {odd}; it must have no values; leave them out.")
 
     @property
     def probe(self) -> str:

@@ -53,7 +53,7 @@ def compress(segmentation: Segmentation, height: int, width: int) -> bytes:
         return _compress_list(segmentation.counts, height, width)
     for polygon in segmentation:
         if len(polygon) % 2:
-            raise ValueError("A polygon has an odd number of coordinates; expected x, y pairs; remove or repair it.")
+            raise ValueError(f"A polygon has {len(polygon)} coordinates; expected x, y pairs; remove or repair it.")
         if polygon and max(max(polygon), -min(polygon)) > _FARTHEST:
             raise ValueError(
                 f"A polygon reaches from {min(polygon):g} to {max(polygon):g}; expected coordinates in pixels of the "
@@ -80,7 +80,7 @@ def _compress_list(counts: list[int], height: int, width: int) -> bytes:
     if sum(counts) != height * width or min(counts) < 0:
         raise ValueError(
             f"Run lengths cover {sum(counts)} pixels; expected non-negative runs that cover all {height * width}; "
-            "the encoding is damaged, encode the mask again."
+            "encode the mask again, this encoding is damaged."
         )
     compressed: bytes = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"]
     return compressed

@@ -1,13 +1,17 @@
-"""Run a recipe from Python: what the verb `run` does, without printing."""
+"""The verbs from Python: what `run`, `evaluate` and `compare` do, without printing."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import coco_mini, embedded, plan, recipes
 from bench.plan import Cell, Context, Step
 from bench.record import Record
 from bench.store import Store
+
+if TYPE_CHECKING:
+    import bench.accuracy.comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +39,19 @@ class Plan:
     without_weights: list[Cell]
 
 
-def prepare(recipe: str, context: Context, store: Store, selection: Selection, *, force: bool = False) -> Plan:
-    """Say what a recipe measures and what of it is in the store already; measure nothing.
+def prepare(
+    recipe: str | Sequence[Cell], context: Context, store: Store, selection: Selection, *, force: bool = False
+) -> Plan:
+    """Say what a recipe, or a list of cells, measures and what of it is in the store already; measure nothing.
 
     The accuracy of random weights is measured only where its probe is asked for by name. Raises ValueError for unknown
     names, weights that are not there and a COCO directory that is incomplete.
     """
-    context = coco_mini.complete(recipe, embedded.complete(recipe, context))
+    if isinstance(recipe, str):
+        context = coco_mini.complete(recipe, embedded.complete(recipe, context))
+        recipe = recipes.load(recipe)
     chosen = recipes.select(
-        recipes.load(recipe),
+        recipe,
         heads=selection.heads,
         backbones=selection.backbones,
         modules=selection.modules,
@@ -68,7 +76,7 @@ def prepare(recipe: str, context: Context, store: Store, selection: Selection, *
 
 
 def run(
-    recipe: str,
+    recipe: str | Sequence[Cell],
     context: Context | None = None,
     *,
     results: Path | str = "results",
@@ -77,8 +85,62 @@ def run(
 ) -> list[Record]:
     """Measure the missing cells of a recipe and give the records of all; those of cells that failed hold the error.
 
+    `recipe` is a name as on the command line, or cells of one's own, made with `bench.recipes.cells`.
     `bench.run("heads", selection=bench.Selection(probes=["params", "flops"]))` is the table of the README.
     """
     store = Store(Path(results))
     planned = prepare(recipe, context or Context(), store, selection or Selection(), force=force)
     return [outcome.record for outcome in plan.run(planned.steps, planned.context, store)]
+
+
+def evaluate(
+    predictions: Path | str | Sequence[Mapping[str, object]],
+    *,
+    coco: Path | str | None = None,
+    lvis: Path | str | None = None,
+    images: Collection[int] | None = None,
+    verify: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Record:
+    """Score COCO results, a file or what it would hold, on the images that the model was run on, and give the record.
+
+    `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what the official libraries say.
+    Raises ValueError as that does.
+    """
+    from bench.accuracy.evaluate import evaluate as score  # with pycocotools, which only this needs
+
+    return score(
+        Path(predictions) if isinstance(predictions, str) else predictions,
+        coco=None if coco is None else Path(coco),
+        lvis=None if lvis is None else Path(lvis),
+        images=images,
+        verify=verify,
+        resamples=resamples,
+        seed=seed,
+    ).record()
+
+
+def compare(
+    first: Path | str,
+    second: Path | str,
+    *,
+    results: Path | str = "results",
+    coco: Path | str | None = None,
+    lvis: Path | str | None = None,
+    images: Collection[int] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> "list[bench.accuracy.comparison.Difference]":
+    """What separates two cells of a store, or two results files with their annotations: a difference per metric.
+
+    Raises ValueError as `bench.accuracy.comparison`.
+    """
+    from bench.accuracy import comparison
+
+    annotations = (None if coco is None else Path(coco), None if lvis is None else Path(lvis))
+    sides = [
+        comparison.result(str(side), Path(results), coco=annotations[0], lvis=annotations[1], images=images)
+        for side in (first, second)
+    ]
+    return comparison.compare(*sides, resamples=resamples, seed=seed)

@@ -5,11 +5,12 @@ record last. A good record is never touched again. Measuring a cell once more ad
 the newest counts. A record with an error is replaced by the next attempt. Imports no torch.
 """
 
+import difflib
 import hashlib
 import io
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from bench.files import write_whole
 from bench.record import Record, decode, encode
 
 _RECORD_NAME = re.compile(r"(?P<cell>(?P<probe>\w+)-(?P<key>[0-9a-f]{8}))(-\d+)?\.json")
+
+_NUM_CLOSE = 3
+"""How many of the known cells an error names."""
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +39,11 @@ class Entry:
     path: Path
     record: Record
 
+    @property
+    def cell(self) -> str:
+        """What it is of, as `list` prints it: `recipe/subject/probe`."""
+        return f"{self.recipe}/{self.path.parent.name}/{self.record.probe}"
+
     def arrays(self) -> dict[str, Array]:
         """Per-sample values by name; none where the probe kept none."""
         if self.record.samples is None:
@@ -46,19 +55,35 @@ class Entry:
 class Store:
     """Records below one directory, which need not exist yet. Iterates over the newest entry of every cell.
 
-    One process at a time may write a cell. Files that are no readable record are reported to the log and skipped;
-    they are not overwritten, since a newer version of the project may have written them.
+    One process at a time may write a cell. Files that are no readable record are skipped; the log names each once, and
+    how many there are when all are read. They are not overwritten, since a newer version of the project may have
+    written them.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self._skipped: set[Path] = set()
 
     def __iter__(self) -> Iterator[Entry]:
         newest: dict[tuple[str, str, str], Entry] = {}
+        known = len(self._skipped)
         for entry in self._entries("*/*/*/*.json"):
             cell = _record_name(entry.path)["cell"]
             newest[(entry.recipe, entry.path.parent.name, cell)] = entry
+        if len(self._skipped) > known:
+            _log.warning("Skipped in %s: %d files that are no readable records.", self.directory, len(self._skipped))
         yield from newest.values()
+
+    def cell(self, name: str) -> list[Entry]:
+        """The newest entry of every way in which a cell was measured, newest first; `name` as `list` prints it.
+
+        Raises ValueError where there is none.
+        """
+        entries = list(self)
+        found = sorted((entry for entry in entries if entry.cell == name), key=lambda entry: entry.record.started)
+        if not found:
+            raise ValueError(_no_cell(name, self.directory, sorted({entry.cell for entry in entries})))
+        return found[::-1]
 
     def newest(self, recipe: str, subject: str, probe: str, key: str) -> Entry | None:
         """The newest record of a cell, good or not, from whichever machine: the key says if that matters."""
@@ -100,10 +125,22 @@ class Store:
             try:
                 record = decode(path.read_bytes())
             except (ValueError, OSError) as error:
-                _log.warning("%s is no readable record and is skipped: %s Delete it, or restore it.", path, error)
+                if path not in self._skipped:
+                    _log.warning("%s is no readable record and is skipped: %s Delete it, or restore it.", path, error)
+                self._skipped.add(path)
                 continue
             entries.append(Entry(recipe=path.parent.parent.name, path=path, record=record))
         yield from sorted(entries, key=lambda entry: entry.record.started)
+
+
+def _no_cell(name: str, directory: Path, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=_NUM_CLOSE) or known[:_NUM_CLOSE]
+    more = f" ({len(known)} in all)" if len(known) > len(close) else ""
+    expected = f"one such as {', '.join(close)}{more}" if close else "one that `run` has measured, and there is none"
+    return (
+        f"There is no cell {name} in {directory}; expected {expected}; check the name, or measure it: "
+        f"run_bench.py run {name.partition('/')[0]}."
+    )
 
 
 def _record_name(path: Path) -> re.Match[str]:

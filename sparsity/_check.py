@@ -32,7 +32,8 @@ def check(grid: Grid) -> None:
     if faults:
         raise ValueError(
             f"This is not a grid: {'; '.join(faults)}. Expected what `dense` and `subdivide` make; "
-            "was a row kept twice, a cell number taken from another lattice, or the number of rows changed in `map`?"
+            "check: was a row kept twice, a cell number taken from another lattice, or the number of rows changed in "
+            "`map`?"
         )
 
 

@@ -139,6 +139,6 @@ def _check_countable(regions: int, height: int, width: int) -> None:
     """Raise ValueError where a lattice has more cells than int32 can number."""
     if regions * height * width > 2**31:
         raise ValueError(
-            f"{regions} regions of {height} x {width} cells are more than the 2^31 cells that an int32 can number; "
+            f"{regions} regions have {height} x {width} cells each; an int32 can number 2^31 cells in all; "
             "process fewer regions at a time."
         )

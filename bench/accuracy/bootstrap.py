@@ -126,9 +126,9 @@ def draw(num_images: int, num_resamples: int, seed: int) -> Int32[np.ndarray, "B
 def require_drawable(num_resamples: int, seed: int, *, fewest: int = 1) -> None:
     """Raise ValueError for fewer resamples than `fewest`, and for a negative seed."""
     if num_resamples < fewest:
-        raise ValueError(f"Asked for {num_resamples} resamples; expected at least {fewest}; 1000 are usual.")
+        raise ValueError(f"Asked for {num_resamples} resamples; expected at least {fewest}; give more, 1000 are usual.")
     if seed < 0:
-        raise ValueError(f"The seed of the resamples is {seed}; expected a whole number from 0 on; 0 is usual.")
+        raise ValueError(f"The seed of the resamples is {seed}; expected a whole number from 0 on; use 0, as usual.")
 
 
 def _comparison(

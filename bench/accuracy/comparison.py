@@ -3,7 +3,6 @@
 A result is a cell of a store, whose match tables lie beside its record, or a results file with its annotation files.
 """
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from bench.accuracy.evaluate import evaluate, value_name
 from bench.accuracy.matching import Matches
 from bench.accuracy.protocol import PRESETS, VALUE_PREFIXES
 from bench.record import Scalar
-from bench.store import Entry, Store
+from bench.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,13 +114,10 @@ def _of_file(
 
 
 def _of_cell(name: str, store: Store) -> Result:
-    entries: dict[str, list[Entry]] = {}
-    for entry in store:
-        cell = f"{entry.recipe}/{entry.path.parent.name}/{entry.record.probe}"
-        entries.setdefault(cell, []).append(entry)
-    if name not in entries:
-        raise ValueError(_unknown(name, store.directory, entries.keys()))
-    newest = max(entries[name], key=lambda entry: entry.record.started)
+    try:
+        newest, *_ = store.cell(name)
+    except ValueError as error:
+        raise ValueError(f"There is no results file {name}, so it should be a cell. {error}") from error
     if newest.record.error is not None:
         raise ValueError(
             f"The newest record of {name} has an error ({newest.record.error.message}); expected one with an accuracy; "
@@ -149,13 +145,3 @@ def _require_same_objects(first: Result, second: Result, protocol: str) -> None:
             f"{first.name} and {second.name} were scored by {protocol} on different annotation files ({checksums[0]}, "
             f"{checksums[1]}); expected the same objects; score both with the same file."
         )
-
-
-def _unknown(name: str, directory: Path, known: Collection[str]) -> str:
-    """The message for a name that is no cell: the closest ones, else all."""
-    close = difflib.get_close_matches(name, known, n=3) or sorted(known)
-    expected = f"one of {', '.join(close)}" if close else "one that `run` has measured, and there is none yet"
-    return (
-        f"There is no results file {name}, and no cell of this name in {directory}; expected {expected}; "
-        "check the name, or give the path of a results file."
-    )

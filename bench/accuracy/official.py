@@ -118,8 +118,8 @@ def _datasets(
     """Objects and detections as the libraries take them, and the repairs in words."""
     if protocol.federated and truth.ignore.any():
         raise ValueError(
-            f"{protocol.name} on {truth.name} cannot be verified: {truth.ignore.sum()} objects are marked `ignore`, "
-            "which LVIS's rules honour and faster-coco-eval does not; remove the marks, or do without the check."
+            f"{protocol.name} on {truth.name} cannot be verified: {truth.ignore.sum()} objects are marked `ignore`; "
+            "LVIS's rules honour that and faster-coco-eval does not; remove the marks, or do without the check."
         )
     repairs = ["Images, objects and predictions are numbered from 1."]
     areas = predictions.mask_area if protocol.detection_area == "mask" else predictions.boxes[:, 2:].prod(1)

@@ -9,7 +9,7 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from bench import catalog, recipes
-from bench.cli.output import COMPLETE, print_table, tell
+from bench.cli.output import COMPLETE, check_folder, print_table, tell
 from bench.files import write_whole
 
 if TYPE_CHECKING:
@@ -76,46 +76,53 @@ class Report:
     results: Path = Path("results")
     """Where records are kept."""
     out: Path = Path("report")
-    """Where to write index.html and tables.md."""
+    """Where to write index.html, tables.md, tables/ (LaTeX, CSV) and figures/ (PDF)."""
 
     def __call__(self) -> int:
         """Print the tables and write them, as Markdown and in a page with the figures."""
-        from reports.layout import terminal
+        from reports.renderers.terminal import terminal
 
         for shown in self.write():
             print_table(terminal(shown), stderr=False)
         return COMPLETE
 
     def write(self) -> "list[reports.layout.Table]":
-        """Write page and tables, and give the tables. Raises ValueError where nothing was measured."""
+        """Write page, tables and figures, and give the tables. Raises ValueError where nothing was measured."""
+        from bench.embedded import SHIPPED
+        from bench.store import Store
         from reports.choice import all_tables
-        from reports.frame import load
-        from reports.layout import document
+        from reports.figures import all_figures
+        from reports.files import write_figures, write_tables
+        from reports.frame import frame_of_entries
+        from reports.page import page
+        from reports.provenance import provenance
+        from reports.short import in_short
+        from reports.trainings import read_trainings
 
-        frame = load(self.results)
+        check_folder("--out", self.out)
+        entries = list(Store(self.results))
+        frame = frame_of_entries(entries)
         if frame.empty:
             raise ValueError(
                 f"There is no record with values in {self.results}. A report needs measurements. "
                 "Make some, for example: run_bench.py run heads --probes params flops."
             )
-        tables = all_tables(frame)
+        tables = all_tables(frame, [entry.record for entry in entries if entry.record.error is not None])
+        trainings = read_trainings(SHIPPED)
+        figures = all_figures(entries, trainings)
         self.out.mkdir(parents=True, exist_ok=True)
-        path = self.out / "tables.md"
-        write_whole(path, document(tables).encode())
-        tell(f"Written: {path}")
+        markdown, *others = write_tables(tables, self.out)
+        others += write_figures(figures, self.out)
+        tell(f"Written: {markdown}, and {len(others)} files for LaTeX and spreadsheets")
         index = self.out / "index.html"
-        write_whole(index, self._page(tables).encode())
+        text = page(
+            short=in_short(frame),
+            tables=tables,
+            figures=figures,
+            made=provenance(entries, trainings),
+            entries=entries,
+            folder=self.out,
+        )
+        write_whole(index, text.encode())
         tell(f"Written: {index}")
         return tables
-
-    def _page(self, tables: "list[reports.layout.Table]") -> str:
-        """The page of all records, with the trainings whose weights the project ships."""
-        from bench.embedded import SHIPPED
-        from bench.store import Store
-        from reports.figures import all_figures
-        from reports.page import page
-        from reports.provenance import provenance
-        from reports.trainings import read_trainings
-
-        entries, trainings = list(Store(self.results)), read_trainings(SHIPPED)
-        return page(tables, all_figures(entries, trainings), provenance(entries, trainings))

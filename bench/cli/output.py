@@ -1,18 +1,17 @@
 """What the verbs print: results to standard output, everything else to standard error."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
 from bench import ranks
-from bench.plan import Outcome
 
 COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 """Exit codes."""
@@ -21,18 +20,6 @@ COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 def tell(text: str) -> None:
     """Print a line to standard error, as rich markup."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(text)
-
-
-def tell_outcome(outcome: Outcome, count: str) -> None:
-    """Print how a cell went; `count` says which of how many it is."""
-    record = outcome.record
-    if record.error is not None:
-        what = f"[red]failed[/red]: {escape(record.error.type)}: {escape(record.error.message)} ({outcome.entry.path})"
-    elif outcome.measured:
-        what = f"{record.seconds:.1f} s"
-    else:
-        what = "in store"
-    tell(f"{escape(count)} {outcome.cell}  {what}")
 
 
 def print_table(shown: Table, *, stderr: bool = False) -> None:
@@ -49,6 +36,17 @@ def check_writable(option: str, path: Path) -> None:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise ValueError(
             f"{option} {path} cannot be written. It must be a file in an existing directory. Name another."
+        )
+
+
+def check_folder(option: str, path: Path) -> None:
+    """Raise ValueError, before anything is computed, where a folder cannot be made or nothing be written into it."""
+    nearest = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        fault = "is not writable" if nearest.is_dir() else "is a file"
+        raise ValueError(
+            f"{option} {path} cannot be written: {nearest} {fault}. It must be a folder, or a place for one. Name "
+            "another."
         )
 
 

@@ -11,7 +11,8 @@ from tyro.conf import Positional, arg
 
 from bench import catalog, plan, recipes, session
 from bench.cli import train
-from bench.cli.output import COMPLETE, INCOMPLETE, json_lines, print_table, tell, tell_outcome
+from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
+from bench.cli.progress import Progress, tell_lacking
 from bench.plan import Context, Dtype, Outcome, Step
 from bench.record import encode
 from bench.session import Selection
@@ -86,13 +87,15 @@ class Run:
             probes=self.probes,
         )
         planned = session.prepare(self.recipe, context, store, selection, force=self.force)
-        _tell_lacking(planned, asked_for=self.probes)
+        tell_lacking(planned, asked_for=self.probes)
         steps = planned.steps
-        _tell_plan(steps, each=self.dry_run)
+        progress = Progress(steps, store)
+        progress.tell_plan(each=self.dry_run)
         if self.dry_run:
             return COMPLETE, []
-        outcomes = self._measure(steps, planned.context, store)
+        outcomes = self._measure(steps, planned.context, store, progress)
         self._show(outcomes)
+        progress.tell_sum(self.results)
         failed = any(outcome.record.error for outcome in outcomes)
         return INCOMPLETE if failed or len(outcomes) < len(steps) else COMPLETE, outcomes
 
@@ -114,27 +117,29 @@ class Run:
                 return code, []
         return replace(self, train=False, weights=folder).run()
 
-    def _measure(self, steps: Sequence[Step], context: Context, store: Store) -> list[Outcome]:
+    def _measure(self, steps: Sequence[Step], context: Context, store: Store, progress: Progress) -> list[Outcome]:
         """Run the steps, telling and writing each as it finishes; Ctrl-C ends the run, not the program."""
         outcomes: list[Outcome] = []
         # What libraries print while measuring (pycocotools does) must not get between the records.
         with json_lines(self.json) as lines, contextlib.redirect_stdout(sys.stderr):
             try:
+                progress.begin()
                 for outcome in plan.run(steps, context, store):
                     outcomes.append(outcome)
-                    tell_outcome(outcome, f"[{len(outcomes)}/{len(steps)}]")
+                    progress.finish(outcome)
                     if lines is not None:
                         lines.write(encode(outcome.record).decode() + "\n")
                         lines.flush()
+                    progress.begin()
             except KeyboardInterrupt:
-                tell(f"Stopped: {len(outcomes)} of {len(steps)} cells are in the store. Run again to go on.")
+                progress.interrupted()
         return outcomes
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:
         """The tables of the recipe: the paper's with ours beside, its own, or just all values."""
         from reports.choice import tables_of
         from reports.frame import frame_of_entries
-        from reports.layout import terminal
+        from reports.renderers.terminal import terminal
 
         for shown in tables_of(self.recipe, frame_of_entries(outcome.entry for outcome in outcomes)):
             print_table(terminal(shown), stderr=self.json == "-")
@@ -152,6 +157,7 @@ class Run:
                 f"--detections {self.detections} is not there. Boxes come from detector, ground_truth or a JSON file. "
                 "Check the path."
             )
+        check_folder("--results", self.results)
         if self.images is not None and self.images < 1:
             raise ValueError(f"--images is {self.images}. It must be at least 1. Leave it out for the usual number.")
         for option, number in (("--regions", self.regions), ("--budget", self.budget)):
@@ -178,33 +184,11 @@ def _check_device(name: str) -> None:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"--device {name} is no device of torch. Use cpu or cuda.") from error
+        raise ValueError(
+            f"--device {name} is no device of torch. It must be one that torch knows. Use cpu or cuda."
+        ) from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"--device {name} is not there: torch sees {torch.cuda.device_count()} CUDA devices. A GPU, its driver and "
             "a CUDA build of torch are needed. Use --device cpu, or see: run_bench.py doctor."
         )
-
-
-def _tell_lacking(planned: session.Plan, *, asked_for: Sequence[str]) -> None:
-    """Say which probes are left out and why. Raises ValueError where one that needs images was asked for by name."""
-    for name in {cell.probe: None for cell in planned.without_images}:
-        if name in asked_for:
-            raise ValueError(
-                f"The probe {name} needs images and there are none. It reads COCO val2017. "
-                "Give its directory: --coco DIR."
-            )
-    for cells, remedy in (
-        (planned.without_images, "which need images: --coco DIR."),
-        (planned.without_weights, "which mean nothing for random weights: --weights FILE, or name them in --probes."),
-    ):
-        if cells:
-            names = ", ".join(dict.fromkeys(cell.probe for cell in cells))
-            tell(f"Left out: {names} ({len(cells)} cells), {remedy}")
-
-
-def _tell_plan(steps: Sequence[Step], *, each: bool) -> None:
-    in_store = sum(step.found is not None for step in steps)
-    tell(f"{len(steps)} cells: {in_store} in store, {len(steps) - in_store} to do")
-    for step in steps if each else ():
-        tell(f"  {'in store' if step.found else 'to do':<8} {step.cell}")

@@ -47,7 +47,7 @@ class Evaluate:
         from bench.files import write_whole
         from reports.accuracy import accuracy
         from reports.frame import frame
-        from reports.layout import terminal
+        from reports.renderers.terminal import terminal
 
         if self.per_class is not None:
             check_writable("--per-class", self.per_class)
@@ -109,7 +109,7 @@ class Compare:
         from bench.accuracy.comparison import compare, result
         from bench.accuracy.predictions import read_images
         from reports.accuracy import comparison
-        from reports.layout import terminal
+        from reports.renderers.terminal import terminal
 
         ran = None if self.images is None else read_images(self.images)
         with json_lines(self.json) as lines:

@@ -23,10 +23,7 @@ _Names = Annotated[tuple[str, ...], arg(metavar="NAMES")]
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
-    """Train what a folder of weights lacks; a training that was interrupted goes on.
-
-    With torchrun, a step's images are dealt out to its processes: torchrun --nproc-per-node 8 run_bench.py train ...
-    """
+    """Train what a folder of weights lacks; an interrupted training goes on, torchrun's processes share the images."""
 
     schedule: Annotated[Positional[str], arg(metavar="SCHEDULE")]
     """glyphs: the embedded data, every head on one frozen detector. coco_mini: the same on 495 images of COCO, from the

@@ -40,7 +40,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     """Predict every image of test-dev. Raises ValueError where its files are missing, or its boxes are asked for."""
     if context.detections == "ground_truth":
         raise ValueError(
-            "Ground-truth boxes of test-dev were asked for. They are not public. "
+            "There are no ground-truth boxes of test-dev for --detections. They are not public. "
             "Use the boxes of the detector, or of a file: --detections FILE."
         )
     run = run_of(_images(context), subject, context)

@@ -97,7 +97,10 @@ def _read(directory: Path, step: int) -> State:
     except (OSError, msgspec.MsgspecError) as error:
         raise ValueError(str(error)) from error
     if digest != state.tensors:
-        raise ValueError(f"{_path(directory, step, 'safetensors')} has another checksum than when it was written")
+        raise ValueError(
+            f"{_path(directory, step, 'safetensors')} has changed since it was written; expected the file of then; "
+            "restore it"
+        )
     return state
 
 

@@ -73,7 +73,9 @@ def test_compare_files(better: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_compare_says_what_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert cli.main(["compare", "main/effsg/accuracy", "b", "--results", str(tmp_path)]) == 2
-    assert "There is no results file main/effsg/accuracy, and no cell of this name" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "There is no results file main/effsg/accuracy, so it should be a cell." in err
+    assert f"There is no cell main/effsg/accuracy in {tmp_path}; expected one that `run` has measured" in err
 
 
 def test_prepare_lvis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,6 +68,11 @@ def test_filters() -> None:
     assert {cell.subject.module for cell in modules} == {"mlp", "conv"}
 
 
+def test_a_probe_of_the_recipe_keeps_its_subjects_and_limits() -> None:
+    (speed,) = recipes.select(recipes.load("demo"), heads=["effseg"], probes=["speed"])
+    assert (speed.subject.head, speed.images) == ("effseg", 20)
+
+
 def test_probes_and_backends_take_the_place_of_the_recipes() -> None:
     chosen = recipes.select(recipes.load("heads"), backends=["sps", "dense"], probes=["speed", "params"])
     backends = [(cell.subject.head, cell.subject.backend) for cell in chosen if cell.probe == "speed"]
@@ -97,7 +102,7 @@ def test_unknown_names(part: str, name: str, suggestion: str) -> None:
 
 
 def test_nothing_left() -> None:
-    with pytest.raises(ValueError, match="No cell is left of the recipe, which has head effseg; backbone r50_fpn"):
+    with pytest.raises(ValueError, match=r"No cell of the recipe is left\. It has head effseg; backbone r50_fpn"):
         recipes.select(recipes.load("modules"), heads=["mask_rcnn"])
 
 

@@ -132,7 +132,25 @@ def test_a_crash_between_arrays_and_record_leaves_no_record(tmp_path: Path, monk
     assert added.arrays()["x"] == 1
 
 
-@pytest.mark.parametrize("content", [b"", b'{"schema": 1, "subject"', b"[]", b'{"schema": 7}', b"\xff\x00"])
+def with_value(text: bytes) -> bytes:
+    return encode(record(1.5)).replace(b'"fps":1.5', b'"fps":' + text)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'{"schema": 1, "subject"',
+        b"[]",
+        b'{"schema": 7}',
+        b"\xff\x00",
+        with_value(b"NaN"),
+        with_value(b"1e999"),
+        with_value(b"null"),
+        with_value(b'1.5,"new_in_a_later_version":1'),
+        encode(record(1.5)).replace(b'"schema":1', b'"schema":1,"added":2'),
+    ],
+)
 def test_unreadable_files_are_reported_and_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
@@ -142,10 +160,38 @@ def test_unreadable_files_are_reported_and_kept(
     bad.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         assert list(store) == [good]
-    assert str(bad) in caplog.text
+    assert caplog.text.count(str(bad)) == 1
+    assert f"Skipped in {tmp_path}: 1 files that are no readable records." in caplog.text
+    caplog.clear()
+    assert list(store) == [good]
+    assert not caplog.records, "a file is named once"
     added = store.add("heads", KEY, record(2.0, second=2))
     assert bad.read_bytes() == content
     assert newest(store) == added
+
+
+def test_a_record_whose_value_is_replaced_by_itself_is_read(tmp_path: Path) -> None:
+    """The bad contents above are bad for the reason that they are there for."""
+    good = Store(tmp_path).add("heads", KEY, record(1.0))
+    good.path.write_bytes(with_value(b"1.5"))
+    assert [entry.record.values["fps"] for entry in Store(tmp_path)] == [1.5]
+
+
+def test_a_folder_that_is_no_folder_is_an_empty_store(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("mine")
+    assert list(Store(tmp_path / "results")) == []
+
+
+def test_two_records_of_one_cell_from_two_machines(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one = store.add("heads", KEY, record(1.0, second=1, cpu="one"))
+    two = store.add("heads", KEY, record(2.0, second=2, cpu="two"))
+    elsewhere = store.add("heads", "ffffffff", record(3.0, second=0, cpu="one"))
+    assert one.path.is_file()
+    assert {entry.path for entry in store} == {two.path, elsewhere.path}
+    assert store.cell("heads/effseg-none-seed0/speed") == [two, elsewhere]
+    with pytest.raises(ValueError, match=r"There is no cell heads/x/speed in .*; expected one such as heads/effseg"):
+        store.cell("heads/x/speed")
 
 
 def test_foreign_files_are_not_looked_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
