@@ -107,6 +107,11 @@ def budget() -> list[Cell]:
     return cells("budget", [embedded("effseg")], ("budget",))
 
 
+def kernels() -> list[Cell]:
+    """The kernels of SPS for a CPU beside the naive method and beside Dense; `--backends sps:triton` on a GPU."""
+    return cells("kernels", [of for of in kernels_of_sps() if of.kernel != "triton"], ("kernels",))
+
+
 def certify() -> list[Cell]:
     """Does every sparse backend, with every kernel, compute what a dense network computes?"""
     return cells("certify", [*backends(), *kernels_of_sps()], ("certificate",))
@@ -126,6 +131,7 @@ RECIPES: dict[str, Recipe] = {
         budget,
         sparsity,
         break_even,
+        kernels,
         certify,
         test_dev,
         overfit,

@@ -68,7 +68,7 @@ def test_polygons_are_united_and_lines_enclose_nothing() -> None:
         ('{"size": [10, 12], "counts": []}', "cover 0 pixels"),
         ('{"size": [10, 12], "counts": "o"}', "cut off"),
         ('{"size": [10, 12], "counts": "~"}', "expected the characters"),
-        ("[[1, 1, 4, 1, 4, 4, 1]]", "odd number"),
+        ("[[1, 1, 4, 1, 4, 4, 1]]", "has 7 coordinates"),
     ],
 )
 def test_damaged_segmentations_are_explained(segmentation: str, message: str) -> None:
