@@ -42,8 +42,8 @@ def make_scene(kind: GridType, made: Activity, context: Context) -> Scene:
     ours = stage_grids(kind, made, context)[-1]
     if not isinstance(ours, Backend):
         raise ValueError(
-            "This probe measures the kernels of the backend sps and was given another one, which has none; "
-            "name kernels, as in --backends sps:native."
+            f"The probe of kernels was given a grid of {type(ours).__module__}, which has none; expected one of the "
+            "backend sps; name its kernels, as in --backends sps:native."
         )
     # Float64 holds the number of every row, and a grid of these numbers tells which row a tap shows.
     numbers = torch.arange(len(ours.buffer), dtype=torch.float64, device=ours.buffer.device)

@@ -200,7 +200,7 @@ def test_the_answer_comes_first() -> None:
 def test_a_report_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path / "results")
     hostile = subject("<script>x & y")
-    add(store, hostile, "trace", {"stage1_active_fraction": 0.5})
+    add(store, hostile, "predictions", {"predictions": 0.5})
     add_pictures(store, hostile, {0: 0.5})
     assert cli.main(["report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "report")]) == 0
     assert "index.html" in capsys.readouterr().err
@@ -214,9 +214,9 @@ def test_a_report_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_of_two_records_of_a_cell_the_newest_counts_and_one_with_nan_is_none(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
-    add(store, subject(), "trace", {"stage1_active_fraction": 0.111})
-    newest = add(store, subject(), "trace", {"stage1_active_fraction": 0.222}, second=1)
-    broken = newest.path.with_name("trace-00000000.json")
+    add(store, subject(), "predictions", {"predictions": 0.111})
+    newest = add(store, subject(), "predictions", {"predictions": 0.222}, second=1)
+    broken = newest.path.with_name("predictions-00000000.json")
     broken.write_text(newest.path.read_text(encoding="utf-8").replace("0.222", "NaN"), encoding="utf-8")
     assert cli.main(["report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "report")]) == 0
     text = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")

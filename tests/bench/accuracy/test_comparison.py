@@ -100,7 +100,7 @@ def test_a_cell_by_its_name(tmp_path: Path, drawn: Scene) -> None:
 
 
 def test_an_unknown_cell_has_its_neighbours_named(tmp_path: Path, drawn: Scene) -> None:
-    with pytest.raises(ValueError, match="there is none yet"):
+    with pytest.raises(ValueError, match="and there is none; check the name"):
         result(CELL, tmp_path)
     keep(Store(tmp_path), tables(drawn))
     with pytest.raises(ValueError, match=f"no cell of this name in .*; expected one of {CELL}; check the name"):

@@ -180,7 +180,10 @@ LISTED = [{"id": 8, "height": 20, "width": 30, "neg_category_ids": [7]}]
         ),
         (content(an_object(segmentation=[])), r"annotation 0 \(image 8\) has no polygon"),
         (content(an_object(segmentation="RLE")), r"annotation 0 \(image 8\) does not fit"),
-        (content(an_object(segmentation=[[1, 2, 3, 4, 5, 6, 7]])), r"annotation 0 \(image 8\): A polygon has an odd"),
+        (
+            content(an_object(segmentation=[[1, 2, 3, 4, 5, 6, 7]])),
+            r"annotation 0 \(image 8\): A polygon has 7 coordinates",
+        ),
         (content(an_object(segmentation=[[1, 1, 1e9, 1, 1, 9]])), r"\(image 8\): A polygon reaches from 1 to 1e\+09"),
         (content(an_object(segmentation={"size": [30, 20], "counts": [600]})), r"\(image 8\): .*transposed\?"),
         (content(an_object(segmentation={"size": [30, 20], "counts": "P1"})), r"\(image 8\): .*transposed\?"),
