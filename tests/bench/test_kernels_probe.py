@@ -142,7 +142,7 @@ def test_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     ("subject", "words"),
     [
         (Subject(backend="sps", kernel="triton", weights="none"), "runs on GPUs"),
-        (Subject(backend="dense", weights="none"), "name kernels"),
+        (Subject(backend="dense", weights="none"), "name its kernels"),
         (Subject(head="effseg", weights="none"), "no backend"),
     ],
 )

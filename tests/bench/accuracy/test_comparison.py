@@ -103,7 +103,7 @@ def test_an_unknown_cell_has_its_neighbours_named(tmp_path: Path, drawn: Scene) 
     with pytest.raises(ValueError, match="and there is none; check the name"):
         result(CELL, tmp_path)
     keep(Store(tmp_path), tables(drawn))
-    with pytest.raises(ValueError, match=f"no cell of this name in .*; expected one of {CELL}; check the name"):
+    with pytest.raises(ValueError, match=f"There is no cell .*; expected one such as {CELL}; check the name"):
         result("main/efseg-none-seed0/accuracy", tmp_path)
 
 
