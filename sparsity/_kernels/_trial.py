@@ -1,7 +1,7 @@
 """A small certificate: is a kernel right on this device, in this dtype? Milliseconds, so that every process can ask.
 
-The calls are tiny and take every path that kernels may have: all feature sizes of EffSeg and odd ones, windows of 1, 3
-and 5 cells, one branch and three, with and without bias, activation and sibling quads.
+The calls are small and take every path that kernels may have: all feature sizes of EffSeg and odd ones, windows of 1, 3
+and 5 cells, one branch and three, with and without bias, activation and sibling quads, few rows and many.
 """
 
 from collections.abc import Iterator
@@ -68,31 +68,39 @@ def failure(kernel: Kernel, reference: Kernel, device: torch.device, dtype: torc
 def _calls() -> Iterator[Call]:
     three = (1, 3, 5)
     generator = torch.Generator().manual_seed(0)
-    for features, outputs, side, dilations, has_bias, quads in (
-        (32, 32, 3, three, True, True),
-        (64, 64, 3, three, True, True),
-        (128, 128, 3, (1,), True, True),
-        (5, 3, 5, (1, 2), True, False),
-        (48, 20, 3, (1,), False, True),
-        (7, 16, 1, (1,), False, False),
+    for features, outputs, side, dilations, has_bias, quads, lattice_side in (
+        (32, 32, 3, three, True, True, 4),
+        (64, 64, 3, three, True, True, 4),
+        (128, 128, 3, (1,), True, True, 4),
+        (32, 32, 3, (1,), True, True, 32),  # so many rows that a kernel may take another way
+        (5, 3, 5, (1, 2), True, False, 4),
+        (48, 20, 3, (1,), False, True, 4),
+        (7, 16, 1, (1,), False, False, 4),
     ):
-        call = _call(features, outputs, side, dilations, quads, generator)
+        call = _call(features, outputs, side, dilations, quads, lattice_side, generator)
         yield replace(call, bias=call.bias if has_bias else None, activation=has_bias)
 
 
 def _call(
-    features: int, outputs: int, side: int, dilations: tuple[int, ...], quads: bool, generator: torch.Generator
+    features: int,
+    outputs: int,
+    side: int,
+    dilations: tuple[int, ...],
+    quads: bool,
+    lattice_side: int,
+    generator: torch.Generator,
 ) -> Call:
-    """Two regions of 4x4 cells, a third of which are refined: 2x2 children each, while the others are passive."""
-    size, num_kept = (2, 4, 4), 11
-    num_cells = 2 * 4 * 4
+    """Two square regions, a third of whose cells are refined: 2x2 children each, while the others are passive."""
+    size = (2, lattice_side, lattice_side)
+    num_cells = 2 * lattice_side**2
+    num_kept = num_cells // 3 + 1
     order = torch.randperm(num_cells, generator=generator)
     keep, passive = order[:num_kept].sort().values, order[num_kept:].sort().values
     first_active = 1 + len(passive)
     row_of = torch.empty(num_cells, dtype=torch.int64)
     row_of[passive] = torch.arange(1, first_active)
     row_of[keep] = first_active + 4 * torch.arange(num_kept)
-    child = torch.tensor([[0, 1], [2, 3]]).repeat(1, 4, 4)
+    child = torch.tensor([[0, 1], [2, 3]]).repeat(1, lattice_side, lattice_side)
     blocks = row_of.view(size).repeat_interleave(2, 1).repeat_interleave(2, 2)
 
     def normal(*shape: int) -> Tensor:
