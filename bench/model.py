@@ -38,6 +38,16 @@ class Boxes:
         return Boxes(boxes=self.boxes.to(device), labels=self.labels.to(device), scores=self.scores.to(device))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a detector makes of a batch, and all that a head needs of it. Sizes are (height, width) of every image."""
+
+    pyramid: Pyramid
+    detections: Detections
+    input_sizes: tuple[tuple[int, int], ...]
+    original_sizes: tuple[tuple[int, int], ...]
+
+
 class Result(TypedDict):
     """One prediction in COCO's result format. There is no `bbox`: with one, evaluators take its area for the mask's."""
 
@@ -70,15 +80,31 @@ class Segmenter(nn.Module):
         `lap` is called with the name of every phase when it ends: backbone, neck, detector, head, assemble. Images of
         one size give the same in a batch as alone; others do not, because anchors are relative to the padded input.
         """
+        return self.masks(self.look(batch, given, lap), lap)
+
+    @torch.inference_mode()
+    def look(self, batch: Batch, given: Sequence[Boxes] | None = None, lap: Callable[[str], None] = _no_lap) -> Look:
+        """The part of `predict` that is the same for all heads on one detector."""
         features = self.backbone(batch.images)
         lap("backbone")
         pyramid: Pyramid = self.neck(features)
         lap("neck")
-        regions = self.regions(self.detections(pyramid, image_size(batch.images), given))
+        detections = self.detections(pyramid, image_size(batch.images), given)
         lap("detector")
-        stages = self.head(pyramid, regions)
+        return Look(
+            pyramid=pyramid,
+            detections=detections,
+            input_sizes=batch.input_sizes,
+            original_sizes=batch.original_sizes,
+        )
+
+    @torch.inference_mode()
+    def masks(self, look: Look, lap: Callable[[str], None] = _no_lap) -> list[ImagePredictions]:
+        """The part of `predict` that is the head's."""
+        regions = self.regions(look.detections)
+        stages = self.head(look.pyramid, regions)
         lap("head")
-        predictions = assemble(stages, regions, batch.input_sizes, batch.original_sizes)
+        predictions = assemble(stages, regions, look.input_sizes, look.original_sizes)
         lap("assemble")
         return predictions
 
@@ -194,7 +220,7 @@ def _matched_regions(
     """Regions of matched queries, with the classes and masks of their objects. Boxes carry no gradient."""
     given, queries, index, first_object = [], [], [], 0
     for image, (matched, truth) in enumerate(zip(matches, objects, strict=True)):
-        boxes = output.boxes[image, matched.query].detach() if true_boxes is None else true_boxes[image]
+        boxes = output.boxes[image, matched.query].detach() if true_boxes is None else true_boxes[image][matched.object]
         labels = truth.labels[matched.object]
         given.append(Boxes(boxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))))
         queries.append(output.queries[image, matched.query])

@@ -20,6 +20,7 @@ from bench.data import Batch, CocoDataset, Objects, Sample, collate
 from bench.detector.anchors import ANCHORS_PER_CELL
 from bench.model import Boxes, Segmenter, coco_results, image_size
 from bench.record import Subject
+from heads import Detections, Pyramid, Stage, Targets
 from sparsity import names
 
 HEADS = names("heads")
@@ -101,6 +102,35 @@ def test_a_step_without_any_match_costs_nothing_and_stays_attached(head: str, tr
         assert loss == 0 or name in ("selection", "class")
     torch.stack(list(losses.values())).sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters() if p.requires_grad)
+
+
+def test_a_head_learns_on_some_of_many_true_boxes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build(subject("mask_rcnn")).train()
+    boxes = [[10.0 * number, 10, 10.0 * number + 30, 60] for number in range(9)]
+    given: list[Detections] = []
+    wanted: list[Targets] = []
+    forward, loss = model.head.forward, model.head.loss
+
+    def noted_forward(pyramid: Pyramid, detections: Detections, draws: torch.Generator | None) -> list[Stage]:
+        given.append(detections)
+        return forward(pyramid, detections, draws)
+
+    def noted_loss(stages: list[Stage], targets: Targets) -> dict[str, Tensor]:
+        wanted.append(targets)
+        return loss(stages, targets)
+
+    monkeypatch.setattr(model.head, "forward", noted_forward)
+    monkeypatch.setattr(model.head, "loss", noted_loss)
+    draws = torch.Generator().manual_seed(0)
+    model(collate([sample(0, boxes), sample(1, boxes[:2])]), draws, true_boxes=True, max_regions=4)
+    (detections,), (targets,) = given, wanted
+    assert detections.region_counts == (4, 2)
+    torch.testing.assert_close(detections.boxes, torch.tensor([*boxes, *boxes[:2]])[targets.index])
+    assert torch.equal(detections.labels, torch.tensor([*range(9), 0, 1])[targets.index])
+    assert torch.equal(targets.boxes, detections.boxes)
+    # Objects are filled boxes, so a region with the mask of another object is seen.
+    for box, index in zip(detections.boxes.int().tolist(), targets.index.tolist(), strict=True):
+        assert targets.masks[index, box[1] : box[3], box[0] : min(box[2], 160)].all()
 
 
 def test_losses_are_per_image() -> None:
