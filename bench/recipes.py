@@ -19,6 +19,9 @@ Recipe = Callable[[], list[Cell]]
 
 HEADS = ("mask_rcnn", "point_rend", "refine_mask", "effseg")
 GRID_SIDES = (14, 28, 56, 112, 224)
+VIEWS = ("glyphs_1500", "glyphs_3000", "glyphs")
+"""Schedules that differ in how many images a head was trained on."""
+
 SEEDS: tuple[int, ...] = (0,)
 """With which the heads of the embedded benchmark are trained."""
 
@@ -107,6 +110,18 @@ def budget() -> list[Cell]:
     return cells("budget", [embedded("effseg")], ("budget",))
 
 
+def views() -> list[Cell]:
+    """Do heads differ in what they reach, or in how soon? Class-agnostic ones after 1,500, 3,000 and 6,000 images."""
+    subjects = [
+        msgspec.structs.replace(
+            embedded(head, preset="small" if head == "effseg" else "small_agnostic"), schedule=schedule
+        )
+        for schedule in VIEWS
+        for head in HEADS
+    ]
+    return cells("views", subjects, ("accuracy_true_boxes",))
+
+
 def kernels() -> list[Cell]:
     """The kernels of SPS for a CPU beside the naive method and beside Dense; `--backends sps:triton` on a GPU."""
     return cells("kernels", [of for of in kernels_of_sps() if of.kernel != "triton"], ("kernels",))
@@ -129,6 +144,7 @@ RECIPES: dict[str, Recipe] = {
         coco_mini_r50,
         policies,
         budget,
+        views,
         sparsity,
         break_even,
         kernels,

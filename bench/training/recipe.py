@@ -133,7 +133,7 @@ def small_tuned(num_views: int = 6_000) -> Recipe:
     return replace(small(num_views), name="small_tuned", backbone_rate=1e-4)
 
 
-def small_head(num_views: int = 6_000) -> Recipe:
+def small_head(num_views: int) -> Recipe:
     """A head of the small preset on a frozen detector: every head sees the same pyramids, boxes and images.
 
     True boxes and predicted ones in equal parts: heads that never see the detector's boxes are worse in them.

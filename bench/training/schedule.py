@@ -136,18 +136,25 @@ def _paper(epochs: int) -> Schedule:
     )
 
 
-SCHEDULES: dict[str, Schedule] = {
-    "12ep": _paper(12),
-    "24ep": _paper(24),
-    "glyphs": Schedule(
-        name="glyphs",
+def _glyphs(name: str, num_views: int) -> Schedule:
+    """The embedded benchmark; heads trained on another number of views share its detector."""
+    return Schedule(
+        name=name,
         backbone="small_fpn",
         preset="small",
         source=glyphs,
         detector=lambda num_images: small(num_images),
-        head=lambda _: small_head(),
+        head=lambda _: small_head(num_views=num_views),
         half=True,
-    ),
+    )
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "12ep": _paper(12),
+    "24ep": _paper(24),
+    "glyphs": _glyphs("glyphs", 6_000),
+    "glyphs_1500": _glyphs("glyphs_1500", 1_500),
+    "glyphs_3000": _glyphs("glyphs_3000", 3_000),
     "coco_mini": Schedule(
         name="coco_mini",
         backbone="small_fpn",
