@@ -12,6 +12,7 @@ from bench.memory import Releaser
 from bench.model import Result, coco_results
 from bench.plan import Context
 from bench.probes._images import ImageRun, check_readable, skipped_report
+from bench.probes._looks import looks
 from bench.record import Scalar, Subject
 
 log = logging.getLogger(__name__)
@@ -62,10 +63,8 @@ def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     model, share = load(subject, context, run.files.category_ids), run.shard()
     results: dict[int, list[Result]] = {}
     release = Releaser()
-    for batch in share.batches():
-        predictions = model.predict(batch, run.given(batch))
-        (image_id,) = batch.image_ids
-        results[image_id] = list(coco_results([image_id], predictions, run.files.category_ids))
+    for image_id, look in looks(model, subject, context, share):
+        results[image_id] = list(coco_results([image_id], model.masks(look), run.files.category_ids))
         release()
     return Found(results=results, skipped=tuple(share.skipped))
 

@@ -4,41 +4,60 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from bench.accuracy.archive import unpack
 from bench.accuracy.average_precision import metrics
 from bench.accuracy.evaluate import evaluate
 from bench.coco import CocoImages, open_coco
 from bench.data import Batch
-from bench.model import Boxes
+from bench.model import Boxes, Look, Segmenter
 from bench.plan import Context
 from bench.probes import _predict, accuracy, accuracy_true_boxes
 from bench.probes import test_dev as dev
 from bench.record import Subject
+from heads import Detections
 from heads._assemble import Crop, ImagePredictions
 
 SUBJECT = Subject(head="mask_rcnn", backbone="small_fpn", preset="small")
 NUM_IMAGES = 4
+NOTHING = Detections(
+    boxes=torch.zeros(0, 4),
+    image=torch.zeros(0, dtype=torch.int64),
+    queries=torch.zeros(0, 1),
+    region=torch.zeros(0, dtype=torch.int64),
+    labels=torch.zeros(0, dtype=torch.int64),
+    scores=torch.zeros(0),
+    region_counts=(0,),
+    prediction_counts=(0,),
+)
 
 
-@dataclass
-class Perfect:
+class Perfect(Segmenter):
     """A model that knows the objects of the images. `fall` is what it loses of every score from image to image."""
 
-    files: CocoImages
-    fall: float = 0.1
-    given: int = 0
+    def __init__(self, files: CocoImages) -> None:
+        nn.Module.__init__(self)
+        self.files = files
+        self.fall = 0.1
+        self.given = 0
+        self.image_id = 0
 
-    def predict(self, batch: Batch, given: Sequence[Boxes] | None = None) -> list[ImagePredictions]:
-        (image_id,) = batch.image_ids
+    def look(
+        self, batch: Batch, given: Sequence[Boxes] | None = None, lap: Callable[[str], None] = lambda _: None
+    ) -> Look:
+        (self.image_id,) = batch.image_ids
         if given is not None:
             self.given += len(given[0].boxes)
+        return Look(pyramid={}, detections=NOTHING, input_sizes=batch.input_sizes, original_sizes=batch.original_sizes)
+
+    def masks(self, look: Look, lap: Callable[[str], None] = lambda _: None) -> list[ImagePredictions]:
+        image_id = self.image_id
         annotations = self.files.annotations[image_id]
         labels = [self.files.category_ids.index(annotation.category_id) for annotation in annotations]
         count = len(annotations)
