@@ -1,6 +1,6 @@
-"""Which objects are shown as examples: those with the most outline for their size, chosen from annotations alone."""
+"""Which objects pictures of masks can show, and which of those that were drawn are the worst and the best cases."""
 
-import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias, cast
@@ -13,7 +13,6 @@ from pycocotools import mask as coco_mask
 from bench.accuracy.ground_truth import GroundTruth
 from bench.coco import CocoImages
 
-NUM_OBJECTS = 8
 SMALLEST = 64
 """Least square root of an object's box, in pixels: a mask of 14 x 14 already tells the outline of a smaller one."""
 
@@ -27,63 +26,98 @@ _Filled: TypeAlias = tuple[list[Float64[np.ndarray, "P 2"]], list[UInt32[np.ndar
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """An object at the original size of its image: its class, its mask, and the COCO box that a head is given for it.
+class Candidate:
+    """An object that may be shown: its row among those of its annotation file, and the COCO box a head gets for it.
 
-    `box` is that of the mask and `given` that of COCO's annotation of the same object, both xyxy. `counts` are the
-    mask's compressed run lengths.
+    `box` is that of the object and `given` that of COCO's annotation of the same object, both xyxy in original pixels.
     """
 
+    row: int
     image_id: int
     category_id: int
-    name: str
     box: Float64[np.ndarray, "4"]
     given: Float64[np.ndarray, "4"]
-    counts: bytes
-    mask: Bool[np.ndarray, "H W"]
 
 
-def choose(truth: GroundTruth, files: CocoImages) -> list[Chosen]:
-    """The objects of the run to show, the longest outline first: at most `NUM_OBJECTS`, one of an image and of a class.
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """How well a head drew an object."""
 
-    Outlines are compared after division by the square root of the object's area. An object is nearly in one piece and
-    has a COCO annotation of its class whose box overlaps its own by half, since boxes come from there; `truth` may be
-    LVIS's. Raises ValueError where there is no such object, or none is large enough.
+    row: int
+    image_id: int
+    category_id: int
+    boundary_iou: float
+
+
+def candidates(truth: GroundTruth, files: CocoImages) -> dict[int, list[Candidate]]:
+    """The objects of the run's images that are large enough, by image id: no crowds, and none without a COCO box.
+
+    Boxes come from COCO's annotations: one of the same class must overlap the object's own by half; `truth` may be
+    LVIS's. Whether an object is in one piece is for `is_one_piece` to say, because its mask is needed for that.
+    Raises ValueError where there is no such object.
     """
-    # Masks are drawn one at a time: those of all large objects of LVIS would take gigabytes.
-    candidates = [
-        (_roughness(_mask(truth, row)), row, given)
-        for row in _large_rows(truth, files)
-        if (given := _given(truth, row, files)) is not None
+    found: dict[int, list[Candidate]] = {}
+    for row in _large_rows(truth, files):
+        given = _given(truth, row, files)
+        if given is not None:
+            image_id = int(truth.image_ids[truth.image[row]])
+            category_id = int(truth.category_ids[truth.category[row]])
+            box = _corners(truth.boxes[row])
+            candidate = Candidate(row=row, image_id=image_id, category_id=category_id, box=box, given=_corners(given))
+            found.setdefault(image_id, []).append(candidate)
+    if not found:
+        raise no_objects(truth, files)
+    return found
+
+
+def no_objects(truth: GroundTruth, files: CocoImages) -> ValueError:
+    """The error of a run without any object that pictures can show."""
+    return ValueError(
+        f"No object of {truth.name} on the {len(files.ids)} images of the run is in one piece, with a box of "
+        f"{SMALLEST} x {SMALLEST} pixels and a COCO annotation with nearly the same box. Pictures need one. Give "
+        "more images."
+    )
+
+
+def extremes(drawn: Sequence[Drawn], count: int) -> list[int]:
+    """Rows of the `count` objects with the lowest boundary IoU, then of those with the highest, without repetition.
+
+    At most one of an image and one of a class at either end. Of equal ones the one of the lower image id, then of the
+    lower row.
+    """
+    worst = sorted(drawn, key=lambda each: (each.boundary_iou, each.image_id, each.row))
+    best = sorted(drawn, key=lambda each: (-each.boundary_iou, each.image_id, each.row))
+    return list(dict.fromkeys([*_different(worst, count), *_different(best, count)]))
+
+
+def mask_of(truth: GroundTruth, row: int) -> Bool[np.ndarray, "H W"]:
+    """The mask of an object at the original size of its image."""
+    size = truth.sizes[truth.image[row]].tolist()
+    return coco_mask.decode({"size": size, "counts": truth.counts[row]}).astype(bool)
+
+
+def is_one_piece(mask: Bool[np.ndarray, "H W"]) -> bool:
+    """Whether the largest connected piece of a mask has nearly all of its area."""
+    lines = contour_generator(z=np.pad(mask, 1).astype(np.float64), fill_type=FillType.OuterOffset)
+    pieces, offsets = cast(_Filled, lines.filled(0.5, 2.0))
+    areas = [
+        sum(_signed_area(points[first:last]) for first, last in pairwise(ends.tolist()))
+        for points, ends in zip(pieces, offsets, strict=True)
     ]
-    chosen: list[Chosen] = []
+    return bool(areas) and max(areas) >= _LEAST_PIECE * sum(areas)
+
+
+def _different(drawn: Sequence[Drawn], count: int) -> Iterator[int]:
+    """Rows of the first `count` objects of images and classes that none before them has."""
     images: set[int] = set()
     classes: set[int] = set()
-    for _, row, given in sorted(candidates, key=lambda candidate: -candidate[0]):
-        image, category = int(truth.image[row]), int(truth.category[row])
-        if len(chosen) == NUM_OBJECTS:
-            break
-        if image not in images and category not in classes and _largest_piece(_mask(truth, row)) >= _LEAST_PIECE:
-            images.add(image)
-            classes.add(category)
-            chosen.append(
-                Chosen(
-                    image_id=int(truth.image_ids[image]),
-                    category_id=int(truth.category_ids[category]),
-                    name=truth.category_names[category],
-                    box=_corners(truth.boxes[row]),
-                    given=_corners(given),
-                    counts=truth.counts[row],
-                    mask=_mask(truth, row),
-                )
-            )
-    if not chosen:
-        raise ValueError(
-            f"No object of {truth.name} on the {len(files.ids)} images of the run is in one piece, with a box of "
-            f"{SMALLEST} x {SMALLEST} pixels and a COCO annotation with nearly the same box. Pictures need one. Give "
-            "more images."
-        )
-    return chosen
+    for each in drawn:
+        if len(images) == count:
+            return
+        if each.image_id not in images and each.category_id not in classes:
+            images.add(each.image_id)
+            classes.add(each.category_id)
+            yield each.row
 
 
 def _large_rows(truth: GroundTruth, files: CocoImages) -> list[int]:
@@ -106,29 +140,6 @@ def _given(truth: GroundTruth, row: int, files: CocoImages) -> Float64[np.ndarra
 
 def _corners(box: Float64[np.ndarray, "4"]) -> Float64[np.ndarray, "4"]:
     return np.concatenate([box[:2], box[:2] + box[2:]])
-
-
-def _mask(truth: GroundTruth, row: int) -> Bool[np.ndarray, "H W"]:
-    size = truth.sizes[truth.image[row]].tolist()
-    return coco_mask.decode({"size": size, "counts": truth.counts[row]}).astype(bool)
-
-
-def _roughness(mask: Bool[np.ndarray, "H W"]) -> float:
-    """Length of the outline, in sides of pixels, over the square root of the area."""
-    padded = np.pad(mask, 1)
-    sides = sum(int(np.count_nonzero(np.diff(padded, axis=axis))) for axis in (0, 1))
-    return sides / math.sqrt(max(1, int(np.count_nonzero(mask))))
-
-
-def _largest_piece(mask: Bool[np.ndarray, "H W"]) -> float:
-    """Share of a mask's area that its largest connected piece has."""
-    lines = contour_generator(z=np.pad(mask, 1).astype(np.float64), fill_type=FillType.OuterOffset)
-    pieces, offsets = cast(_Filled, lines.filled(0.5, 2.0))
-    areas = [
-        sum(_signed_area(points[first:last]) for first, last in pairwise(ends.tolist()))
-        for points, ends in zip(pieces, offsets, strict=True)
-    ]
-    return max(areas) / sum(areas) if areas else 0.0
 
 
 def _signed_area(ring: Float64[np.ndarray, "P 2"]) -> float:

@@ -40,14 +40,24 @@ class Work:
     features: int
     number_bytes: int
 
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the convolutions as they are defined; a kernel may find a way with fewer."""
+        return NUM_TAPS * self.features**2 * self.active
+
+    @property
+    def needed_bytes(self) -> int:
+        """Bytes that any method moves: all features, their index and the weights read once, the result written once."""
+        numbers = (2 * self.active + self.passive) * self.features + NUM_TAPS * self.features**2
+        return numbers * self.number_bytes + (self.cells + self.active) * INDEX_BYTES
+
 
 def limit_ms(work: Work, peaks: Peaks, arithmetic: str) -> float:
     """The longest of three times: products, every byte once from memory, every gathered row from the cache."""
-    row = work.features * work.number_bytes
-    flops = 2 * NUM_TAPS * work.features**2 * work.active
-    memory = (2 * work.active + work.passive) * row + (work.cells + work.active) * INDEX_BYTES
-    gathered = NUM_TAPS * work.active * (row + INDEX_BYTES)
-    return 1000 * max(flops / peaks.flops[arithmetic], memory / peaks.memory_bytes, gathered / peaks.cache_bytes)
+    products = 2 * work.macs / peaks.flops[arithmetic]
+    memory = work.needed_bytes / peaks.memory_bytes
+    gathered = NUM_TAPS * work.active * (work.features * work.number_bytes + INDEX_BYTES)
+    return 1000 * max(products, memory, gathered / peaks.cache_bytes)
 
 
 def peaks_of(device: str) -> Peaks | None:

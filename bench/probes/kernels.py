@@ -3,7 +3,8 @@
 `point` is EffSeg's operating point in stages 1 to 3: forward, forward and backward ("training"), peak memory. `active5`
 and so on are forward passes at that percentage of active cells, on fewer regions. On a CPU there are two clocks, one
 thread by its CPU time and all threads by the wall's; the percentages have the former alone. Everything is timed in
-turn, so ratios can be trusted further than times. A compiled Dense is not among the rivals.
+turn, so ratios can be trusted further than times. A compiled Dense is not among the rivals. `roof` is what the machine
+reaches at most in the same precision, and `macs` and `needed_bytes` are what a stage takes: the parts of a roofline.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,13 +19,14 @@ from bench.probes._alternate import MIN_REPETITIONS
 from bench.probes._dense_layouts import LAYOUTS
 from bench.probes._kernel_limit import Work, arithmetic_of, limit_ms, peaks_of
 from bench.probes._kernel_rivals import OURS, Rivals, Scene, forward, make_scene, training
+from bench.probes._kernel_roof import roof, roof_protocol
 from bench.probes._kernel_times import Clock, Times, time_rivals
 from bench.probes._peak import peak_bytes
 from bench.probes._stages import NUM_STAGES, draw_activity, grid_type, operating_point, stages_protocol
 from bench.record import Scalar, Subject
 from bench.store import Array
 
-VERSION = 1
+VERSION = 2
 TIMED = True
 NEEDS_IMAGES = False
 NEEDS_WEIGHTS = False
@@ -73,6 +75,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
         "naive": "gather and matrix product in torch, row numbers given, gradients by autograd",
         "dense": "eager, same dtype, faster of " + " and ".join(LAYOUTS),
         "peak": "max_memory_allocated" if _on_gpu(context) else "torch profiler, allocator events",
+        "roof": roof_protocol(context.device),
         "limit": "H100: data sheet, L2 assumed at 5.5 TB/s" if _on_gpu(context) else None,
     }
 
@@ -95,7 +98,11 @@ def measure(subject: Subject, context: Context) -> Measurement:
                 samples[f"{name}_{quantity}"] = array
         if place.percent is None:
             values |= {f"{place.name}_{name}": number for name, number in _sizes(scene, context).items()}
-            values |= _limit(scene, place, values[f"{place.name}_forward_wall_ms"], context)
+            work = _work(scene)
+            values |= {f"{place.name}_macs": work.macs, f"{place.name}_needed_bytes": work.needed_bytes}
+            values |= _limit(work, place, values[f"{place.name}_forward_wall_ms"], context)
+    for clock in _clocks(context):
+        values |= {f"roof_{clock}_{name}": rate for name, rate in roof(clock, context).items()}
     units = {name: _unit(name) for name in values}
     return Measurement(values=values, units=units, intervals=intervals, samples=samples)
 
@@ -119,7 +126,7 @@ def _regions_of_stage(context: Context) -> tuple[int, ...]:
 
 def _times(scene: Scene, place: Place, active_fraction: float, context: Context) -> Iterator[tuple[str, Times]]:
     """Times of a setting, by the start of the names of their values, such as `stage1_point_training_wall`."""
-    clocks: tuple[Clock, ...] = ("wall",) if _on_gpu(context) else ("thread", "wall")
+    clocks = _clocks(context)
     is_point = place.percent is None
     for made_of in _PASSES if is_point else ("forward",):
         rivals = _PASSES[made_of](scene)
@@ -136,20 +143,27 @@ def _sizes(scene: Scene, context: Context) -> dict[str, int]:
     return {"peak_bytes": peak, "output_bytes": scene.ours.active.nbytes}
 
 
-def _limit(scene: Scene, place: Place, wall_ms: float, context: Context) -> dict[str, float]:
-    """The limit of a known GPU, and its share of the time measured; 1 is as fast as can be."""
-    peaks = peaks_of(context.device)
-    if peaks is None:
-        return {}
-    work = Work(
+def _work(scene: Scene) -> Work:
+    return Work(
         active=scene.ours.num_active,
         passive=scene.ours.num_passive,
         cells=scene.ours.rows.numel(),
         features=scene.ours.buffer.shape[1],
         number_bytes=scene.ours.buffer.element_size(),
     )
+
+
+def _limit(work: Work, place: Place, wall_ms: float, context: Context) -> dict[str, float]:
+    """The limit of a known GPU, and its share of the time measured; 1 is as fast as can be."""
+    peaks = peaks_of(context.device)
+    if peaks is None:
+        return {}
     limit = limit_ms(work, peaks, arithmetic_of(context.dtype))
     return {f"{place.name}_limit_ms": limit, f"{place.name}_of_limit": limit / wall_ms}
+
+
+def _clocks(context: Context) -> tuple[Clock, ...]:
+    return ("wall",) if _on_gpu(context) else ("thread", "wall")
 
 
 def _on_gpu(context: Context) -> bool:
@@ -157,4 +171,5 @@ def _on_gpu(context: Context) -> bool:
 
 
 def _unit(name: str) -> str:
-    return next((unit for ending, unit in (("_ms", "ms"), ("_bytes", "bytes")) if name.endswith(ending)), "")
+    units = {"_ms": "ms", "_bytes": "bytes", "_macs": "MACs", "_macs_per_s": "MACs/s", "_bytes_per_s": "bytes/s"}
+    return next((unit for ending, unit in units.items() if name.endswith(ending)), "")

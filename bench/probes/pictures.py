@@ -1,11 +1,14 @@
-"""Pictures of the masks that a head draws of a few objects on true boxes, with their IoU: what the report shows.
+"""How well a head draws every large object on true boxes, with pictures of the worst and best: what the report shows.
 
-The objects are the same for every head: `_chosen` takes them from the annotations.
+Which objects are shown is for the report to say, which knows how all heads draw them. So every head keeps its mask of
+every object, packed to some hundred bytes, and the image and the truth of the objects that it draws worst and best.
 """
 
 import io
 import itertools
-from dataclasses import replace
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -20,90 +23,136 @@ from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.protocol import PRESETS
 from bench.accuracy.run_lengths import runs_of_ones
 from bench.build import load
+from bench.coco import CocoImages
 from bench.images import read_image
-from bench.model import Boxes
+from bench.model import Look
 from bench.plan import Context, Measurement
-from bench.probes._chosen import NUM_OBJECTS, SMALLEST, Chosen, choose
-from bench.probes._images import coco_annotations, images_protocol, open_run, with_true_boxes
+from bench.probes._chosen import SMALLEST, Candidate, Drawn, candidates, extremes, is_one_piece, mask_of, no_objects
+from bench.probes._images import check_readable, coco_annotations, images_protocol, open_run, with_true_boxes
+from bench.probes._looks import looks
 from bench.probes._predict import model_protocol
 from bench.record import Scalar, Subject
+from bench.store import Array
 from heads._assemble import Crop, encode_crop
 
-VERSION = 1
+VERSION = 2
 TIMED = False
 NEEDS_IMAGES = True
 NEEDS_WEIGHTS = True
+
+NUM_SHOWN = 10
+"""So many of the worst objects, and of the best, come with image and truth; heads do not agree which these are."""
 
 MARGIN = 0.1
 """What a picture shows beside the object's box, as a part of the box's longer side."""
 
 DILATION_RATIO = PRESETS["apb-star"].dilation_ratio
 
+_QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
 _LARGEST_IMAGE_BYTES = 20_000
 _NUM_COLOURS = 128
 
+_Window = tuple[int, int, int, int]
+
 
 class Note(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of `objects.json`: what object `number` is. `window` is the part shown, xyxy in original pixels."""
+    """An entry of `objects.json`: what object `row` is. `window` is the part shown, xyxy in original pixels."""
 
-    number: int
+    row: int
     image_id: int
     category: str
-    window: tuple[int, int, int, int]
+    window: _Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Result(Drawn):
+    """An object as a head drew it: `packed` are the bits of its mask within the window, compressed."""
+
+    iou: float
+    window: _Window
+    packed: bytes
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
-    """Say what the masks depend on, and how the objects are chosen."""
+    """Say what the masks depend on, and which objects count."""
     return {
         **images_protocol(with_true_boxes(context)),
         **model_protocol(subject, context),
         "lvis_version": None if context.lvis is None else cocofy.version(context.lvis),
-        "objects": NUM_OBJECTS,
-        "smallest": SMALLEST,
+        "objects": f"all in one piece, at least {SMALLEST} x {SMALLEST} pixels",
+        "shown": f"{NUM_SHOWN} worst and {NUM_SHOWN} best by boundary IoU",
         "dilation_ratio": DILATION_RATIO,
     }
 
 
 @torch.inference_mode()
 def measure(subject: Subject, context: Context) -> Measurement:
-    """Draw object k as `object<k>-mask.png`, beside `-image.png` and `-truth.png`, and compare mask and truth.
+    """Draw every object that pictures can show, compare mask and truth, and keep pictures of the extremes.
 
-    All boxes of an image are given, because a head may divide its cells among them. Masks are those of the finest
-    annotations given. An object whose image cannot be read has neither pictures nor values.
+    Objects are known by their row in the annotation file. All boxes of an image are given, because a head may divide
+    its cells among them. Masks are those of the finest annotations given. An image that cannot be read has no objects.
     """
     context = with_true_boxes(context)
     run = open_run(subject, context)
-    chosen = {each.image_id: (number, each) for number, each in enumerate(choose(_finest_truth(context), run.files))}
-    only = replace(run.files, ids=tuple(sorted(chosen)))
-    run = replace(run, dataset=replace(run.dataset, files=only))
-    model = load(subject, context, run.files.category_ids)
-    values: dict[str, int | float] = {}
-    files: dict[str, bytes] = {}
-    notes = []
-    for batch in run:
-        given = run.given(batch)
-        assert given is not None
-        (image_id,), (size,), (input_size,) = batch.image_ids, batch.original_sizes, batch.input_sizes
-        number, thing = chosen[image_id]
-        (predictions,) = model.predict(batch, given)
-        # Every true box is a region of its own, so that crops and boxes have the same order.
-        crop = predictions.crops[_place(thing, given[0], size, input_size, run.files.category_ids)]
-        iou, boundary_iou = _compare(thing, crop)
-        values |= {f"iou_{number}": iou, f"boundary_iou_{number}": boundary_iou}
-        window = _window(thing)
-        image = read_image(run.files.paths[image_id], size)
-        files |= {
-            f"object{number}-image.png": _small_png(image.crop(window)),
-            f"object{number}-truth.png": _mask_png(thing.mask, window),
-            f"object{number}-mask.png": _mask_png(_full(crop, size), window),
-        }
-        notes.append(Note(number=number, image_id=image_id, category=thing.name, window=window))
-    notes.sort(key=lambda note: note.number)
+    truth, files = _finest_truth(context), run.files
+    of_image = candidates(truth, files)
+    model = load(subject, context, files.category_ids)
+    results: list[_Result] = []
+    # All images, also those without a candidate: they are what the accuracy on true boxes has looked at.
+    for image_id, look in looks(model, subject, context, run):
+        things = [thing for thing in of_image.get(image_id, ()) if is_one_piece(mask_of(truth, thing.row))]
+        if things:
+            (predictions,) = model.masks(look)
+            crops = [predictions.crops[_place(thing, look, files.category_ids)] for thing in things]
+            results += [_compared(thing, truth, crop) for thing, crop in zip(things, crops, strict=True)]
+    check_readable(len(run.dataset), run.skipped)
+    if not results:
+        raise no_objects(truth, files)
+    values = _values(results)
     return Measurement(
         values={**values, **run.values()},
-        units={**dict.fromkeys(values, ""), **dict.fromkeys(run.values(), "images")},
-        files={**files, "objects.json": msgspec.json.encode(notes), **run.report()},
+        units={**dict.fromkeys(values, ""), "objects": "objects", **dict.fromkeys(run.values(), "images")},
+        samples=_samples(results),
+        files={**_pictures(results, truth, files), **run.report()},
     )
+
+
+def _values(results: Sequence[_Result]) -> dict[str, int | float]:
+    boundary_ious = [each.boundary_iou for each in results]
+    return {
+        "objects": len(results),
+        "iou_mean": float(np.mean([each.iou for each in results])),
+        "boundary_iou_mean": float(np.mean(boundary_ious)),
+        **{f"boundary_iou_{name}": float(np.quantile(boundary_ious, at)) for name, at in _QUANTILES.items()},
+    }
+
+
+def _samples(results: Sequence[_Result]) -> dict[str, Array]:
+    """Every object's row, IoUs, window and mask; `mask_ends` says where each mask ends in `masks`."""
+    return {
+        "rows": np.array([each.row for each in results], np.int64),
+        "image_ids": np.array([each.image_id for each in results], np.int64),
+        "ious": np.array([each.iou for each in results]),
+        "boundary_ious": np.array([each.boundary_iou for each in results]),
+        "windows": np.array([each.window for each in results], np.int32),
+        "masks": np.frombuffer(b"".join(each.packed for each in results), np.uint8),
+        "mask_ends": np.cumsum([len(each.packed) for each in results], dtype=np.int64),
+    }
+
+
+def _pictures(results: Sequence[_Result], truth: GroundTruth, files: CocoImages) -> dict[str, bytes]:
+    """`object<row>-image.png` and `-truth.png` of the extremes, and `objects.json`, which lists them."""
+    by_row = {each.row: each for each in results}
+    names = dict(zip(truth.category_ids.tolist(), truth.category_names, strict=True))
+    notes, made = [], {}
+    for row in extremes(results, NUM_SHOWN):
+        shown = by_row[row]
+        image = read_image(files.paths[shown.image_id], files.sizes[shown.image_id])
+        made[f"object{row}-image.png"] = _small_png(image.crop(shown.window))
+        made[f"object{row}-truth.png"] = _mask_png(mask_of(truth, row), shown.window)
+        category = names[shown.category_id]
+        notes.append(Note(row=row, image_id=shown.image_id, category=category, window=shown.window))
+    return {**made, "objects.json": msgspec.json.encode(notes)}
 
 
 def _finest_truth(context: Context) -> GroundTruth:
@@ -113,32 +162,46 @@ def _finest_truth(context: Context) -> GroundTruth:
     return read_ground_truth(coco_annotations(context))
 
 
-def _place(
-    thing: Chosen, given: Boxes, size: tuple[int, int], input_size: tuple[int, int], category_ids: tuple[int, ...]
-) -> int:
-    """Where the box of an object is among those given."""
+def _place(thing: Candidate, look: Look, category_ids: tuple[int, ...]) -> int:
+    """Which region is that of an object: every true box is one of its own."""
+    (size,), (input_size,) = look.original_sizes, look.input_sizes
     scale = np.array([input_size[1] / size[1], input_size[0] / size[0]] * 2)
-    wanted = given.boxes.new_tensor(thing.given * scale)
-    distance = (given.boxes - wanted).abs().amax(dim=1)
-    is_other = given.labels != category_ids.index(thing.category_id)
+    boxes, labels = look.detections.boxes, look.detections.labels
+    distance = (boxes - boxes.new_tensor(thing.given * scale)).abs().amax(dim=1)
+    is_other = labels != category_ids.index(thing.category_id)
     return int(distance.masked_fill(is_other, torch.inf).argmin())
 
 
-def _compare(thing: Chosen, crop: Crop) -> tuple[float, float]:
+def _compared(thing: Candidate, truth: GroundTruth, crop: Crop) -> _Result:
     """IoU of mask and truth, and of the bands along their outlines (boundary IoU)."""
-    height, width = thing.mask.shape
-    counts = encode_crop(crop, (height, width))["counts"].encode()
-    masks = [{"size": [height, width], "counts": each} for each in (counts, thing.counts)]
+    height, width = size = _size(truth, thing.row)
+    counts, expected = encode_crop(crop, size)["counts"].encode(), truth.counts[thing.row]
+    masks = [{"size": [height, width], "counts": each} for each in (counts, expected)]
     iou = coco_mask.iou(masks[:1], masks[1:], [0])[0, 0]
     distance = band_width(height, width, DILATION_RATIO)
-    ours, theirs = (band(runs, height, width, distance) for runs in runs_of_ones([counts, thing.counts]))
+    ours, theirs = (band(runs, height, width, distance) for runs in runs_of_ones([counts, expected]))
     shared = ours.shared(theirs, height)
-    return float(iou), shared / (ours.bits.bit_count() + theirs.bits.bit_count() - shared)
+    window = _window(thing, size)
+    left, top, right, bottom = window
+    return _Result(
+        row=thing.row,
+        image_id=thing.image_id,
+        category_id=thing.category_id,
+        iou=float(iou),
+        boundary_iou=shared / (ours.bits.bit_count() + theirs.bits.bit_count() - shared),
+        window=window,
+        packed=zlib.compress(np.packbits(_full(crop, size)[top:bottom, left:right]).tobytes()),
+    )
 
 
-def _window(thing: Chosen) -> tuple[int, int, int, int]:
+def _size(truth: GroundTruth, row: int) -> tuple[int, int]:
+    height, width = truth.sizes[truth.image[row]].tolist()
+    return height, width
+
+
+def _window(thing: Candidate, size: tuple[int, int]) -> _Window:
     """The part of the image to show, xyxy: the object's box with a margin, within the image."""
-    height, width = thing.mask.shape
+    height, width = size
     left, top, right, bottom = thing.box.tolist()
     margin = MARGIN * max(right - left, bottom - top)
     return (
@@ -156,7 +219,7 @@ def _full(crop: Crop, size: tuple[int, int]) -> Bool[np.ndarray, "H W"]:
     return mask
 
 
-def _mask_png(mask: Bool[np.ndarray, "H W"], window: tuple[int, int, int, int]) -> bytes:
+def _mask_png(mask: Bool[np.ndarray, "H W"], window: _Window) -> bytes:
     left, top, right, bottom = window
     return _png(Image.fromarray(mask[top:bottom, left:right].astype(np.uint8) * 255))
 

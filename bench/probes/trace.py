@@ -5,6 +5,8 @@ EffSeg and PointRend++ select, the boundary cells of RefineMask++, all cells of 
 active fraction is the share of the box that these cells cover, the statistic of the paper's Figure 1, which gives 65,
 35 and 20 % for the one object it shows. `processed_fraction` is the share that the stage computed, which is all of
 the box in a dense stage whatever it replaces.
+
+Of the first images everything is kept that it takes to draw the active cells where they are in the image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,26 +14,34 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from bench.build import load
+from bench.data import Batch
+from bench.images import read_image
 from bench.model import image_size
 from bench.plan import Context, Measurement
-from bench.probes._images import images_protocol, open_run
+from bench.probes._images import ImageRun, images_protocol, open_run
 from bench.probes._predict import model_protocol
 from bench.record import Scalar, Subject
 from bench.store import Array
-from heads import Pyramid, Stage
+from heads import Detections, Pyramid, Stage
 from heads._assemble import compose
 
-VERSION = 1
+VERSION = 2
 TIMED = False
 NEEDS_IMAGES = True
 NEEDS_WEIGHTS = True
 
 NUM_IMAGE_MAPS = 16
 """So many images keep maps of their own; those of all images of COCO would be gigabytes."""
+
+NUM_SCENES = 4
+"""Of so many images the boxes, the active cells and a small picture are kept."""
+
+SCENE_SIDE = 320
+"""Longest side of such a picture, in pixels."""
 
 _QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
 
@@ -88,6 +98,27 @@ class StageTrace:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """An image in grey, small, with its boxes (xyxy, in pixels of the picture) and the active cells by stage.
+
+    `active` has the cells of a region as bits, rows first, padded with zeros to whole bytes.
+    """
+
+    pixels: UInt8[np.ndarray, "h w"]
+    boxes: Float32[np.ndarray, "R 4"]
+    active: dict[int, UInt8[np.ndarray, "R N"]] = field(default_factory=dict)
+
+    def add(self, number: int, refined: Refined) -> None:
+        """Keep the active cells of a stage."""
+        self.active[number] = np.packbits(refined.active.flatten(1).cpu().numpy(), axis=1)
+
+    def samples(self) -> dict[str, Array]:
+        """All that is known of the scene."""
+        of_stages = {f"stage{number}_active": bits for number, bits in self.active.items()}
+        return {"pixels": self.pixels, "boxes": self.boxes, **of_stages}
+
+
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what the masks depend on."""
     return {**images_protocol(context), **model_protocol(subject, context)}
@@ -101,6 +132,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     traces: dict[int, StageTrace] = {}
     num_regions: list[int] = []
     traced_ids: list[int] = []
+    scenes: list[Scene] = []
     for batch in run:
         pyramid: Pyramid = model.neck(model.backbone(batch.images))
         regions = model.regions(model.detections(pyramid, image_size(batch.images), run.given(batch)))
@@ -108,14 +140,20 @@ def measure(subject: Subject, context: Context) -> Measurement:
         if not len(regions.boxes):
             continue
         traced_ids += batch.image_ids
+        if len(traced_ids) <= NUM_SCENES:
+            scenes.append(_scene(run, batch, regions))
         for number, refined in enumerate(trace(model.head(pyramid, regions)), start=1):
             side = refined.active.shape[-1]
             traces.setdefault(number, StageTrace(total=np.zeros((side, side), np.int64))).add(refined)
+            if len(traced_ids) <= NUM_SCENES:
+                scenes[-1].add(number, refined)
     values: dict[str, int | float] = {**run.values(), "regions": float(np.mean(num_regions))}
     samples: dict[str, Array] = {"image_ids": np.array(traced_ids, np.int64)}
     for number, of_stage in traces.items():
         values |= {f"stage{number}_{name}": value for name, value in of_stage.values().items()}
         samples |= {f"stage{number}_{name}": array for name, array in of_stage.samples().items()}
+    for image_id, scene in zip(traced_ids, scenes, strict=False):
+        samples |= {f"scene{image_id}_{name}": array for name, array in scene.samples().items()}
     return Measurement(values=values, units={name: _unit(name) for name in values}, samples=samples, files=run.report())
 
 
@@ -127,6 +165,16 @@ def trace(stages: Sequence[Stage]) -> Iterator[Refined]:
         active = compose([*stages[:number], marked]).isnan()
         processed = 1.0 if stage.point is None else len(stage.point) / active.numel()
         yield Refined(active=active, processed_fraction=processed)
+
+
+def _scene(run: ImageRun, batch: Batch, regions: Detections) -> Scene:
+    """Of a batch of one image, which could be read just now."""
+    (image_id,), (size,), (input_size,) = batch.image_ids, batch.original_sizes, batch.input_sizes
+    picture = read_image(run.files.paths[image_id], size).convert("L")
+    picture.thumbnail((SCENE_SIDE, SCENE_SIDE))
+    scale = np.array([picture.width / input_size[1], picture.height / input_size[0]] * 2, np.float32)
+    boxes = regions.boxes.float().cpu().numpy() * scale
+    return Scene(pixels=np.asarray(picture), boxes=boxes)
 
 
 def _unit(name: str) -> str:

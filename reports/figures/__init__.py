@@ -1,8 +1,8 @@
 """Pictures of what was measured: SVG for the page, in one style.
 
 `all_figures` draws every figure that has something to show: accuracy against cost, masks side by side, where the time
-goes, the budget curve, where heads refine, the oracle ladder, what backends store and when they pay off, and the losses
-of the trainings.
+goes, the budget curve, where heads refine, the oracle ladder, what backends store and when they pay off, how near
+kernels come to the machine's limits, and the losses of the trainings.
 """
 
 from collections.abc import Sequence
@@ -15,6 +15,7 @@ from reports.figures.cost import cost
 from reports.figures.ladder import ladder
 from reports.figures.losses import losses
 from reports.figures.masks import masks
+from reports.figures.roofline import roofline
 from reports.figures.storage import storage
 from reports.figures.style import Figure
 from reports.figures.time_budget import time_budget
@@ -34,6 +35,7 @@ def all_figures(entries: Sequence[Entry], trainings: Sequence[Training]) -> list
         ladder(entries),
         storage(entries),
         break_even(entries),
+        roofline(entries),
         losses(trainings),
     )
     return [figure for figure in found if figure is not None]

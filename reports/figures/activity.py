@@ -1,21 +1,66 @@
-"""Where heads refine: of every stage, how often each cell of a box was refined, as maps (the paper's Figure 1)."""
+"""Where heads refine: how often each cell of a box was refined, and which cells of an image (the paper's Figure 1)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, PowerNorm
+from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure as Drawing
 
-from bench.store import Entry
+from bench.store import Array, Entry
 from reports.figures.style import FAINT, Figure, colour, house_style, pdf, svg
 from reports.figures.subjects import names, newest_of_each
 
+NUM_SCENES = 2
+"""Images below the maps: so many in all, but at least one of every head."""
+
+_PANEL_INCHES = 1.75
+_TITLE_INCHES = 0.2
+_GREYS = 12
+"""Shades of an image, which is a large part of the page otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scene:
+    """An image with the boxes of a head on it (xyxy, in its pixels) and the active cells of every stage."""
+
+    image_id: int
+    pixels: UInt8[np.ndarray, "h w"]
+    boxes: Float[np.ndarray, "R 4"]
+    active: Mapping[int, Bool[np.ndarray, "R S S"]]
+
+    def covered(self, stage: int) -> Bool[np.ndarray, "h w"]:
+        """Pixels whose centre is in an active cell of any box."""
+        return _pasted(self.active[stage], self.boxes, self.pixels.shape)
+
+    def boxed(self) -> Bool[np.ndarray, "h w"]:
+        """Pixels whose centre is in any box."""
+        return _pasted(np.ones((len(self.boxes), 1, 1), np.bool_), self.boxes, self.pixels.shape)
+
+    def share(self, stage: int) -> float:
+        """The part of the boxes' area that a stage refines, in percent, both without counting a pixel twice."""
+        return 100 * float(self.covered(stage).sum()) / max(1, int(self.boxed().sum()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Traced:
+    """A head with its maps by stage and, if the record has them, images."""
+
+    name: str
+    entry: Entry
+    maps: Mapping[int, Float[np.ndarray, "S S"]]
+    scenes: tuple[_Scene, ...]
+
+    def percent(self, stage: int) -> float:
+        """Share of the boxes that a stage refines, the mean over images."""
+        return 100 * self.entry.record.values[f"stage{stage}_active_fraction"]
+
 
 def activity(entries: Sequence[Entry]) -> Figure | None:
-    """Draw the newest maps of the probe `trace`, a row for every head; None where there is nothing to draw.
+    """Draw the newest maps of the probe `trace`, a row for every head, with images below; None without any.
 
     Records whose arrays are not beside them any more are left out.
     """
@@ -27,26 +72,30 @@ def activity(entries: Sequence[Entry]) -> Figure | None:
     if not found:
         return None
     called = names([entry.record.subject for entry in found])
-    most = max(len(_stages(entry)) for entry in found)
+    per_head = max(1, NUM_SCENES // len(found))
+    traced = [_traced(entry, name, per_head) for entry, name in zip(found, called, strict=True)]
+    most = max(max(each.maps) for each in traced)
+    heights = [height for each in traced for height in [1.0, *map(_tallness, each.scenes)]]
     with house_style():
-        drawing = Drawing(figsize=(0.4 + 1.75 * most, 1.95 * len(found)))
-        grid = drawing.subplots(len(found), most, squeeze=False)
-        for row, entry, name in zip(grid, found, called, strict=True):
-            arrays = entry.arrays()
-            for panel, stage in zip(row, range(1, most + 1), strict=True):
-                if stage in _stages(entry):
-                    _draw(panel, arrays[f"stage{stage}_active_map"], entry, stage)
-                else:
-                    panel.set_axis_off()
-            row[0].set_ylabel("\n".join(name.split(" ", 1)), fontsize=9)
+        inches = sum(heights) * _PANEL_INCHES + _TITLE_INCHES * len(heights)
+        drawing = Drawing(figsize=(0.4 + _PANEL_INCHES * most, inches))
+        grid = drawing.subplots(len(heights), most, squeeze=False, height_ratios=heights)
+        rows = iter(grid)
+        for each in traced:
+            _draw_maps(next(rows), each)
+            for scene in each.scenes:
+                _draw_scene(next(rows), scene, colour(each.entry.record.subject.head))
         spoken = "; ".join(
-            f"{name}: "
-            + ", ".join(f"stage {stage} {_percent(entry, stage):.1f} % of the boxes" for stage in _stages(entry))
-            for name, entry in zip(called, found, strict=True)
+            f"{each.name}: "
+            + ", ".join(f"stage {stage} {each.percent(stage):.1f} % of the boxes" for stage in each.maps)
+            for each in traced
         )
         picture = svg(drawing, "activity", f"Where heads refine. {spoken}")
         printed = pdf(drawing)
-    images = ", ".join(dict.fromkeys(f"{entry.record.values['images']:.0f}" for entry in found))
+    images = ", ".join(dict.fromkeys(f"{each.entry.record.values['images']:.0f}" for each in traced))
+    on_images = (
+        "On an image: the cells refined in any box, where they are, and their share of the area that boxes cover.",
+    )
     return Figure(
         name="activity",
         title="Where do heads refine?",
@@ -56,6 +105,7 @@ def activity(entries: Sequence[Entry]) -> Figure | None:
             "All boxes laid over each other: the stronger the colour, the more of them had this cell refined, from "
             "none to all; faint colours are strengthened (square root).",
             "Percent: the share of the boxes that a stage refines, the mean over images.",
+            *(on_images if any(each.scenes for each in traced) else ()),
             f"Over {images} images. The paper's Figure 1 gives 65, 35 and 20 % for the one object it shows.",
         ),
     )
@@ -66,16 +116,80 @@ def _stages(entry: Entry) -> list[int]:
     return sorted(int(match[1]) for match in matches if match)
 
 
-def _percent(entry: Entry, stage: int) -> float:
-    return 100 * entry.record.values[f"stage{stage}_active_fraction"]
+def _traced(entry: Entry, name: str, num_scenes: int) -> _Traced:
+    arrays = entry.arrays()
+    maps = {stage: arrays[f"stage{stage}_active_map"] for stage in _stages(entry)}
+    ids = [image_id for image_id in arrays.get("image_ids", ()) if f"scene{image_id}_pixels" in arrays]
+    scenes = tuple(_scene(arrays, int(image_id), maps) for image_id in ids[:num_scenes])
+    return _Traced(name=name, entry=entry, maps=maps, scenes=scenes)
 
 
-def _draw(panel: Axes, active: Float[np.ndarray, "S S"], entry: Entry, stage: int) -> None:
-    shade = colour(entry.record.subject.head)
+def _scene(arrays: Mapping[str, Array], image_id: int, maps: Mapping[int, Float[np.ndarray, "S S"]]) -> _Scene:
+    start = f"scene{image_id}"
+    active = {}
+    for stage, of_boxes in maps.items():
+        bits = np.unpackbits(arrays[f"{start}_stage{stage}_active"], axis=1, count=of_boxes.size)
+        active[stage] = bits.reshape(len(bits), *of_boxes.shape).astype(bool)
+    return _Scene(image_id=image_id, pixels=arrays[f"{start}_pixels"], boxes=arrays[f"{start}_boxes"], active=active)
+
+
+def _pasted(
+    active: Bool[np.ndarray, "R S S"], boxes: Float[np.ndarray, "R 4"], shape: tuple[int, int]
+) -> Bool[np.ndarray, "h w"]:
+    """Pixels whose centre is in an active cell of any box, each box cut into as many cells as `active` has."""
+    covered = np.zeros(shape, np.bool_)
+    side = active.shape[-1]
+    rows, columns = (np.arange(length) + 0.5 for length in shape)
+    for of_box, (left, top, right, bottom) in zip(active, boxes, strict=True):
+        row = np.floor((rows - top) / max(bottom - top, 1e-6) * side)
+        column = np.floor((columns - left) / max(right - left, 1e-6) * side)
+        down, across = (np.flatnonzero((place >= 0) & (place < side)) for place in (row, column))
+        cells = of_box[np.ix_(row[down].astype(int), column[across].astype(int))]
+        covered[np.ix_(down, across)] |= cells
+    return covered
+
+
+def _tallness(scene: _Scene) -> float:
+    height, width = scene.pixels.shape
+    return height / width
+
+
+def _draw_maps(row: Sequence[Axes], each: _Traced) -> None:
+    shade = colour(each.entry.record.subject.head)
     ramp = LinearSegmentedColormap.from_list(shade, [f"{shade}00", shade])
-    panel.imshow(active, cmap=ramp, norm=PowerNorm(0.5, vmin=0, vmax=1))
-    side = len(active)
-    panel.set_title(f"{side} x {side}: {_percent(entry, stage):.0f} %", fontsize=8, fontweight="normal", loc="center")
+    for panel, stage in zip(row, range(1, len(row) + 1), strict=True):
+        if stage in each.maps:
+            active = each.maps[stage]
+            panel.imshow(active, cmap=ramp, norm=PowerNorm(0.5, vmin=0, vmax=1))
+            side = len(active)
+            _frame(panel, f"{side} x {side}: {each.percent(stage):.0f} %")
+        else:
+            panel.set_axis_off()
+    row[0].set_ylabel("\n".join(each.name.split(" ", 1)), fontsize=9)
+
+
+def _draw_scene(row: Sequence[Axes], scene: _Scene, shade: str) -> None:
+    for panel, stage in zip(row, range(1, len(row) + 1), strict=True):
+        if stage in scene.active:
+            panel.imshow(_shaded(scene.pixels, scene.covered(stage), shade))
+            _frame(panel, f"{scene.share(stage):.0f} % of the boxes")
+        else:
+            panel.set_axis_off()
+    row[0].set_ylabel(f"image {scene.image_id}", fontsize=9)
+
+
+def _shaded(
+    pixels: UInt8[np.ndarray, "h w"], covered: Bool[np.ndarray, "h w"], shade: str
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A pale grey image with some pixels in a colour, through which the image still shows."""
+    grey = np.round(pixels / 255 * (_GREYS - 1)) / (_GREYS - 1)
+    pale = np.repeat(0.65 + 0.35 * grey[:, :, None], 3, axis=2)
+    pale[covered] = (0.45 + 0.55 * grey[covered][:, None]) * np.array(to_rgb(shade))
+    return np.round(255 * pale).astype(np.uint8)
+
+
+def _frame(panel: Axes, title: str) -> None:
+    panel.set_title(title, fontsize=8, fontweight="normal", loc="center")
     panel.set(xticks=[], yticks=[])
     panel.grid(visible=False)
     for spine in panel.spines.values():

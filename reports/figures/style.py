@@ -12,6 +12,8 @@ import matplotlib.colors
 import matplotlib.figure
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.typing import RcKeyType
 
 Drawing = matplotlib.figure.Figure
@@ -117,7 +119,8 @@ def svg(drawing: Drawing, name: str, description: str) -> str:
     """
     content = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name}):
-        drawing.savefig(content, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        # `savefig` would draw everything twice: once more to place it, which drawing does anyhow.
+        FigureCanvasSVG(drawing).print_svg(content, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = content.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
@@ -134,7 +137,7 @@ def pdf(drawing: Drawing) -> bytes:
         _make_printable(artist)
     drawing.set_layout_engine("none")  # everything stands where `svg` has put it; to place it again takes long
     content = io.BytesIO()
-    drawing.savefig(content, format="pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+    FigureCanvasPdf(drawing).print_pdf(content, metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
     return content.getvalue()
 
 

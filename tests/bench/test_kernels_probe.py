@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.plan import Context, Probe
-from bench.probes import kernels
+from bench.plan import Context, Dtype, Probe
+from bench.probes import _kernel_roof, kernels
 from bench.probes._kernel_limit import PEAKS, Work, arithmetic_of, limit_ms, peaks_of
-from bench.probes._kernel_rivals import NAIVE, NAIVE_FLOAT32, OURS, Scene, forward, make_scene, training
-from bench.probes._kernel_times import Times, time_rivals
+from bench.probes._kernel_rivals import NAIVE, NAIVE_FLOAT32, OURS, Rivals, Scene, forward, make_scene, training
+from bench.probes._kernel_times import Clock, Times, time_rivals
 from bench.probes._stages import draw_activity
 from bench.record import Subject
+from bench.store import Array
 from sparsity import backend
 
 SMALL = Context(regions=4, budget=40)
@@ -111,17 +112,70 @@ def test_no_limit_without_a_known_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peaks_of("cuda") is None
 
 
+@pytest.mark.parametrize(
+    ("dtype", "convolution_ms", "macs_per_s"),
+    [("float32", 1e9, 8**3 / 0.002), ("bfloat16", 4.0, 9 * 256**2 * 62**2 / 0.004)],
+)
+def test_the_roof_is_that_of_the_fastest_pass(
+    dtype: Dtype, convolution_ms: float, macs_per_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[str] = []
+
+    def times(rivals: Rivals, clock: Clock, device: str, *, repetitions: int, limit_s: float) -> dict[str, Array]:
+        called.append(clock)
+        product, copy = rivals["product"](), rivals["copy"]()
+        assert isinstance(product, torch.Tensor)
+        assert isinstance(copy, torch.Tensor)
+        assert (product.shape, product.dtype) == ((8, 8), getattr(torch, dtype))
+        assert copy.nbytes == 4096
+        assert copy.unique().tolist() == [1]
+        convolved = rivals["convolution"]()
+        assert isinstance(convolved, torch.Tensor)
+        assert convolved.shape == (1, 256, 62, 62)
+        return {
+            "product": np.array([4.0, 2.0, 8.0]),
+            "copy": np.array([0.5, 1.0]),
+            "convolution": np.array([convolution_ms]),
+        }
+
+    monkeypatch.setattr(_kernel_roof, "time_rivals", times)
+    monkeypatch.setattr(_kernel_roof, "PRODUCT_SIDE", {"cpu": 8})
+    monkeypatch.setattr(_kernel_roof, "COPY_BYTES", 4096)
+    found = _kernel_roof.roof("thread", Context(dtype=dtype))
+    assert called == ["thread"]
+    assert found == pytest.approx({"macs_per_s": macs_per_s, "bytes_per_s": 2 * 4096 / 0.0005})
+
+
+def test_a_product_reaches_more_than_one_multiply_add_a_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On every machine that this runs on; otherwise the measurement is wrong."""
+    monkeypatch.setattr(_kernel_roof, "PRODUCT_SIDE", {"cpu": 512})
+    monkeypatch.setattr(_kernel_roof, "COPY_BYTES", 2**24)
+    monkeypatch.setattr(_kernel_roof, "REPETITIONS", 3)
+    found = _kernel_roof.roof("thread", Context())
+    assert found["macs_per_s"] > found["bytes_per_s"] > 1e8
+
+
 def test_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "PERCENTS", (30,))
     monkeypatch.setattr(kernels, "REPETITIONS", 1)
+    monkeypatch.setattr(kernels, "roof", lambda clock, context: {"macs_per_s": 8e6, "bytes_per_s": 1e6})
     assert isinstance(kernels, Probe)
     found = kernels.measure(BLOCKED, Context(regions=1, budget=10))
     values = found.values
     assert values.keys() == found.units.keys()
     assert found.intervals.keys() == found.samples.keys()
     assert not any("limit" in name for name in values)
+    for clock in ("thread", "wall"):
+        assert values[f"roof_{clock}_macs_per_s"] == 8e6
+        assert found.units[f"roof_{clock}_macs_per_s"] == "MACs/s"
     for stage, side in ((1, 28), (2, 56), (3, 112)):
         assert values[f"stage{stage}_point_active_fraction"] == 40 / side**2
+        features, number = 256 // 2**stage, 4
+        assert values[f"stage{stage}_point_macs"] == 27 * 40 * features**2
+        fewest = (2 * 40 * features + 27 * features**2) * number + (side**2 + 40) * 4
+        passive = values[f"stage{stage}_point_needed_bytes"] - fewest
+        assert passive % (features * number) == 0
+        assert 0 < passive // (features * number) < side**2
         assert values[f"stage{stage}_active30_active_fraction"] == pytest.approx(0.3, abs=0.005)
         output = values[f"stage{stage}_point_output_bytes"]
         assert output == 40 * 256 // 2**stage * 4
@@ -156,4 +210,7 @@ def test_protocol_says_the_sizes() -> None:
     assert kernels.protocol(BLOCKED, SMALL)["percents_regions"] == "4/4/4"
     assert kernels.protocol(BLOCKED, SMALL)["budget"] == 40
     assert kernels.protocol(BLOCKED, SMALL)["limit"] is None
+    limits = "fastest product of 2048^2 matrices or 3 x 3 convolution of 256 features, copy of 256 MiB"
+    assert kernels.protocol(BLOCKED, SMALL)["roof"] == limits
+    assert "convolution" not in str(kernels.protocol(BLOCKED, Context(device="cuda"))["roof"])
     assert "5.5 TB/s" in str(kernels.protocol(BLOCKED, Context(device="cuda"))["limit"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.coco import open_coco
 from bench.plan import Context, Measurement
 from bench.probes import trace
 from bench.probes.trace import StageTrace
@@ -124,6 +125,35 @@ def test_effseg_on_real_images_refines_its_budget(coco_mini: Path) -> None:
         assert len(samples[f"stage{stage}_region_fractions"]) == 2 * values["regions"]
         assert samples[f"stage{stage}_image_maps"].shape == (2, side, side)
     assert len(samples["image_ids"]) == values["images"] == 2
+    scenes = [f"scene{image_id}" for image_id in samples["image_ids"]]
+    for stage, side in ((1, 28), (2, 56), (3, 112)):
+        bits = [np.unpackbits(samples[f"{scene}_stage{stage}_active"], axis=1, count=side**2) for scene in scenes]
+        assert [len(of_image) for of_image in bits] == [len(samples[f"{scene}_boxes"]) for scene in scenes]
+        found = np.concatenate(bits).reshape(-1, side, side)
+        assert np.allclose(found.mean(axis=0), samples[f"stage{stage}_active_map"])
+        counts = [of_image.sum(axis=0).reshape(side, side) for of_image in bits]
+        assert np.array_equal(counts, samples[f"stage{stage}_image_maps"])
+
+
+def test_boxes_of_a_scene_are_those_of_its_objects(coco_mini: Path) -> None:
+    samples = measure("effseg", coco_mini).samples
+    files = open_coco(coco_mini, num_images=2)
+    for image_id in files.ids:
+        height, width = files.sizes[image_id]
+        pixels, boxes = samples[f"scene{image_id}_pixels"], samples[f"scene{image_id}_boxes"]
+        assert max(pixels.shape) <= trace.SCENE_SIDE
+        assert pixels.shape[1] / pixels.shape[0] == pytest.approx(width / height, rel=0.01)
+        left, top, across, down = np.array([each.bbox for each in files.annotations[image_id]]).T
+        expected = np.stack([left, top, left + across, top + down], axis=1) * pixels.shape[1] / width
+        assert np.abs(boxes - expected).max() < 1.5
+
+
+def test_only_the_first_images_are_scenes(coco_mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trace, "NUM_SCENES", 1)
+    samples = measure("effseg", coco_mini).samples
+    first, second = samples["image_ids"]
+    assert f"scene{first}_stage3_active" in samples
+    assert not [name for name in samples if name.startswith(f"scene{second}_")]
 
 
 def test_refine_mask_processes_everything_and_replaces_boundaries(coco_mini: Path) -> None:

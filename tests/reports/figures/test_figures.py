@@ -14,7 +14,7 @@ from reports.figures import Figure, all_figures
 from reports.figures.budget import budget
 from reports.figures.cost import _pareto, cost
 from reports.figures.losses import losses
-from reports.figures.masks import masks
+from reports.figures.masks import NUM_CASES, masks
 from reports.figures.style import FAINT, INK
 from reports.figures.subjects import names, newest_of_each
 from reports.trainings import read_trainings
@@ -111,7 +111,10 @@ def test_only_objects_that_all_heads_have_are_shown(store: Store) -> None:
 
 def test_masks_whose_files_are_gone_are_left_out(store: Store) -> None:
     entry = add_pictures(store, subject("effseg"), {0: 0.9})
-    entry.path.with_name(f"{entry.path.stem}.object0-mask.png").unlink()
+    entry.path.with_name(f"{entry.path.stem}.object0-truth.png").unlink()
+    assert masks(list(store)) is None
+    entry = add_pictures(store, subject("effseg", seed=1), {0: 0.9})
+    entry.path.with_suffix(".npz").unlink()
     assert masks(list(store)) is None
     add_pictures(store, subject("mask_rcnn"), {0: 0.5})
     assert "EffSeg" not in texts(masks(list(store)))
@@ -122,6 +125,25 @@ def test_objects_that_heads_draw_badly_come_first(store: Store) -> None:
     add_pictures(store, subject("mask_rcnn"), {0: 0.8, 1: 0.6, 2: 0.4}, second=1)
     shown = [text for text in texts(masks(list(store))) if text.startswith("<ring>")]
     assert shown == ["<ring> 1", "<ring> 2", "<ring> 0"]
+
+
+def test_the_worst_and_the_best_of_all_objects_are_drawn(store: Store) -> None:
+    scores = {row: row / 20 for row in range(20)}
+    add_pictures(store, subject("effseg"), scores)
+    shown = [text for text in texts(masks(list(store))) if text.startswith("<ring>")]
+    assert shown == [f"<ring> {row}" for row in (0, 1, 2, 3, 16, 17, 18, 19)]
+    assert texts(masks(list(store))).count("worst") == texts(masks(list(store))).count("best") == NUM_CASES
+
+
+def test_a_case_of_one_head_is_drawn_for_all(store: Store) -> None:
+    """The other heads have its mask, although it is not among their own extremes."""
+    add_pictures(store, subject("effseg"), {0: 0.9, 1: 0.1, 2: 0.5}, shown=[0])
+    add_pictures(store, subject("mask_rcnn"), {0: 0.8, 1: 0.6, 2: 0.4}, shown=[1], second=1)
+    figure = masks(list(store))
+    shown = [text for text in texts(figure) if text.startswith("<ring>")]
+    assert shown == ["<ring> 1", "<ring> 0"]
+    assert figure is not None
+    assert len(re.findall("<image", figure.svg)) == 8
 
 
 def test_one_seed_of_a_head_is_enough(store: Store) -> None:
