@@ -41,7 +41,10 @@ def _images(context: Context) -> Path:
     def make() -> None:
         # The file that is written last: where it is, the others are.
         if not (folder / "annotations" / "glyphs_fine_val.json").is_file():
-            write(folder, "test", NUM_IMAGES)
+            try:
+                write(folder, "test", NUM_IMAGES)
+            except ValueError as error:
+                raise ValueError(f"{error} The cache is where XDG_CACHE_HOME says, else in ~/.cache.") from error
 
     ranks.from_first(make)
     return folder

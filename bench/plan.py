@@ -8,6 +8,7 @@ wait for it, except at probes that share their work.
 """
 
 import importlib
+import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +24,12 @@ from bench.store import Array, Entry, Store
 Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 
 _FRAMES_KEPT = 5
+
+
+def cache_folder() -> Path:
+    """Where caches lie, by the XDG Base Directory Specification and beside the compiled kernels."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "finegrained-bench"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +53,7 @@ class Context:
     regions: int | None = None
     budget: int | None = None
     seed: int = 0
-    cache_dir: Path = field(default_factory=lambda: Path.home() / ".cache" / "finegrained-bench")
+    cache_dir: Path = field(default_factory=cache_folder)
 
 
 @dataclass(frozen=True, kw_only=True)

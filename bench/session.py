@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import coco_mini, embedded, plan, recipes
+from bench import coco_mini, embedded, plan, recipes, weights_folder
 from bench.plan import Cell, Context, Step
 from bench.record import Record
 from bench.store import Store
@@ -30,13 +30,15 @@ class Plan:
     """The steps of a recipe, and the cells that are left out because they need images or weights and there are none.
 
     `context` is what the run was given, for the embedded benchmark with its data and weights, for recipes of listed
-    images with these alone.
+    images with these alone. `without_weights` would mean nothing for random ones; `without_file` are the cells of
+    subjects that the folder of weights lacks, by the file that it lacks.
     """
 
     context: Context
     steps: list[Step]
     without_images: list[Cell]
     without_weights: list[Cell]
+    without_file: dict[Path, list[Cell]]
 
 
 def prepare(
@@ -45,7 +47,7 @@ def prepare(
     """Say what a recipe, or a list of cells, measures and what of it is in the store already; measure nothing.
 
     The accuracy of random weights is measured only where its probe is asked for by name. Raises ValueError for unknown
-    names, weights that are not there and a COCO directory that is incomplete.
+    names, weights that are not there, a folder that has none for the recipe and a COCO directory that is incomplete.
     """
     if isinstance(recipe, str):
         context = coco_mini.complete(recipe, embedded.complete(recipe, context))
@@ -58,7 +60,9 @@ def prepare(
         backends=selection.backends,
         probes=selection.probes,
     )
-    cells = recipes.with_weights(chosen, context.weights)
+    without_file = _without_file(chosen, context.weights)
+    left_out = {cell for cells in without_file.values() for cell in cells}
+    cells = recipes.with_weights([cell for cell in chosen if cell not in left_out], context.weights)
     probes = plan.load_probes(cell.probe for cell in cells)
     without_images = plan.lacking_images(cells, probes, context)
     without_weights = [cell for cell in plan.lacking_weights(cells, probes) if cell.probe not in selection.probes]
@@ -72,7 +76,18 @@ def prepare(
         steps=plan.prepare(wanted, probes, context, store, force=force),
         without_images=without_images,
         without_weights=without_weights,
+        without_file=without_file,
     )
+
+
+def _without_file(cells: Sequence[Cell], weights: Path | None) -> dict[Path, list[Cell]]:
+    """The cells of trained subjects whose file a folder of weights lacks, by that file."""
+    if weights is None or not weights.is_dir():
+        return {}
+    lacking = weights_folder.lacking(weights, [cell.subject for cell in cells if cell.subject.weights != "none"])
+    return {
+        path: [cell for cell in cells if lacking.get(cell.subject) == path] for path in dict.fromkeys(lacking.values())
+    }
 
 
 def run(

@@ -43,6 +43,22 @@ def files_of(weights: Path, subject: Subject) -> tuple[Path, ...]:
     return found
 
 
+def lacking(folder: Path, subjects: Sequence[Subject]) -> dict[Subject, Path]:
+    """The subjects whose own file a folder does not have, each with that file.
+
+    Raises ValueError where the folder has a file for none of them.
+    """
+    files = {subject: file(folder, stem(subject)) for subject in subjects}
+    missing = {subject: path for subject, path in files.items() if not path.is_file()}
+    if missing and len(missing) == len(files):
+        raise ValueError(
+            f"The folder {folder} has weights for nothing that is to be measured. Expected at least one of "
+            f"{', '.join(sorted({path.name for path in missing.values()}))}. Check the path, or train them: "
+            "run_bench.py train."
+        )
+    return missing
+
+
 def checksum(paths: Sequence[Path]) -> str:
     """The "sha256:..." of files, read one after the other."""
     digest = hashlib.sha256()

@@ -19,7 +19,7 @@ from bench.store import Store
 
 
 def tell_lacking(planned: Plan, *, asked_for: Sequence[str]) -> None:
-    """Say which probes are left out and why. Raises ValueError where one that needs images was asked for by name."""
+    """Say what is left out and why. Raises ValueError where a probe that needs images was asked for by name."""
     for name in {cell.probe: None for cell in planned.without_images}:
         if name in asked_for:
             raise ValueError(
@@ -33,6 +33,13 @@ def tell_lacking(planned: Plan, *, asked_for: Sequence[str]) -> None:
         if cells:
             names = ", ".join(dict.fromkeys(cell.probe for cell in cells))
             tell(f"Left out: {names} ({len(cells)} cells), {remedy}")
+    for path, cells in planned.without_file.items():
+        subjects = ", ".join(dict.fromkeys(cell.subject.name for cell in cells))
+        names = ", ".join(dict.fromkeys(cell.probe for cell in cells))
+        tell(
+            f"Left out: {escape(subjects)} ({names}), without weights: {escape(str(path))} is not there. "
+            "Train it: run_bench.py train."
+        )
 
 
 class Progress:

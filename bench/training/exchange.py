@@ -61,9 +61,14 @@ def add_up(tensors: Sequence[Tensor]) -> None:
 
 @contextlib.contextmanager
 def told_to_end() -> Iterator[None]:
-    """Raise TrainingStopped on SIGTERM, which torchrun sends to the ranks that are left when one has gone."""
+    """Raise TrainingStopped on SIGTERM, which torchrun sends to the ranks that are left when one has gone.
+
+    A rank that leaves with an error, this one or its own, is deaf to SIGTERM from then on: torchrun tells it to end
+    while it still says what happened. What hangs after that, torchrun kills.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise TrainingStopped(
             "the process was told to end (SIGTERM), as torchrun does where another rank has gone; expected to be left "
             "alone; look for the message of the other rank, it may have been killed or out of memory."
@@ -75,8 +80,10 @@ def told_to_end() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if ranks.world_size() > 1 else before)
+        raise
+    signal.signal(signal.SIGTERM, before)
 
 
 @cache

@@ -48,28 +48,29 @@ def train(
         progress(recipe.name, recipe.num_steps, book.done) as advance,
     ):
         images = share(order, range(book.done, recipe.num_steps), recipe.images_per_step, workers)
-        while book.done < recipe.num_steps:
-            number, began = book.done + 1, time.perf_counter()
-            set_step(optimiser, recipe, book.done)
-            try:
-                with told_to_end():
+        number = book.done + 1
+        try:
+            with told_to_end():
+                for number in range(book.done + 1, recipe.num_steps + 1):
+                    began = time.perf_counter()
+                    set_step(optimiser, recipe, book.done)
                     learnt, norm = step(model, optimiser, recipe, partial(next, images), order.seed)
-                losses = mean_losses(learnt)
-                line = Line(
-                    step=number,
-                    losses=losses,
-                    total=sum(losses.values()),
-                    learning_rate=recipe.learning_rate * recipe.factor(number - 1),
-                    gradient_norm=norm,
-                    seconds=time.perf_counter() - began,
-                    unreadable={str(one.image_id): one.unreadable for one in learnt if one.unreadable is not None},
-                )
-                book.note(line)
-                if number % checkpoint_every == 0 or number == recipe.num_steps:
-                    book.save()
-            except TrainingStopped as error:
-                raise TrainingStopped(f"Step {number} of {recipe.num_steps}: {error} {book.remedy()}") from error
-            advance(line.total)
+                    losses = mean_losses(learnt)
+                    line = Line(
+                        step=number,
+                        losses=losses,
+                        total=sum(losses.values()),
+                        learning_rate=recipe.learning_rate * recipe.factor(number - 1),
+                        gradient_norm=norm,
+                        seconds=time.perf_counter() - began,
+                        unreadable={str(one.image_id): one.unreadable for one in learnt if one.unreadable is not None},
+                    )
+                    book.note(line)
+                    if number % checkpoint_every == 0 or number == recipe.num_steps:
+                        book.save()
+                    advance(line.total)
+        except TrainingStopped as error:
+            raise TrainingStopped(f"Step {number} of {recipe.num_steps}: {error} {book.remedy()}") from error
     path = directory / WEIGHTS
     meet(lambda: save_weights(model, path, task) if ranks.rank() == 0 else None)
     return path

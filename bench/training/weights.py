@@ -12,6 +12,7 @@ from bench.files import write_whole
 from bench.model import Segmenter
 from bench.tensors_file import copy_tensors, read_tensors
 from bench.training.task import Task, check_categories
+from bench.weights_folder import DETECTOR as DETECTOR_FILE
 from bench.weights_folder import checksum
 
 DETECTOR = ("backbone", "neck", "detector")
@@ -68,7 +69,7 @@ def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, .
     """Read the weights of a model from the files that make it up: tensors by name, and the categories of its classes.
 
     The categories are None where the files do not say. Raises ValueError for a file that cannot be read, for files of
-    different categories, and for a head that was trained on another detector than the one beside it.
+    different categories, and for a head that was trained on another detector than the one beside it, or has none.
     """
     tensors: dict[str, Tensor] = {}
     found: tuple[int, ...] | None = None
@@ -84,6 +85,11 @@ def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, .
             raise ValueError(
                 f"{path} was trained on another detector than {paths[0]}; expected the one with checksum "
                 f"{task.detector}; put files of one training together."
+            )
+        if len(paths) == 1 and task.detector is not None:
+            raise ValueError(
+                f"{path} holds a head alone; expected {DETECTOR_FILE}.safetensors beside it, which it was trained on, "
+                f"with checksum {task.detector}; put both into one folder and give that."
             )
         found = task.category_ids
     return tensors, found

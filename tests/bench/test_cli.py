@@ -4,53 +4,16 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 import torch
 
-from bench import cli, embedded, plan, recipes, weights_folder
+from bench import cli, embedded, recipes, weights_folder
 from bench.cli import train
-from bench.plan import Context, Measurement
-from bench.record import Record, Scalar, Subject, decode
+from bench.record import Record, Subject, decode
 from bench.training.schedule import Schedule
-
-
-class FakeProbe:
-    """Stands in for every probe; prints while measuring, as libraries do."""
-
-    VERSION = 1
-    TIMED = False
-    NEEDS_IMAGES = False
-    NEEDS_WEIGHTS = False
-    broken_head = ""
-    interrupted_head = ""
-
-    def protocol(self, subject: Subject, context: Context) -> dict[str, Scalar]:
-        return {"regions": context.regions}
-
-    def measure(self, subject: Subject, context: Context) -> Measurement:
-        print("chatter")
-        if subject.head == self.interrupted_head:
-            raise KeyboardInterrupt
-        if subject.head == self.broken_head:
-            raise RuntimeError("a [bracket] broke")
-        values = {"params_head": 2_906_192, "params_trainable": 37_507_214}
-        return Measurement(values=values, units=dict.fromkeys(values, "parameters"))
-
-
-@pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeProbe:
-    """A fake behind every name, and an empty working directory."""
-    fake = FakeProbe()
-
-    def load(names: Iterable[str]) -> dict[str, FakeProbe]:
-        return dict.fromkeys(names, fake)
-
-    monkeypatch.setattr(plan, "load_probes", load)
-    monkeypatch.chdir(tmp_path)
-    return fake
+from tests.bench.fake_probe import FakeProbe
 
 
 def run_heads(*options: str) -> int:
@@ -88,7 +51,7 @@ def test_interrupt(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_json_on_standard_output_is_pure(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
-    probe.broken_head = "point_rend"
+    probe.broken_head, probe.chatter = "point_rend", "chatter"
     assert run_heads("--json", "-") == 1
     out, err = capsys.readouterr()
     records = [decode(line.encode()) for line in out.splitlines()]
@@ -189,7 +152,7 @@ def test_without_arguments(
     monkeypatch.setattr(embedded, "NUM_IMAGES", 1)
     monkeypatch.setattr(cli, "_MOST_PROCESSES", 1)  # others would not know the fake
     monkeypatch.setattr(recipes, "backends", list)  # whose tables need what only their probes measure
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cli.main([]) == 0
     err = capsys.readouterr().err
     assert re.search(r"(\d\d+) cells: 0 in store, \1 to do", err)
@@ -213,7 +176,7 @@ def test_training_first(monkeypatch: pytest.MonkeyPatch, probe: FakeProbe, tmp_p
 
     monkeypatch.setattr(train, "make", make)
     monkeypatch.setattr(embedded, "NUM_IMAGES", 1)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cli.main(["run", "budget", "--train", "--probes", "params", "--weights", "own"]) == 0
     assert asked == [("glyphs", ["effseg"], Path("own"))]
     (record,) = (decode(path.read_bytes()) for path in Path("results").rglob("*.json"))

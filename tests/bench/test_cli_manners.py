@@ -3,48 +3,15 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from bench import cli, plan
+from bench import cli
 from bench.cli.examples import EXAMPLES
-from bench.plan import Context, Measurement
-from bench.record import Scalar, Subject
+from tests.bench.fake_probe import FakeProbe
 
 RECORD_OF = "heads/effseg-sps-sfm-r50_fpn-paper-none-seed0/params"
-
-
-class FakeProbe:
-    """Stands in for every probe; fails for heads that are named in `broken`."""
-
-    VERSION = 1
-    TIMED = False
-    NEEDS_IMAGES = False
-    NEEDS_WEIGHTS = False
-    broken = ""
-
-    def protocol(self, subject: Subject, context: Context) -> dict[str, Scalar]:
-        return {}
-
-    def measure(self, subject: Subject, context: Context) -> Measurement:
-        if subject.head == self.broken:
-            raise RuntimeError("no memory")
-        return Measurement(values={"params_head": 4_208_872}, units={"params_head": "parameters"})
-
-
-@pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeProbe:
-    """A fake behind every name, and an empty working directory."""
-    fake = FakeProbe()
-
-    def load(names: Iterable[str]) -> dict[str, FakeProbe]:
-        return dict.fromkeys(names, fake)
-
-    monkeypatch.setattr(plan, "load_probes", load)
-    monkeypatch.chdir(tmp_path)
-    return fake
 
 
 def run_heads(*options: str) -> int:
@@ -69,13 +36,33 @@ def test_the_time_is_judged_by_the_store(probe: FakeProbe, capsys: pytest.Captur
 
 
 def test_the_sum_of_a_run_that_failed(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
-    probe.broken = "point_rend"
+    probe.broken_head = "point_rend"
     run_heads("--results", "mine")
     err = capsys.readouterr().err
     assert "0 from the store, 1 failed" in err
     (command,) = re.findall(r"Why it failed: run_bench.py (explain heads/point_rend\S+/params --results mine)", err)
     assert cli.main(command.split()) == 0
-    assert "It failed and has no values: RuntimeError: no memory" in capsys.readouterr().out
+    assert "It failed and has no values: RuntimeError: a [bracket] broke" in capsys.readouterr().out
+
+
+def test_subjects_without_weights_are_left_out_by_name(
+    probe: FakeProbe, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A folder that lacks some files of the recipe: the others are measured. One that lacks all is the wrong one."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    assert run_heads("--weights", str(folder)) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"error: The folder \S+/weights has weights for nothing that is to be measured\.", error)
+    assert "one of effseg-sfm-r50_fpn-paper-12ep-seed0.safetensors, mask_rcnn-" in error
+    (folder / "effseg-sfm-r50_fpn-paper-12ep-seed0.safetensors").touch()
+    assert run_heads("--weights", str(folder), "--backends", "sps", "dense") == 0
+    lines = capsys.readouterr().err.splitlines()
+    for line, head in zip(lines, ("mask_rcnn", "point_rend", "refine_mask"), strict=False):
+        name = f"{head}-r50_fpn-paper-12ep-seed0"
+        assert line.startswith(f"Left out: {name} (params), without weights: {folder}/{name}.safetensors is not there")
+    assert lines[3].startswith("2 cells: 0 in store, 2 to do")
+    assert run_heads("--weights", str(folder), "--heads", "mask_rcnn") == 2
 
 
 def test_a_terminal_sees_what_is_at_work(
@@ -95,7 +82,7 @@ def test_explain(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", RECORD_OF]) == 0
     out = capsys.readouterr().out
     assert out.startswith(f"{RECORD_OF}\nParameters, total and trainable")
-    assert "\n  params_head  4208872 parameters\n" in out
+    assert re.search(r"\n  params_head +2906192 parameters\n", out)
     assert "\n  * The weights are random" in out
     assert "results/" in out
     assert cli.main(["explain", "heads/efseg/params"]) == 2

@@ -68,7 +68,7 @@ def write(root: Path, *image_ids: int) -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the cache lies, with few images on the lists."""
     monkeypatch.setattr(coco_mini, "IDS", FEW)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
 
@@ -174,7 +174,7 @@ class TestComplete:
 QUICK = dataclasses.replace(
     SCHEDULES["coco_mini"],
     detector=lambda _: dataclasses.replace(small_tuned(), num_steps=1, images_per_step=2),
-    head=lambda _: dataclasses.replace(small_head(), num_steps=1, images_per_step=2),
+    head=lambda _: dataclasses.replace(small_head(3_000), num_steps=1, images_per_step=2),
 )
 EFFSEG = QUICK.subject("effseg")
 
@@ -229,7 +229,7 @@ class TestTraining:
     def test_images_that_a_directory_lacks_are_counted(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
         command = ["train", "coco_mini", "--out", str(tmp_path / "weights")]
         assert cli.main(command) == 2
         assert "Give the directory: --coco DIR" in " ".join(capsys.readouterr().err.split())

@@ -28,6 +28,18 @@ def test_images_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_cache_that_cannot_be_written_can_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "NUM_IMAGES", 1)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match=r"cannot be written to .*/file/finegrained-bench/.*XDG_CACHE_HOME"):
+        embedded.complete("demo", Context())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    found = embedded.complete("demo", Context()).coco
+    assert found is not None
+    assert found.parent == tmp_path / "cache" / "finegrained-bench"
+
+
 def test_what_was_given_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "NUM_IMAGES", 1)
     own = Context(cache_dir=tmp_path, coco=tmp_path)

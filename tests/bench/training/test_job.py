@@ -35,7 +35,7 @@ QUICK = dataclasses.replace(
     SCHEDULES["glyphs"],
     source=few,
     detector=lambda num_images: dataclasses.replace(small(num_images), num_steps=1, images_per_step=1),
-    head=lambda _: dataclasses.replace(small_head(), num_steps=2, images_per_step=1),
+    head=lambda _: dataclasses.replace(small_head(3_000), num_steps=2, images_per_step=1),
 )
 EFFSEG = QUICK.subject("effseg")
 AGNOSTIC = QUICK.subject("mask_rcnn", preset="small_agnostic", seed=1)
@@ -110,6 +110,14 @@ def test_a_head_of_another_detector_is_refused(folder: Path, tmp_path: Path) -> 
     detector.write_bytes(content)
     with pytest.raises(ValueError, match=r"was trained on another detector than .*detector\.safetensors"):
         load(EFFSEG, Context(weights=tmp_path))
+
+
+def test_a_head_without_its_detector_is_refused(folder: Path, tmp_path: Path) -> None:
+    (name,) = (path.name for path in folder.glob("effseg-sfm-*.safetensors"))
+    (tmp_path / name).write_bytes((folder / name).read_bytes())
+    for weights in (tmp_path, folder / name):
+        with pytest.raises(ValueError, match=r"holds a head alone; expected detector\.safetensors beside it"):
+            load(EFFSEG, Context(weights=weights))
 
 
 def test_every_subject_gets_the_checksum_of_its_own_files(folder: Path) -> None:
