@@ -55,7 +55,7 @@ def escaped(text: str) -> str:
 
 def _heading(column: Column) -> str:
     """The name of a column, a word a line as in a terminal."""
-    words = [escaped(word) for word in column.name.split()]
+    words = [_protected(escaped(word)) for word in column.name.split()]
     if len(words) == 1:
         return words[0]
     side, stacked = "l" if column.digits is None else "r", r"\\".join(words)

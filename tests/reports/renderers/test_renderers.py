@@ -1,10 +1,9 @@
-"""The four appearances of one table: each says the same, whatever is written in the cells."""
+"""CSV, Markdown and terminal: a table says the same in each, whatever is written in the cells. LaTeX: `test_latex`."""
 
 import csv
 import io
 import re
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -13,7 +12,6 @@ from rich.console import Console
 from reports.cells import Bounds, Number
 from reports.layout import Column, Table
 from reports.renderers.csv import comma_separated
-from reports.renderers.latex import latex
 from reports.renderers.markdown import document, markdown
 from reports.renderers.terminal import terminal
 
@@ -105,59 +103,3 @@ def test_terminal_shows_names_as_they_are_and_the_best_in_bold() -> None:
     shown = console.file.getvalue()
     assert NASTY in shown
     assert "\x1b[1m33.3" in shown
-
-
-def tokens_of_cells(text: str) -> list[str]:
-    """The rows of the outermost tabular."""
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
-    stacked = re.compile(r"\\begin\{tabular\}\[b\].*?\\end\{tabular\}")
-    return [line for line in stacked.sub("stacked", body).splitlines() if line.endswith(r" \\")]
-
-
-def check_latex(table: Table) -> None:
-    """As much as can be told without LaTeX: braces and environments close, nothing special is bare, rows are full."""
-    text = latex(table, "tab:x")
-    escapes = r"\\(?:textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar)\{\}|\\[{}#$%&_]"
-    bare = re.sub(escapes, "x", text)
-    depth = 0
-    for character in bare:
-        depth += (character == "{") - (character == "}")
-        assert depth >= 0
-    assert depth == 0
-    opened = []
-    for verb, name in re.findall(r"\\(begin|end)\{(\w+\*?)\}", bare):
-        if verb == "begin":
-            opened.append(name)
-        else:
-            assert opened.pop() == name
-    assert not opened
-    content = bare.replace(r"% \usepackage{booktabs}", "").replace("$-$", "-")
-    assert not set("#$%^_~<>|") & set(content)
-    for row in tokens_of_cells(bare):
-        assert row.count("&") == len(table.columns) - 1
-    assert not re.search(r"\\\\\s*[\[*]", bare), "a line break takes what follows for an argument or a star"
-
-
-def test_latex_of_nasty_names() -> None:
-    check_latex(made())
-    assert r"\textbf{33.3}" in latex(made(), "tab:x")
-    assert r"\label{tab:x}" in latex(made(), "tab:x")
-
-
-@given(CELLS)
-def test_latex_is_closed_and_escaped(head: str) -> None:
-    check_latex(made(head))
-
-
-@pytest.mark.parametrize(("value", "shown"), [(-1.25, "$-$1.2"), (1.25, "+1.2")])
-def test_a_minus_is_a_minus(value: float, shown: str) -> None:
-    table = Table(title="t", columns=(Column(name="d", digits=1, signed=True),), rows=((value,),), caption=())
-    assert f"{shown} \\\\" in latex(table, "t")
-
-
-def test_groups_are_set_apart() -> None:
-    columns = (Column(name="Stage"), Column(name="ms", digits=1, best="lowest"))
-    rows = (("1", 2.0), ("1", 1.0), ("2", 9.0), ("2", 8.0))
-    table = Table(title="t", columns=columns, rows=rows, caption=(), among=("Stage",))
-    assert table.best() == {(1, 1), (3, 1)}
-    assert latex(table, "t").count(r"\midrule") == 2
