@@ -6,6 +6,7 @@ the newest counts. A record with an error is replaced by the next attempt. Impor
 """
 
 import difflib
+import glob
 import hashlib
 import io
 import logging
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -22,6 +24,12 @@ from bench.files import write_whole
 from bench.record import Record, decode, encode
 
 _RECORD_NAME = re.compile(r"(?P<cell>(?P<probe>\w+)-(?P<key>[0-9a-f]{8}))(-\d+)?\.json")
+
+_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]|^\.|%(?=[0-9A-Fa-f]{2})")
+"""What a name must not have as that of a file or folder: a way out of its folder, or what `_safe` makes of that."""
+
+_UNREADABLE = (ValueError, OSError, RecursionError)
+"""What reading a file that is no record can end with; the last one for thousands of brackets."""
 
 _NUM_CLOSE = 3
 """How many of the known cells an error names."""
@@ -42,7 +50,7 @@ class Entry:
     @property
     def cell(self) -> str:
         """What it is of, as `list` prints it: `recipe/subject/probe`."""
-        return f"{self.recipe}/{self.path.parent.name}/{self.record.probe}"
+        return f"{self.recipe}/{self.record.subject.name}/{self.record.probe}"
 
     def arrays(self) -> dict[str, Array]:
         """Per-sample values by name; none where the probe kept none."""
@@ -55,6 +63,9 @@ class Entry:
 class Store:
     """Records below one directory, which need not exist yet. Iterates over the newest entry of every cell.
 
+    A folder has the name of its recipe or subject. Only what a file's name must not have, such as a slash in the name
+    of a head, is written as in addresses of the web.
+
     One process at a time may write a cell. Files that are no readable record are skipped; the log names each once, and
     how many there are when all are read. They are not overwritten, since a newer version of the project may have
     written them.
@@ -62,7 +73,12 @@ class Store:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._skipped: set[Path] = set()
+        self._skipped: dict[Path, str] = {}
+
+    @property
+    def skipped(self) -> Mapping[Path, str]:
+        """The files that were no readable records, as far as they were come across, and what is wrong with each."""
+        return dict(sorted(self._skipped.items()))
 
     def __iter__(self) -> Iterator[Entry]:
         newest: dict[tuple[str, str, str], Entry] = {}
@@ -87,7 +103,8 @@ class Store:
 
     def newest(self, recipe: str, subject: str, probe: str, key: str) -> Entry | None:
         """The newest record of a cell, good or not, from whichever machine: the key says if that matters."""
-        entries = list(self._entries(f"*/{recipe}/{subject}/{probe}-{key}*.json"))
+        folder = glob.escape(f"{_safe(recipe)}/{_safe(subject)}")
+        entries = list(self._entries(f"*/{folder}/{probe}-{key}*.json"))
         return entries[-1] if entries else None
 
     def add(
@@ -99,7 +116,7 @@ class Store:
         files: Mapping[str, bytes] | None = None,
     ) -> Entry:
         """Write a record with its arrays and files, whose names and checksums are filled in here."""
-        folder = self.directory / record.machine.name / recipe / record.subject.name
+        folder = self.directory / record.machine.name / _safe(recipe) / _safe(record.subject.name)
         folder.mkdir(parents=True, exist_ok=True)
         stem = _free_stem(folder, f"{record.probe}-{key}")
         if samples:
@@ -109,8 +126,9 @@ class Store:
             write_whole(folder / f"{stem}.npz", buffer.getvalue())
         checksums = {}
         for name, content in (files or {}).items():
-            write_whole(folder / f"{stem}.{name}", content)
-            checksums[f"{stem}.{name}"] = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            file_name = _safe(f"{stem}.{name}")
+            write_whole(folder / file_name, content)
+            checksums[file_name] = f"sha256:{hashlib.sha256(content).hexdigest()}"
         record = msgspec.structs.replace(record, files=checksums)
         path = folder / f"{stem}.json"
         write_whole(path, encode(record, indent=2) + b"\n")
@@ -124,12 +142,12 @@ class Store:
                 continue
             try:
                 record = decode(path.read_bytes())
-            except (ValueError, OSError) as error:
+            except _UNREADABLE as error:
                 if path not in self._skipped:
                     _log.warning("%s is no readable record and is skipped: %s Delete it, or restore it.", path, error)
-                self._skipped.add(path)
+                self._skipped[path] = str(error)
                 continue
-            entries.append(Entry(recipe=path.parent.parent.name, path=path, record=record))
+            entries.append(Entry(recipe=unquote(path.parent.parent.name), path=path, record=record))
         yield from sorted(entries, key=lambda entry: entry.record.started)
 
 
@@ -141,6 +159,11 @@ def _no_cell(name: str, directory: Path, known: Sequence[str]) -> str:
         f"There is no cell {name} in {directory}; expected {expected}; check the name, or measure it: "
         f"run_bench.py run {name.partition('/')[0]}."
     )
+
+
+def _safe(name: str) -> str:
+    """The name as one of a file or folder: itself, but for what is unsafe, as in `a%2Fb`; `unquote` gives it back."""
+    return _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", name)
 
 
 def _record_name(path: Path) -> re.Match[str]:
@@ -163,5 +186,5 @@ def _free_stem(folder: Path, cell: str) -> str:
 def _failed(path: Path) -> bool:
     try:
         return decode(path.read_bytes()).error is not None
-    except ValueError:
+    except _UNREADABLE:
         return False

@@ -8,7 +8,7 @@ import pandas as pd
 from bench.record import Scalar
 from reports import paper
 from reports.cells import Number, source_of
-from reports.frame import number
+from reports.frame import number, rows_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +77,7 @@ def _measured(found: pd.DataFrame) -> Iterator[Measured]:
         yield Measured(
             backend=str(backend),
             label=label(str(backend), str(kernel) or None),
-            values={str(row["name"]): number(row) for row in newest.to_dict("records")},
+            values={str(row["name"]): number(row) for row in rows_of(newest)},
             intervals={
                 str(name): (float(low), float(high))
                 for name, low, high in zip(intervals["name"], intervals["low"], intervals["high"], strict=True)

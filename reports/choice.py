@@ -7,7 +7,7 @@ from typing import TypeAlias
 import pandas as pd
 
 from bench.record import Record
-from reports import break_even, demo, kernels, sparsity, studies
+from reports import break_even, demo, kernels, lengths, sparsity, studies
 from reports.accuracy import accuracy
 from reports.ceiling import ceiling
 from reports.certificates import certificates
@@ -98,6 +98,11 @@ _SHOWN: dict[str, _Shown] = {
         tables=lambda frame, _: studies.policies(frame), probes=frozenset({"policies"}), subjects=_others
     ),
     "budget": _Shown(tables=lambda frame, _: studies.budgets(frame), probes=frozenset({"budget"}), subjects=_others),
+    "views": _Shown(
+        tables=lambda frame, _: lengths.tables(frame),
+        probes=frozenset({"accuracy_true_boxes"}),
+        subjects=lambda frame: frame["recipe"] == "views",
+    ),
     "sparsity": _Shown(tables=sparsity.tables, probes=_SPARSITY, subjects=_others),
     "break_even": _Shown(
         tables=lambda frame, _: break_even.tables(frame), probes=frozenset({"break_even"}), subjects=_others
@@ -132,7 +137,8 @@ def all_tables(frame: pd.DataFrame, failures: Sequence[Record] = ()) -> list[Tab
     placed = pd.Series(data=False, index=frame.index, dtype=bool)
     for shown in _SHOWN.values():
         rows = shown.rows(frame)
-        tables += shown.tables(frame[rows], failures)
+        if rows.any() or failures:
+            tables += shown.tables(frame[rows], failures)
         placed |= rows
     return _with_numbers([*tables, values("Other values", frame[~placed])])
 

@@ -1,6 +1,6 @@
 """Records as one tidy table: a row for every value, with subject, protocol and machine beside it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,16 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     machine's short name. Records alone have no `recipe` and no `samples`.
     """
     return _frame((record, None, None, None) for record in records)
+
+
+def rows_of(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Every row by the names of its columns; what is missing is None.
+
+    The same as `to_dict("records")`, but that takes longer than all else that is done with the rows of a large store.
+    """
+    names = list(frame.columns)
+    values = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    return (dict(zip(names, row, strict=True)) for row in values)
 
 
 def number(row: Mapping[Any, Any]) -> Number:

@@ -1,7 +1,8 @@
-"""How a report was made, as tables: commands, code, machines, probes, data, weights, trainings, and what failed."""
+"""How a report was made, as tables: commands, code, machines, probes, data, weights, trainings, and what is missing."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from bench.record import Code, Machine, Record
 from bench.store import Entry
@@ -17,16 +18,20 @@ _DATA = {
 }
 """The parts of a protocol that hold the checksum of a file of data."""
 
-
 _COMMANDS = {
     "certify": "run_bench.py certify",
     "evaluate": "run_bench.py evaluate --predictions FILE",
 }
 """The verbs that leave records under their own name; recipes are run."""
 
+_NUM_SKIPPED = 20
+"""How many of the files that are no records are named, so that a page stays one."""
 
-def provenance(entries: Sequence[Entry], trainings: Sequence[Training]) -> list[Table]:
-    """The tables of the card; those without a row are left out."""
+
+def provenance(
+    entries: Sequence[Entry], trainings: Sequence[Training], skipped: Mapping[Path, str] | None = None
+) -> list[Table]:
+    """The tables of the card; those without a row are left out. `skipped` is what `Store` has of its name."""
     records = [entry.record for entry in entries]
     tables = (
         _commands(entries),
@@ -37,6 +42,7 @@ def provenance(entries: Sequence[Entry], trainings: Sequence[Training]) -> list[
         _weights(records),
         _trainings(trainings),
         _failures(entries),
+        _skipped(skipped or {}),
     )
     return [table for table in tables if table.rows]
 
@@ -180,6 +186,20 @@ def _failures(entries: Sequence[Entry]) -> Table:
             if (error := entry.record.error) is not None
         ),
         caption=("These have no values above.",),
+    )
+
+
+def _skipped(skipped: Mapping[Path, str]) -> Table:
+    named = list(skipped.items())[:_NUM_SKIPPED]
+    caption = ["Skipped, as if they were not there: restore them, or delete them and measure again."]
+    if len(skipped) > len(named):
+        others = len(skipped) - len(named)
+        caption.append(f"{others} more are not listed here; the command that made this page names all of them.")
+    return Table(
+        title="Files that are no readable records",
+        columns=(Column(name="File"), Column(name="What is wrong")),
+        rows=tuple(("/".join(path.parts[-4:]), reason) for path, reason in named),
+        caption=tuple(caption),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from jaxtyping import Float64
 from bench.record import Scalar, Subject
 from reports import paper
 from reports.cells import Bounds, source_of
-from reports.frame import number
+from reports.frame import number, rows_of
 
 PRESET = "small"
 
@@ -87,22 +88,24 @@ def results(frame: pd.DataFrame, probe: str) -> list[Result]:
     if probe in _MEANS_NOTHING_UNTRAINED:
         found = found[found["weights"] != "random"]
     newest: dict[Subject, Result] = {}
-    for row in found.astype(object).where(found.notna(), None).to_dict("records"):
-        subject = Subject(**{name: row[name] for name in Subject.__struct_fields__})
+    for _, of_record in groupby(rows_of(found), key=lambda row: id(row["source"])):
+        first, *others = of_record
+        subject = Subject(**{name: first[name] for name in Subject.__struct_fields__})
         of = model(subject)
-        if of not in newest or newest[of].started != row["started"]:
+        if of not in newest or newest[of].started != first["started"]:
             newest[of] = Result(
                 subject=subject,
-                protocol=row["protocol"],
-                machine=row["machine"],
-                started=row["started"],
-                samples=row["samples"],
+                protocol=first["protocol"],
+                machine=first["machine"],
+                started=first["started"],
+                samples=first["samples"],
                 values={},
                 intervals={},
             )
-        newest[of].values[row["name"]] = number(row)
-        if row["low"] is not None:
-            newest[of].intervals[row["name"]] = float(row["low"]), float(row["high"])
+        for row in (first, *others):
+            newest[of].values[row["name"]] = number(row)
+            if row["low"] is not None:
+                newest[of].intervals[row["name"]] = float(row["low"]), float(row["high"])
     return list(newest.values())
 
 

@@ -1,5 +1,6 @@
 """`list`, `doctor`, `report`: look at what can be named, at this machine, and at what was measured."""
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import reports.layout
 
 Kind = Literal["heads", "backends", "modules", "probes", "recipes", "datasets"]
+_NUM_PRINTED = 30
+"""How many tables of a report go to the terminal. Nobody scrolls through more, and printing takes its time."""
+
 _Directory = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(optional)")]
 
 
@@ -82,8 +86,12 @@ class Report:
         """Print the tables and write them, as Markdown and in a page with the figures."""
         from reports.renderers.terminal import terminal
 
-        for shown in self.write():
+        tables = self.write()
+        for shown in tables[:_NUM_PRINTED]:
             print_table(terminal(shown), stderr=False)
+        if len(tables) > _NUM_PRINTED:
+            written = escape(str(self.out / "tables.md"))
+            tell(f"Printed: the first {_NUM_PRINTED} of {len(tables)} tables; all of them are in {written}")
         return COMPLETE
 
     def write(self) -> "list[reports.layout.Table]":
@@ -100,13 +108,15 @@ class Report:
         from reports.trainings import read_trainings
 
         check_folder("--out", self.out)
-        entries = list(Store(self.results))
+        store = Store(self.results)
+        entries = list(store)
         frame = frame_of_entries(entries)
         if frame.empty:
             raise ValueError(
                 f"There is no record with values in {self.results}. A report needs measurements. "
                 "Make some, for example: run_bench.py run heads --probes params flops."
             )
+        gc.freeze()  # of a large store, to look for garbage among its records again and again took a tenth of the time
         tables = all_tables(frame, [entry.record for entry in entries if entry.record.error is not None])
         trainings = read_trainings(SHIPPED)
         figures = all_figures(entries, trainings)
@@ -119,10 +129,11 @@ class Report:
             short=in_short(frame),
             tables=tables,
             figures=figures,
-            made=provenance(entries, trainings),
+            made=provenance(entries, trainings, store.skipped),
             entries=entries,
             folder=self.out,
         )
         write_whole(index, text.encode())
+        gc.unfreeze()
         tell(f"Written: {index}")
         return tables

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from bench import ranks
 
 COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 """Exit codes."""
+
+_WIDEST = 1000
+"""Columns of the widest table. One that is narrower takes only the room that it needs."""
 
 
 def tell(text: str) -> None:
@@ -24,11 +26,7 @@ def tell(text: str) -> None:
 
 def print_table(shown: Table, *, stderr: bool = False) -> None:
     """Print a table in full: rich would cut off what is wider than the terminal, or than 80 where there is none."""
-    console = Console(stderr=stderr)
-    needed = Measurement.get(console, console.options.update(max_width=1000), shown).maximum
-    if console.width < needed:
-        console = Console(stderr=stderr, width=needed)
-    console.print(shown)
+    Console(stderr=stderr, width=_WIDEST).print(shown)
 
 
 def check_writable(option: str, path: Path) -> None:

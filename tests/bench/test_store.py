@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from bench.record import Code, Failure, Machine, Record, Subject, encode
-from bench.store import Entry, Store
+from bench.store import Entry, Store, _safe
 
 KEY = "0123abcd"
 FAILURE = Failure(type="RuntimeError", message="no", frames=())
@@ -142,6 +144,7 @@ def with_value(text: bytes) -> bytes:
         b"",
         b'{"schema": 1, "subject"',
         b"[]",
+        b'{"schema": 1, "subject": ' + b"[" * 100_000,  # deeper than a reader may go
         b'{"schema": 7}',
         b"\xff\x00",
         with_value(b"NaN"),
@@ -162,12 +165,25 @@ def test_unreadable_files_are_reported_and_kept(
         assert list(store) == [good]
     assert caplog.text.count(str(bad)) == 1
     assert f"Skipped in {tmp_path}: 1 files that are no readable records." in caplog.text
+    ((path, reason),) = store.skipped.items()
+    assert path == bad
+    assert reason in caplog.text
     caplog.clear()
     assert list(store) == [good]
     assert not caplog.records, "a file is named once"
     added = store.add("heads", KEY, record(2.0, second=2))
     assert bad.read_bytes() == content
     assert newest(store) == added
+
+
+def test_a_folder_in_the_place_of_a_record_is_reported_and_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    good = store.add("heads", KEY, record(1.0))
+    bad = good.path.with_name("speed-ffffffff.json")
+    bad.mkdir()
+    assert list(store) == [good]
+    assert list(store.skipped) == [bad]
+    assert store.add("heads", "ffffffff", record(2.0)).path.name == "speed-ffffffff-2.json"
 
 
 def test_a_record_whose_value_is_replaced_by_itself_is_read(tmp_path: Path) -> None:
@@ -220,3 +236,39 @@ def test_cells_do_not_hide_each_other(tmp_path: Path) -> None:
     store.add("heads", "ffffffff", one)
     store.add("heads", KEY, msgspec.structs.replace(one, subject=Subject(head="mask_rcnn")))
     assert len(list(store)) == 4
+
+
+ODD_NAMES = ("a/b", "..", "../../b", ".b", "a\\b", "a\0\nb", "a%2Fb", "%", "50%", "a[b]", "*", "a b", "<b>", "\u00e4")
+
+
+@pytest.mark.parametrize("head", ODD_NAMES)
+def test_a_name_that_is_no_name_of_a_file(tmp_path: Path, head: str) -> None:
+    """Its record lies where all others lie, and is found again, by its own name only."""
+    store = Store(tmp_path / "results")
+    odd = msgspec.structs.replace(record(1.0), subject=Subject(head=head))
+    added = store.add(f"my{head}", KEY, odd, {"x": np.zeros(1)}, {f"of-{head}.json": b"[]"})
+    assert len(added.path.relative_to(tmp_path / "results").parts) == 4
+    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {added.path.parent}
+    assert list(store) == [added]
+    assert store.newest(f"my{head}", odd.subject.name, "speed", KEY) == added
+    assert store.newest("my", odd.subject.name, "speed", KEY) is None
+    assert store.cell(f"my{head}/{odd.subject.name}/speed") == [added]
+    assert all(added.path.with_name(name).read_bytes() == b"[]" for name in added.record.files)
+    assert "x" in added.arrays()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(st.characters(exclude_categories=["Cs"])))
+@example("a/b", "a%2Fb")
+@example("a%2Fb", "a%252Fb")
+@example("%", "%25")
+@example(".b", "%2Eb")
+def test_two_names_are_two_folders(one: str, other: str) -> None:
+    assert (_safe(one) == _safe(other)) == (one == other)
+    assert not {"/", "\\", "\0"} & set(_safe(one))
+    assert not _safe(one).startswith(".")
+
+
+@pytest.mark.parametrize("name", ["effseg-sps-sfm-r50_fpn-paper-none-seed0", "50% & <b>", "a[b]", "\u00e4", "v1.2"])
+def test_names_that_files_can_have_stay_as_they_were(name: str) -> None:
+    """So that stores written before are read, and their records found."""
+    assert _safe(name) == name

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.record import Code, Machine, Record, Scalar, Subject
+from bench.record import Record, Scalar, Subject
 from bench.store import Store
+from tests.reports.invented import invented
 
 DATA: dict[str, Scalar] = {"images": "all", "annotations": "sha256:coarse0123456789", "lvis": "sha256:fine0123456789"}
 AP_STAR = {"mask_rcnn": 35.0, "point_rend": 40.0, "refine_mask": 44.0, "effseg": 44.2}
@@ -48,17 +49,8 @@ def record(
     cpu: str = "epyc",
 ) -> Record:
     """A record of the embedded data, all of its images unless the protocol says otherwise."""
-    return Record(
-        subject=subject,
-        protocol={"probe": probe, "version": 1, **DATA, **RULES, **(protocol or {})},
-        machine=Machine(cpu=cpu, cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2"),
-        code=Code(commit=None, dirty=None),
-        values=dict(values),
-        units=dict.fromkeys(values, ""),
-        intervals=dict(intervals or {}),
-        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
-        seconds=1.0,
-    )
+    depends_on: dict[str, Scalar] = {"probe": probe, "version": 1, **DATA, **RULES, **(protocol or {})}
+    return invented(subject, depends_on, values, intervals=intervals, second=second, cpu=cpu)
 
 
 def accuracy(

@@ -1,7 +1,8 @@
 """Made-up stores for the tests of figures and page."""
 
 import io
-from collections.abc import Mapping
+import zlib
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -50,19 +51,34 @@ def add(
     return store.add("demo", key(of, record.protocol, None), record, samples, files)
 
 
-def add_pictures(store: Store, of: Subject, boundary_ious: Mapping[int, float], **options: int) -> Entry:
-    """A record of the probe `pictures`: a ring whose mask is a full disc."""
+def add_pictures(
+    store: Store,
+    of: Subject,
+    boundary_ious: Mapping[int, float],
+    *,
+    shown: Collection[int] | None = None,
+    second: int = 0,
+) -> Entry:
+    """A record of the probe `pictures`: rings whose masks are full discs, `shown` (all) with image and truth."""
     rows, columns = np.mgrid[:40, :50]
     radius = np.hypot(rows - 20, columns - 25)
     pixels = {
         "truth": ((radius < 18) & (radius > 8)).astype(np.uint8) * 255,
-        "mask": (radius < 18).astype(np.uint8) * 255,
         "image": np.stack([rows * 6, columns * 5, rows * 0], axis=2).astype(np.uint8),
     }
-    files = {f"object{number}-{what}.png": _png(each) for number in boundary_ious for what, each in pixels.items()}
-    notes = [{"number": number, "image_id": number + 7, "category": f"<ring> {number}"} for number in boundary_ious]
-    values = {f"boundary_iou_{number}": iou for number, iou in boundary_ious.items()}
-    return add(store, of, "pictures", values, files={**files, "objects.json": msgspec.json.encode(notes)}, **options)
+    listed = boundary_ious.keys() if shown is None else shown
+    files = {f"object{row}-{what}.png": _png(each) for row in listed for what, each in pixels.items()}
+    notes = [{"row": row, "image_id": row + 7, "category": f"<ring> {row}"} for row in listed]
+    packed = zlib.compress(np.packbits(radius < 18).tobytes())
+    samples = {
+        "rows": np.array(list(boundary_ious)),
+        "boundary_ious": np.array(list(boundary_ious.values())),
+        "windows": np.array([[3, 2, 53, 42]] * len(boundary_ious)),
+        "masks": np.frombuffer(packed * len(boundary_ious), np.uint8),
+        "mask_ends": np.arange(1, len(boundary_ious) + 1) * len(packed),
+    }
+    files["objects.json"] = msgspec.json.encode(notes)
+    return add(store, of, "pictures", {"objects": len(boundary_ious)}, files=files, samples=samples, second=second)
 
 
 def _png(pixels: np.ndarray) -> bytes:

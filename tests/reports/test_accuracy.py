@@ -4,11 +4,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from bench.record import Code, Machine, Record, Scalar, Subject
+from bench.record import Record, Scalar, Subject
 from reports.accuracy import accuracy, comparison
 from reports.frame import frame
 from reports.layout import Table
 from reports.renderers.markdown import markdown
+from tests.reports.invented import invented
 
 AP = {"ap": 41.26, "ap50": 62.0, "ap75": 44.0, "ap_s": 20.0, "ap_m": 45.0, "ap_l": 60.0}
 STAR = {f"ap_star{name[2:]}": value + 1 for name, value in AP.items()}
@@ -26,7 +27,7 @@ def evaluated(
     protocol: Mapping[str, Scalar] | None = None,
 ) -> Record:
     """A record as an evaluation leaves it."""
-    return Record(
+    return invented(
         subject=Subject(head=head, weights=weights),
         protocol={
             "probe": "accuracy",
@@ -41,13 +42,10 @@ def evaluated(
             "seed": 0,
             **(protocol or {}),
         },
-        machine=Machine(cpu="c", cores=1, threads=1, clock_mhz=None, memory_bytes=None, os="o", python="3", torch=None),
-        code=Code(commit=None, dirty=None),
         values=values,
-        units=dict.fromkeys(values, "points"),
-        intervals=dict(intervals or {}),
-        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
-        seconds=1.0,
+        unit="points",
+        intervals=intervals,
+        second=second,
     )
 
 

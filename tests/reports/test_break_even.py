@@ -2,10 +2,11 @@
 
 import pytest
 
-from bench.record import Code, Machine, Record, Subject
+from bench.record import Record, Subject
 from reports import break_even
 from reports.frame import frame
 from reports.layout import Table
+from tests.reports.invented import invented
 
 PERCENTS = {1: 0.05, 10: 0.4, 50: 1.5, 100: 3.0}
 REGIONS = {5: 2.0, 50: 0.8}
@@ -30,19 +31,8 @@ def record(
         values |= {f"stage1_{name}": place, f"stage1_{name}s": 1}
         if "time" in name:
             intervals[f"stage1_{name}"] = (place - 2, place + 2)
-    return Record(
-        subject=Subject(backend=backend, kernel=kernel, weights="none"),
-        protocol={"probe": "break_even", "version": 1},
-        machine=Machine(
-            cpu="epyc", cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2"
-        ),
-        code=Code(commit=None, dirty=None),
-        values=values,
-        units=dict.fromkeys(values, ""),
-        intervals=intervals,
-        started="2026-01-01T00:00:00.000000+00:00",
-        seconds=1.0,
-    )
+    of = Subject(backend=backend, kernel=kernel, weights="none")
+    return invented(of, {"probe": "break_even", "version": 1}, values, intervals=intervals)
 
 
 def sentence(table: Table, label: str = "SPS") -> str:

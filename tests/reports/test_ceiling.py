@@ -3,10 +3,11 @@
 import pandas as pd
 import pytest
 
-from bench.record import Code, Machine, Record, Scalar, Subject
+from bench.record import Record, Scalar, Subject
 from reports.ceiling import ceiling
 from reports.frame import frame
 from reports.layout import Table
+from tests.reports.invented import invented
 
 DATA: dict[str, Scalar] = {"images": "all", "annotations": "sha256:a", "lvis": "sha256:b"}
 
@@ -23,17 +24,9 @@ def record(
 ) -> Record:
     values = {"ap": ap, "ap_s": ap / 2, "ap_star": ap - 1, "ap_images": 215, "ap_classes": 70, "ap_star_images": 65}
     values["ap_star_classes"] = 40
-    return Record(
-        subject=Subject(head=head, weights=weights, **subject),  # type: ignore[arg-type]
-        protocol={"probe": probe, "version": 1, **data},
-        machine=Machine(cpu="c", cores=1, threads=1, clock_mhz=None, memory_bytes=None, os="o", python="3", torch="2"),
-        code=Code(commit=None, dirty=None),
-        values=values,
-        intervals={"ap": (ap - 0.5, ap + 0.5)},
-        units=dict.fromkeys(values, ""),
-        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
-        seconds=1.0,
-    )
+    of = Subject(head=head, weights=weights, **subject)  # type: ignore[arg-type]
+    protocol = {"probe": probe, "version": 1, **data}
+    return invented(of, protocol, values, intervals={"ap": (ap - 0.5, ap + 0.5)}, second=second)
 
 
 RUNGS = [record(name, ap) for name, ap in (("grid112_soft", 99.5), ("grid14_soft", 95.0), ("grid14_binary", 85.0))]

@@ -2,35 +2,26 @@
 
 import msgspec
 
-from bench.record import Code, Machine, Record, Subject
+from bench.record import Record, Scalar, Subject
 from reports.certificates import OPERATIONS, certificates
 from reports.frame import frame
 from reports.renderers.markdown import markdown
+from tests.reports.invented import invented
 
 CONV = {"conv3_d1_forward_float32": 2.6e-7, "conv3_d1_gradient_float32": 5e-7, "conv3_d1_forward_float64": 0.0}
 COUNTS = {"checks": 10.0, "failed": 0.0, "unsupported": 0.0}
 
 
 def record(backend: str, values: dict[str, float], *, device: str = "cpu", second: int = 0, **subject: str) -> Record:
-    return Record(
-        subject=Subject(backend=backend, weights="none", **subject),
-        protocol={
-            "probe": "certificate",
-            "version": 1,
-            "device": device,
-            "activities": "objects empty",
-            "forward_limits": "float32 1e-05",
-            "gradient_limits": "float32 2e-05",
-        },
-        machine=Machine(
-            cpu="epyc", cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2"
-        ),
-        code=Code(commit=None, dirty=None),
-        values=COUNTS | values,
-        units=dict.fromkeys(COUNTS | values, ""),
-        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
-        seconds=1.0,
-    )
+    protocol: dict[str, Scalar] = {
+        "probe": "certificate",
+        "version": 1,
+        "device": device,
+        "activities": "objects empty",
+        "forward_limits": "float32 1e-05",
+        "gradient_limits": "float32 2e-05",
+    }
+    return invented(Subject(backend=backend, weights="none", **subject), protocol, COUNTS | values, second=second)
 
 
 def shown(*records: Record) -> dict[tuple[str, str], dict[str, str]]:

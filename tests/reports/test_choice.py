@@ -6,25 +6,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.record import Code, Machine, Record, Subject
+from bench.record import Record, Subject
 from reports.choice import all_tables, tables_of
 from reports.frame import frame, load
 from reports.layout import Table
 from tests.reports import test_sparsity
 from tests.reports.embedded_records import accuracy, budget, demo_records, keep, policies, record, trained
+from tests.reports.invented import invented
 
 
 def measured(probe: str, **values: float) -> Record:
-    return Record(
-        subject=Subject(head="mask_rcnn", backbone="r50_fpn", preset="paper"),
-        protocol={"probe": probe, "version": 1},
-        machine=Machine(cpu="c", cores=1, threads=1, clock_mhz=None, memory_bytes=None, os="o", python="3", torch="2"),
-        code=Code(commit=None, dirty=None),
-        values=values,
-        units=dict.fromkeys(values, "u"),
-        started="2026-01-01T00:00:00.000000+00:00",
-        seconds=1.0,
-    )
+    of = Subject(head="mask_rcnn", backbone="r50_fpn", preset="paper")
+    return invented(of, {"probe": probe, "version": 1}, values, unit="u")
 
 
 def names(tables: list[Table]) -> list[str]:

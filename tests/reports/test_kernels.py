@@ -2,11 +2,12 @@
 
 import msgspec
 
-from bench.record import Code, Failure, Machine, Record, Scalar, Subject
+from bench.record import Failure, Record, Scalar, Subject
 from reports import kernels
 from reports.choice import tables_of
 from reports.frame import frame
 from reports.layout import Table
+from tests.reports.invented import invented
 
 PROTOCOL: dict[str, Scalar] = {
     "probe": "kernels",
@@ -40,19 +41,8 @@ def record(
     if dtype == "bfloat16":
         values |= {f"stage{stage}_point_forward_{clocks[0]}_speedup_float32": 8.0 for stage in (1, 2, 3)}
     intervals = {name: (value - 0.5, value + 0.25) for name, value in values.items() if name.endswith("_speedup")}
-    return Record(
-        subject=Subject(backend="sps", kernel=kernel, weights="none"),
-        protocol=PROTOCOL | {"dtype": dtype, "device": device},
-        machine=Machine(
-            cpu="epyc", cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2"
-        ),
-        code=Code(commit=None, dirty=None),
-        values=values,
-        units=dict.fromkeys(values, ""),
-        intervals=intervals,
-        started="2026-01-01T00:00:00.000000+00:00",
-        seconds=1.0,
-    )
+    of = Subject(backend="sps", kernel=kernel, weights="none")
+    return invented(of, PROTOCOL | {"dtype": dtype, "device": device}, values, intervals=intervals)
 
 
 def failed(dtype: str = "float32") -> Record:

@@ -62,5 +62,15 @@ def test_the_verbs_that_are_no_recipes_are_named_as_such(tmp_path: Path) -> None
     assert table.texts()[0][1] == "python run_bench.py evaluate --predictions FILE"
 
 
+def test_files_that_are_no_records_are_named_the_first_of_many(tmp_path: Path) -> None:
+    paths = [tmp_path / "m" / "demo" / "<b>" / f"speed-{number:08}.json" for number in range(25)]
+    few, many = (provenance([], [], dict.fromkeys(some, "It is <empty>.")) for some in (paths[:2], paths))
+    ((table,), (cut,)) = few, many
+    assert table.texts() == [[f"m/demo/<b>/speed-0000000{number}.json", "It is <empty>."] for number in (0, 1)]
+    assert len(table.caption) == 1
+    assert len(cut.rows) == 20
+    assert cut.caption[-1].startswith("5 more are not listed here")
+
+
 def test_nothing_is_no_table() -> None:
     assert provenance([], []) == []

@@ -8,12 +8,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.record import Code, Machine, Record, Subject
+from bench.record import Record, Subject
 from reports import sparsity
 from reports.frame import frame
 from reports.layout import Table
 from reports.renderers.markdown import markdown
 from reports.renderers.terminal import terminal
+from tests.reports.invented import invented
 
 COST = {"probe": "backend_cost", "version": 1, "regions": 100}
 SPEED = {"probe": "backend_speed", "version": 1, "regions": 100}
@@ -30,17 +31,8 @@ def record(
     kernel: str | None = None,
     cpu: str = "epyc",
 ) -> Record:
-    return Record(
-        subject=Subject(backend=backend, kernel=kernel, weights="none"),
-        protocol=dict(protocol),
-        machine=Machine(cpu=cpu, cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2"),
-        code=Code(commit=None, dirty=None),
-        values=dict(values),
-        units=dict.fromkeys(values, ""),
-        intervals=dict(intervals or {}),
-        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
-        seconds=1.0,
-    )
+    of = Subject(backend=backend, kernel=kernel, weights="none")
+    return invented(of, protocol, values, intervals=intervals, second=second, cpu=cpu)
 
 
 def cost_values(*, can: bool, sfm: int | None, stored: int, nine_rows: int | None = None) -> dict[str, float]:

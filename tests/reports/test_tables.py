@@ -10,12 +10,13 @@ import msgspec
 import pytest
 
 import reports
-from bench.record import Code, Failure, Machine, Record, Subject
+from bench.record import Failure, Record, Scalar, Subject
 from bench.store import Store
 from reports import paper
 from reports.cells import Number, record_of, title_of
 from reports.frame import frame
 from reports.layout import Column
+from tests.reports.invented import invented
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -34,17 +35,8 @@ def subject(head: str, schedule: str = "none", backend: str = "sps", weights: st
 
 
 def record(of: Subject, probe: str, values: dict[str, float], *, second: int = 0, cpu: str = "epyc") -> Record:
-    machine = Machine(cpu=cpu, cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2")
-    return Record(
-        subject=of,
-        protocol={"probe": probe, "version": 1, "regions": "97" if of.head != "effseg" else "60, 61"},
-        machine=machine,
-        code=Code(commit=None, dirty=None),
-        values=values,
-        units=dict.fromkeys(values, "u"),
-        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
-        seconds=1.0,
-    )
+    protocol: dict[str, Scalar] = {"probe": probe, "version": 1, "regions": "97" if of.head != "effseg" else "60, 61"}
+    return invented(of, protocol, values, unit="u", second=second, cpu=cpu)
 
 
 RECORDS = [

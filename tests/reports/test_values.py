@@ -3,22 +3,15 @@
 import pandas as pd
 import pytest
 
-from bench.record import Code, Machine, Record, Subject
+from bench.record import Record, Subject
 from reports.frame import frame
 from reports.values import values
+from tests.reports.invented import invented
 
 
 def measured(head: str, probe: str, found: dict[str, float], *, second: int = 0, weights: str = "random") -> Record:
-    return Record(
-        subject=Subject(head=head, backbone="r50_fpn", preset="small", weights=weights),
-        protocol={"probe": probe, "version": 1},
-        machine=Machine(cpu="c", cores=1, threads=1, clock_mhz=None, memory_bytes=None, os="o", python="3", torch="2"),
-        code=Code(commit=None, dirty=None),
-        values=found,
-        units=dict.fromkeys(found, "u"),
-        started=f"2026-01-01T00:00:{second:02}.000000+00:00",
-        seconds=1.0,
-    )
+    of = Subject(head=head, backbone="r50_fpn", preset="small", weights=weights)
+    return invented(of, {"probe": probe, "version": 1}, found, unit="u", second=second)
 
 
 @pytest.fixture
