@@ -144,7 +144,7 @@ class Backend:
         *,
         activation: bool,
     ) -> Float[Tensor, "A O"]:
-        """Check what a kernel takes for granted, and bring the weight into its order: taps before features."""
+        """Check what a kernel takes for granted, and show it the weight in its order, taps before features: a view."""
         check_weight(weight, self.buffer.shape[1])
         for dilation in dilations:
             reach(weight.shape[-1], dilation)
@@ -152,7 +152,7 @@ class Backend:
             self.buffer,
             self.rows,
             self.cells,
-            weight.permute(0, 1, 3, 4, 2).flatten(2, 3).contiguous(),
+            weight.permute(0, 1, 3, 4, 2).flatten(2, 3),
             bias,
             dilations=dilations,
             activation=activation,

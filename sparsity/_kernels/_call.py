@@ -11,9 +11,10 @@ class Call:
     """One sparse convolution: everything but the gradient.
 
     Row 0 of `buffer` is zero and is what neighbours outside the lattice show; its last A rows are the active ones, so
-    the cell `cells[i]` shows row `N - A + i`. `rows` says for every cell which row it shows. `weight` is contiguous
-    and K-major: D branches, O outputs, T = k*k taps row-major, F features, all in the dtype of the buffer. `quads`:
-    rows 4j..4j+3 of `cells` are the 2x2 children, row-major, of one parent.
+    the cell `cells[i]` shows row `N - A + i`. `rows` says for every cell which row it shows. `weight` has
+    D branches, O outputs, T = k*k taps row-major and F features, in the dtype of the buffer; its memory has any layout,
+    usually that of a layer, in which taps are neighbours. All else is contiguous. `quads`: rows 4j..4j+3 of `cells` are
+    the 2x2 children, row-major, of one parent.
 
     The result [A O] is `sum_d relu(conv_d + bias_d)` with `activation` and `sum_d (conv_d + bias_d)` without, where
     branch d has dilation `dilations[d]`; in the dtype of the buffer, accumulated in at least float32.

@@ -115,12 +115,12 @@ def _call(
     activation: bool,
     quads: bool,
 ) -> Call:
-    """All tensors contiguous, as kernels may expect."""
+    """All tensors contiguous, as kernels may expect, but the weight: a copy of it would be most of the peak memory."""
     return Call(
         buffer=buffer.contiguous(),
         rows=rows.contiguous(),
         cells=cells.contiguous(),
-        weight=weight.contiguous(),
+        weight=weight,
         bias=None if bias is None else bias.contiguous(),
         dilations=tuple(dilations),
         activation=activation,

@@ -59,7 +59,7 @@ def backward(
     dtype = call.buffer.dtype
     nothing = gradient.new_empty(0)
     of_buffer = torch.zeros_like(call.buffer, dtype=_precise(dtype)) if needed[0] else nothing
-    of_weight = torch.zeros_like(call.weight, dtype=_precise(dtype)) if needed[1] else nothing
+    of_weight = call.weight.new_zeros(call.weight.shape, dtype=_precise(dtype)) if needed[1] else nothing
     of_bias = gradient.new_empty(call.weight.shape[:2]) if needed[2] else nothing
     for branch, rows in enumerate(neighbor_rows(call)):
         of_branch = gradient * unpack(signs[:, branch], gradient.shape[1]) if call.activation else gradient

@@ -12,6 +12,7 @@
 
 #define INLINE static inline __attribute__((always_inline, unused))
 #define BLOCK 192        /* active rows worked on together: their neighbours and one panel of weights fit into L2 */
+#define MOST_ROWS 12     /* of a register tile */
 #define ALIGNMENT 64     /* bytes, one cache line, one AVX-512 register */
 #define NUM_FREQUENCIES 16 /* F(2x2, 3x3): a 4x4 patch of inputs gives 2x2 outputs */
 
@@ -31,6 +32,12 @@ struct lattice {
     int64_t quads;        /* cells 4j..4j+3 are the 2x2 children of one parent */
 };
 
+/* Weights [D O T F] wherever they lie: strides in elements. What the tiles read is packed from here. */
+struct weights {
+    const void *values;
+    int64_t branch, out, tap, in;
+};
+
 /* One gather convolution. A neighbour that shows row `first_row` + n reads row n of `features`, one before it zeros. */
 struct convolution {
     struct lattice lattice;
@@ -38,7 +45,7 @@ struct convolution {
     int64_t branch_stride; /* 0 where all branches read the same */
     int64_t first_row;
     int64_t num_in, num_out;
-    const void *weight;    /* [D O T F] of the forward pass, also when it is transposed */
+    struct weights weight; /* of the forward pass, also when it is transposed */
     int64_t is_transposed; /* taps flipped, features in and out exchanged: the gradient of the active rows */
     const float *bias;     /* [D O], or null */
     int64_t has_activation;
@@ -53,32 +60,38 @@ struct gradient {
     const float *masked;   /* [D or 1, A, O]: the gradient of the output, zero where the activation was off */
     int64_t branch_stride;
     int64_t num_in, num_out;
-    const float *weight; /* [D O T F] */
-    float *out;          /* [D O T F], zero, or of the passive rows [P F], zero */
+    struct weights weight;
+    float *out; /* [D O T F], zero, or of the passive rows [P F], zero */
 };
 
-/* The weight in the orientation of a convolution: strides, in elements, to the next branch, output, tap and input. */
+/* The weights of one branch in the orientation of a convolution: strides to the next output, tap and input. */
 struct weight_view {
     int64_t num_in, num_out, num_taps;
-    int64_t branch, out, tap, in;
+    int64_t out, tap, in;
     int64_t first; /* where the first value is */
 };
 
-/* How [D O T F] looks to a convolution from `num_in` to `num_out` features; transposed, O is in and F is out. */
-INLINE struct weight_view view_weight(int64_t num_in, int64_t num_out, int64_t num_taps, int is_transposed,
-                                      int is_flipped)
+/* How a branch looks to a convolution from `num_in` to `num_out` features; transposed, O is in and F is out. */
+INLINE struct weight_view view_weight(const struct weights *weight, int64_t branch, int64_t num_in, int64_t num_out,
+                                      int64_t num_taps, int is_transposed)
 {
-    const int64_t tap = is_transposed ? num_out : num_in;
     return (struct weight_view){
         .num_in = num_in,
         .num_out = num_out,
         .num_taps = num_taps,
-        .branch = num_in * num_out * num_taps,
-        .out = is_transposed ? 1 : num_taps * tap,
-        .tap = is_flipped ? -tap : tap,
-        .in = is_transposed ? num_taps * tap : 1,
-        .first = is_flipped ? (num_taps - 1) * tap : 0,
+        .out = is_transposed ? weight->in : weight->out,
+        .tap = weight->tap,
+        .in = is_transposed ? weight->out : weight->in,
+        .first = branch * weight->branch,
     };
+}
+
+/* The same with the taps in reverse: mirrored in both directions. */
+INLINE struct weight_view flip_taps(struct weight_view view)
+{
+    view.first += (view.num_taps - 1) * view.tap;
+    view.tap = -view.tap;
+    return view;
 }
 
 /* Row and column of active cells in their lattices, and their flat numbers. */

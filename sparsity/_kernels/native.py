@@ -38,6 +38,15 @@ class _Lattice(ctypes.Structure):
     )
 
 
+class _Weights(ctypes.Structure):
+    """`struct weights` of native.h."""
+
+    _fields_ = (
+        ("values", ctypes.c_void_p),
+        *((name, ctypes.c_int64) for name in ("branch", "out", "tap", "feature")),
+    )
+
+
 class _Convolution(ctypes.Structure):
     """`struct convolution` of native.h."""
 
@@ -45,7 +54,7 @@ class _Convolution(ctypes.Structure):
         ("lattice", _Lattice),
         ("features", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("branch_stride", "first_row", "num_in", "num_out")),
-        ("weight", ctypes.c_void_p),
+        ("weight", _Weights),
         ("is_transposed", ctypes.c_int64),
         ("bias", ctypes.c_void_p),
         ("has_activation", ctypes.c_int64),
@@ -60,7 +69,8 @@ class _Gradient(ctypes.Structure):
         ("lattice", _Lattice),
         *((name, ctypes.c_void_p) for name in ("features", "masked")),
         *((name, ctypes.c_int64) for name in ("branch_stride", "num_in", "num_out")),
-        *((name, ctypes.c_void_p) for name in ("weight", "out")),
+        ("weight", _Weights),
+        ("out", ctypes.c_void_p),
     )
 
 
@@ -121,7 +131,7 @@ def convolve(
             features=call.buffer.data_ptr(),
             num_in=num_in,
             num_out=num_out,
-            weight=call.weight.data_ptr(),
+            weight=_weights(call),
             bias=None if bias is None else bias.data_ptr(),
             has_activation=call.activation,
             signs=signs.data_ptr() if keep_signs else None,
@@ -190,7 +200,7 @@ def _of_buffer(call: Call, masked: Float[Tensor, "branches A O"], instructions: 
             first_row=first_active,
             num_in=num_out,
             num_out=num_in,
-            weight=call.weight.data_ptr(),
+            weight=_weights(call),
             is_transposed=True,
             out=out[first_active:].data_ptr(),
         ),
@@ -203,7 +213,7 @@ def _of_buffer(call: Call, masked: Float[Tensor, "branches A O"], instructions: 
 def _of_weight(
     call: Call, masked: Float[Tensor, "branches A O"], instructions: Instructions
 ) -> Float[Tensor, "D O T F"]:
-    out = torch.zeros_like(call.weight)
+    out = call.weight.new_zeros(call.weight.shape)
     dilations = _dilations(call)
     _run("sps_weight_gradient", _gradient(call, dilations, masked, out), instructions)
     return out
@@ -222,7 +232,7 @@ def _gradient(
         branch_stride=masked.stride(0) if call.activation else 0,
         num_in=call.weight.shape[3],
         num_out=call.weight.shape[1],
-        weight=call.weight.data_ptr(),
+        weight=_weights(call),
         out=out.data_ptr(),
     )
 
@@ -244,6 +254,11 @@ def _lattice(call: Call, dilations: ctypes.Array[ctypes.c_int32]) -> _Lattice:
     )
 
 
+def _weights(call: Call) -> _Weights:
+    """The weight where it lies, in any layout: what the C reads often, it packs for itself."""
+    return _Weights(call.weight.data_ptr(), *call.weight.stride())
+
+
 def _dilations(call: Call) -> ctypes.Array[ctypes.c_int32]:
     """The dilations, none of which needs to reach farther than a lattice does."""
     farthest = max(*call.rows.shape[1:], 1)
@@ -251,7 +266,7 @@ def _dilations(call: Call) -> ctypes.Array[ctypes.c_int32]:
 
 
 def _checked(call: Call) -> Call:
-    """The call with contiguous tensors. Raises ValueError for what C would misread."""
+    """The call with all but the weight contiguous. Raises ValueError for what C would misread."""
     buffer, weight = call.buffer, call.weight
     num_active, (num_branches, num_out, num_taps, num_in) = call.cells.shape[0], weight.shape
     tensors = (buffer, weight, call.rows, call.cells, *(() if call.bias is None else (call.bias,)))
@@ -276,7 +291,6 @@ def _checked(call: Call) -> Call:
     return replace(
         call,
         buffer=buffer.contiguous(),
-        weight=weight.contiguous(),
         rows=call.rows.contiguous(),
         cells=call.cells.contiguous(),
     )

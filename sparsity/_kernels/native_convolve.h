@@ -13,30 +13,44 @@ INLINE int64_t NAME(padded)(int64_t num_out)
     return start;
 }
 
-INLINE NAME(element) NAME(weight_at)(const NAME(element) * weight, const struct weight_view *view, int64_t out,
-                                      int64_t tap, int64_t in)
+/* The weights of one tap and feature to the outputs of a panel, STEP apart, padded with zeros. */
+TARGET INLINE void NAME(take)(const NAME(element) * weight, const struct weight_view *view, int64_t start,
+                              int64_t columns, int64_t tap, int64_t in, NAME(element) * taken)
 {
-    if (out >= view->num_out || in >= view->num_in)
-        return 0;
-    return weight[view->first + out * view->out + tap * view->tap + in * view->in];
+    const int64_t real = in < view->num_in ? smaller(columns, view->num_out - start) : 0;
+    const NAME(element) *from = weight + view->first + start * view->out + tap * view->tap + in * view->in;
+    for (int64_t column = 0; column < real; column++)
+        taken[column * STEP] = from[column * view->out];
+    for (int64_t column = real; column < columns; column++)
+        taken[column * STEP] = 0;
 }
 
-/* The weights of a branch as [panel][tap][feature / STEP][lane][STEP], padded with zeros. */
-static void NAME(pack)(const NAME(element) * weight, const struct weight_view *view, NAME(element) * packed)
+/* The weights of a branch as [panel][tap][feature / STEP][lane][STEP], padded with zeros.
+ *
+ * The taps of a feature are neighbours where torch stores a weight [O F T]: taken in turn, its lines are read once.
+ */
+TARGET static void NAME(pack)(const NAME(element) * weight, const struct weight_view *view, NAME(element) * packed)
 {
+    const int64_t padded_in = round_up(view->num_in, STEP);
     for (int64_t start = 0, columns; start < view->num_out; start += columns) {
         columns = panel_width(view->num_out - start, LANES, WIDEST) * LANES;
-        for (int64_t tap = 0; tap < view->num_taps; tap++)
-            for (int64_t in = 0; in < view->num_in; in += STEP)
-                for (int64_t column = 0; column < columns; column++)
-                    for (int64_t second = 0; second < STEP; second++)
-                        *packed++ = NAME(weight_at)(weight, view, start + column, tap, in + second);
+        for (int64_t in = 0; in < padded_in; in++)
+            for (int64_t tap = 0; tap < view->num_taps; tap++)
+                NAME(take)(weight, view, start, columns, tap, in,
+                           packed + (tap * padded_in + in / STEP * STEP) * columns + in % STEP);
+        packed += view->num_taps * padded_in * columns;
     }
 }
 
-/* Multiply `count` rows tile by tile, one panel. Whatever follows the last pointer in its tile must be readable too. */
-TARGET static void NAME(multiply)(int width, int64_t count, const NAME(element) * const *source, int64_t num_taps,
-                                  int64_t tap_stride, int64_t num_in, const NAME(element) * weight, float *raw)
+/* Multiply `count` rows tile by tile, one panel.
+ *
+ * Pointers up to the end of the tile after the last must be there, and those of the last tile must be readable. Not
+ * inlined: inside a larger function the registers do not suffice, and AVX2 takes twice as long.
+ */
+TARGET __attribute__((noinline)) static void NAME(multiply)(int width, int64_t count,
+                                                            const NAME(element) * const *source, int64_t num_taps,
+                                                            int64_t tap_stride, int64_t num_in,
+                                                            const NAME(element) * weight, float *raw)
 {
     for (int64_t row = 0; row < count;) {
         switch (width) {
@@ -62,23 +76,27 @@ TARGET static void NAME(multiply)(int width, int64_t count, const NAME(element) 
 /* What a thread works with. Pointers of rows that do not exist stay valid: a tile is always computed in full. */
 struct NAME(scratch) {
     struct places places;          /* of a block */
-    int32_t *shown;                /* [BLOCK] */
-    const NAME(element) * *source; /* [T or 16][BLOCK], tap-major: neighbours */
+    struct places first_children;  /* of its quads: the first of every four of them */
+    int32_t *at;                   /* [BLOCK]: cell numbers of neighbours */
+    const NAME(element) * *source; /* [T or 16][BLOCK], tap-major, and one tile more: neighbours */
     float *raw;                    /* one panel of results before the bias */
     float *sum;                    /* [BLOCK][padded O]: branches added up */
     float *patch;                  /* Winograd: [16][BLOCK / 4][F] transformed inputs */
     const NAME(element) * zero;    /* a row of zeros */
 };
 
+/* The bias of one panel, zero where there is none. */
+INLINE void NAME(take_bias)(const struct convolution *c, int64_t branch, int64_t start, float *bias)
+{
+    for (int64_t lane = 0; lane < WIDEST * LANES; lane++)
+        bias[lane] = c->bias && start + lane < c->num_out ? c->bias[branch * c->num_out + start + lane] : 0;
+}
+
 /* Bias, signs, activation and the sum over branches for `count` rows of one panel. */
 TARGET INLINE void NAME(finish)(const struct convolution *c, int64_t branch, int64_t first_row, int64_t count,
-                                int64_t start, int width, const float *raw, float *sum)
+                                int64_t start, int width, const float *bias, const float *raw, float *sum)
 {
     const int64_t sign_bytes = (c->num_out + 7) / 8, padded = NAME(padded)(c->num_out);
-    float bias[WIDEST * LANES] = {0};
-    if (c->bias)
-        for (int64_t lane = 0; lane < smaller(width * LANES, c->num_out - start); lane++)
-            bias[lane] = c->bias[branch * c->num_out + start + lane];
     for (int64_t row = 0; row < count; row++) {
         for (int v = 0; v < width; v++) {
             NAME(vector) value = *(const NAME(vector) *)(raw + (row * width + v) * LANES);
@@ -97,20 +115,27 @@ TARGET INLINE void NAME(finish)(const struct convolution *c, int64_t branch, int
     }
 }
 
-/* Addresses of the neighbours at one offset of the block's rows, every `step`th of them. */
-TARGET INLINE void NAME(look_up)(const struct convolution *c, int64_t branch, int64_t step, int32_t down, int32_t right,
-                                 const struct NAME(scratch) * scratch, const NAME(element) * *source, int *status)
+/* Addresses of the neighbours of `count` places at one offset. Not inlined: alone it has registers enough. */
+TARGET __attribute__((noinline)) static void NAME(look_up)(const struct convolution *c, int64_t branch,
+                                                           const struct places *places, int64_t count, int32_t down,
+                                                           int32_t right, const struct NAME(scratch) * scratch,
+                                                           const NAME(element) * *source, int *status)
 {
-    const NAME(element) *features = (const NAME(element) *)c->features + branch * c->branch_stride;
-    NAME(find)(&c->lattice, &scratch->places, BLOCK / step, step, down, right, scratch->shown, status);
-    for (int64_t i = 0; i < BLOCK / step; i++) {
-        const int64_t row = scratch->shown[i] - c->first_row;
-        source[i] = row < 0 ? scratch->zero : features + row * c->num_in;
+    const struct lattice lattice = c->lattice;
+    const uintptr_t zero = (uintptr_t)scratch->zero;
+    const uintptr_t features = (uintptr_t)((const NAME(element) *)c->features + branch * c->branch_stride);
+    const int64_t first_row = c->first_row, row_bytes = c->num_in * (int64_t)sizeof(NAME(element));
+    const int32_t *at = scratch->at;
+    int32_t is_wrong = 0;
+    NAME(find)(&lattice, places, count, down, right, scratch->at);
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t row = NAME(shown)(&lattice, at[i], &is_wrong) - first_row;
+        const uintptr_t is_none = (uintptr_t)(row >> 63); /* all bits or none: active beside passive is unpredictable */
+        const uintptr_t from = features + (uintptr_t)(row * row_bytes);
+        source[i] = (const NAME(element) *)((from & ~is_none) | (zero & is_none));
     }
-    for (int64_t i = 0; i < BLOCK / step; i++) { /* the rest of a row follows by itself */
-        __builtin_prefetch(source[i]);
-        __builtin_prefetch((const char *)source[i] + ALIGNMENT);
-    }
+    if (is_wrong)
+        *status = WRONG_INDEX;
 }
 
 TARGET static void NAME(direct)(const struct convolution *c, int64_t branch, int64_t begin, int64_t count,
@@ -118,12 +143,14 @@ TARGET static void NAME(direct)(const struct convolution *c, int64_t branch, int
 {
     const int64_t side = c->lattice.kernel_size, num_taps = side * side, padded = NAME(padded)(c->num_out);
     for (int64_t tap = 0; tap < num_taps; tap++)
-        NAME(look_up)(c, branch, 1, tap_offset(&c->lattice, branch, tap / side),
+        NAME(look_up)(c, branch, &scratch->places, BLOCK, tap_offset(&c->lattice, branch, tap / side),
                       tap_offset(&c->lattice, branch, tap % side), scratch, scratch->source + tap * BLOCK, status);
     for (int64_t start = 0; start < padded;) {
         const int width = panel_width(c->num_out - start, LANES, WIDEST);
+        float bias[WIDEST * LANES];
+        NAME(take_bias)(c, branch, start, bias);
         NAME(multiply)(width, count, scratch->source, num_taps, BLOCK, c->num_in, weight, scratch->raw);
-        NAME(finish)(c, branch, begin, count, start, width, scratch->raw, scratch->sum);
+        NAME(finish)(c, branch, begin, count, start, width, bias, scratch->raw, scratch->sum);
         weight += num_taps * round_up(c->num_in, STEP) * width * LANES;
         start += width * LANES;
     }
@@ -139,13 +166,16 @@ TARGET static int NAME(convolve)(const void *job, const void *packed, int64_t be
     const struct convolution *c = job;
     const NAME(element) *const *weights = packed;
     const int64_t num_taps = c->lattice.kernel_size * c->lattice.kernel_size, padded = NAME(padded)(c->num_out);
-    int32_t cell[BLOCK], row_in_lattice[BLOCK], column[BLOCK], shown[BLOCK];
+    const int64_t num_sources = (num_taps > NUM_FREQUENCIES ? num_taps : NUM_FREQUENCIES) * BLOCK + MOST_ROWS;
+    int32_t cell[BLOCK], row_in_lattice[BLOCK], column[BLOCK], at[BLOCK];
+    int32_t first_cell[BLOCK / 4], first_row[BLOCK / 4], first_column[BLOCK / 4];
     int status = DONE;
     NAME(element) *zero = allocate((c->num_in + 1) * sizeof *zero);
     struct NAME(scratch) scratch = {
         .places = {cell, row_in_lattice, column},
-        .shown = shown,
-        .source = allocate((num_taps > NUM_FREQUENCIES ? num_taps : NUM_FREQUENCIES) * BLOCK * sizeof *scratch.source),
+        .first_children = {first_cell, first_row, first_column},
+        .at = at,
+        .source = allocate(num_sources * sizeof *scratch.source),
         .raw = allocate(4 * BLOCK * WIDEST * LANES * sizeof(float)),
         .sum = allocate(BLOCK * padded * sizeof(float)),
         .patch = allocate(NUM_FREQUENCIES * (BLOCK / 4) * c->num_in * sizeof(float)),
@@ -153,11 +183,19 @@ TARGET static int NAME(convolve)(const void *job, const void *packed, int64_t be
     };
     if (!zero || !scratch.source || !scratch.raw || !scratch.sum || !scratch.patch)
         status = NO_MEMORY;
-    else
+    else {
         memset(zero, 0, (c->num_in + 1) * sizeof *zero);
+        for (int64_t n = 0; n < num_sources; n++)
+            scratch.source[n] = zero;
+    }
     for (; begin < end && status != NO_MEMORY; begin += BLOCK) {
         const int64_t count = smaller(BLOCK, end - begin);
         locate(&c->lattice, begin, count, BLOCK, &scratch.places, &status);
+        for (int64_t quad = 0; quad < BLOCK / 4; quad++) {
+            first_cell[quad] = cell[4 * quad];
+            first_row[quad] = row_in_lattice[4 * quad];
+            first_column[quad] = column[4 * quad];
+        }
         memset(scratch.sum, 0, BLOCK * padded * sizeof(float));
         for (int64_t branch = 0; branch < c->lattice.num_branches; branch++) {
 #ifndef BFLOAT16

@@ -1,35 +1,33 @@
 /* Which rows the neighbours of active cells show, for one instruction set (see native_tile.h).
  *
- * Without a branch that depends on the data, so the compiler can use the gather instructions of the set: where a cell
- * lies at a border or next to a passive one is not predictable, and there are T lookups for each of D A rows.
+ * There are T lookups for each of D A rows, so this is the largest cost after the products. It is in two steps. Whether
+ * a neighbour is inside is the same arithmetic for all, which the compiler makes vectors of, without a branch: where a
+ * cell lies at a border is not predictable. Reading the map is for single numbers.
  */
 
-/* shown[i] = row of the buffer that the neighbour of place i * step shows, 0 outside the lattice.
- *
- * A row number outside of the buffer is taken for 0 and fails the call: comparing costs nothing measurable beside the
- * F O products of a neighbour, and a wrong map must not read foreign memory.
- */
-TARGET static void NAME(find)(const struct lattice *lattice, const struct places *places, int64_t count, int64_t step,
-                              int32_t down, int32_t right, int32_t *restrict shown, int *status)
+/* at[i] = flat cell number of the neighbour of place i, -1 outside the lattice. */
+TARGET static void NAME(find)(const struct lattice *lattice, const struct places *places, int64_t count, int32_t down,
+                              int32_t right, int32_t *restrict at)
 {
     const uint32_t height = (uint32_t)lattice->height, width = (uint32_t)lattice->width;
-    const uint32_t num_rows = (uint32_t)lattice->num_rows;
-    const int32_t *restrict rows = lattice->rows;
     const int32_t apart = down * (int32_t)width + right;
     const int32_t *restrict cells = places->cell, *restrict at_row = places->row, *restrict at_column = places->column;
-    int32_t is_wrong = 0;
     for (int64_t i = 0; i < count; i++) {
-        const int32_t is_inside = ((uint32_t)(at_row[i * step] + down) < height) &
-                                  ((uint32_t)(at_column[i * step] + right) < width);
-        shown[i] = is_inside ? cells[i * step] + apart : -1;
+        const int32_t is_inside = ((uint32_t)(at_row[i] + down) < height) & ((uint32_t)(at_column[i] + right) < width);
+        at[i] = is_inside ? cells[i] + apart : -1;
     }
-    for (int64_t i = 0; i < count; i++) {
-        const int32_t is_outside = shown[i] >> 31; /* all bits or none */
-        const int32_t row = rows[shown[i] & ~is_outside] & ~is_outside;
-        const int32_t is_row = -(int32_t)((uint32_t)row < num_rows);
-        is_wrong |= ~is_row;
-        shown[i] = row & is_row;
-    }
-    if (is_wrong)
-        *status = WRONG_INDEX;
+}
+
+/* Row of the buffer that a place found above shows, 0 outside.
+ *
+ * A row number outside of the buffer is taken for 0 and noted in `is_wrong`: comparing costs nothing measurable beside
+ * the F O products of a neighbour, and a wrong map must not read foreign memory.
+ */
+TARGET INLINE int32_t NAME(shown)(const struct lattice *lattice, int32_t at, int32_t *is_wrong)
+{
+    const int32_t is_inside = ~(at >> 31); /* all bits or none */
+    const int32_t row = lattice->rows[at & is_inside] & is_inside;
+    const int32_t is_row = -(int32_t)((uint32_t)row < (uint32_t)lattice->num_rows);
+    *is_wrong |= ~is_row;
+    return row & is_row;
 }

@@ -6,6 +6,18 @@
 #define GRADIENT_ROWS 128 /* active rows per block: their features and gradients fit into L1 and L2 */
 #define GRADIENT_OUT 4    /* output features per register tile */
 
+/* Rows of the buffer that all these neighbours show. On its own and `restrict`: many misses of the map at a time. */
+TARGET static void NAME(find_rows)(const struct lattice *lattice, const struct places *places, int64_t count,
+                                   int32_t down, int32_t right, int32_t *restrict rows, int *status)
+{
+    int32_t is_wrong = 0;
+    NAME(find)(lattice, places, count, down, right, rows);
+    for (int64_t i = 0; i < count; i++)
+        rows[i] = NAME(shown)(lattice, rows[i], &is_wrong);
+    if (is_wrong)
+        *status = WRONG_INDEX;
+}
+
 /* weight[out][0..width] += sum over rows of masked[row][out] * taken[row], `outs` outputs at a time. */
 TARGET INLINE void NAME(outer)(const int width, int64_t rows, const float *masked, int64_t num_out, int64_t outs,
                                const float *taken, int64_t taken_stride, float *weight, int64_t weight_stride,
@@ -59,8 +71,8 @@ TARGET static int NAME(weight_gradient)(const void *job, const void *no_weights,
         for (int64_t part = begin; part < end;) {
             const int64_t tap = part / tiles % num_taps, branch = part / tiles / num_taps;
             const int64_t last = smaller(end, (part / tiles + 1) * tiles);
-            NAME(find)(lattice, &places, rows, 1, tap_offset(lattice, branch, tap / side),
-                       tap_offset(lattice, branch, tap % side), shown, &status);
+            NAME(find_rows)(lattice, &places, rows, tap_offset(lattice, branch, tap / side),
+                            tap_offset(lattice, branch, tap % side), shown, &status);
             for (int64_t i = 0; i < rows; i++)
                 memcpy(taken + i * stride, g->features + shown[i] * g->num_in, g->num_in * sizeof(float));
             for (; part < last; part++) {
@@ -112,7 +124,7 @@ TARGET static void NAME(sort_readers)(const struct lattice *lattice, int64_t bra
     const int32_t down = tap_offset(lattice, branch, tap / side), right = tap_offset(lattice, branch, tap % side);
     int64_t found = 0;
     memset(readers->start, 0, (end - begin + 1) * sizeof *readers->start);
-    NAME(find)(lattice, &readers->places, lattice->num_active, 1, down, right, readers->row, status);
+    NAME(find_rows)(lattice, &readers->places, lattice->num_active, down, right, readers->row, status);
     for (int64_t i = 0; i < lattice->num_active; i++) { /* moves up what was found, without a branch */
         const int64_t row = readers->row[i] - 1 - begin;
         readers->row[found] = (int32_t)row;
@@ -133,7 +145,7 @@ TARGET static void NAME(sort_readers)(const struct lattice *lattice, int64_t bra
 /* Gradient of passive rows begin..end: sum what reads a row through a tap, then multiply once per row and tap. */
 TARGET static int NAME(passive_gradient)(const void *job, const void *packed, int64_t begin, int64_t end)
 {
-    enum { BATCH = 12 }; /* a multiple of the rows of every tile */
+    enum { BATCH = MOST_ROWS }; /* a multiple of the rows of every tile */
     const struct gradient *g = job;
     const float *const *weights = packed;
     const struct lattice *lattice = &g->lattice;
@@ -161,8 +173,8 @@ TARGET static int NAME(passive_gradient)(const void *job, const void *packed, in
         const float *masked = g->masked + branch * g->branch_stride;
         NAME(sort_readers)(lattice, branch, tap, begin, end, &readers, &status);
         int64_t filled = 0, row_of[BATCH];
-        const float *source[BATCH];
-        for (int i = 0; i < BATCH; i++)
+        const float *source[BATCH + MOST_ROWS];
+        for (int i = 0; i < BATCH + MOST_ROWS; i++)
             source[i] = sums;
         for (int64_t row = 0; row < end - begin; row++) {
             const int32_t first = readers.start[row], last = readers.start[row + 1];

@@ -23,23 +23,24 @@ static int NAME(convolution)(const struct convolution *c, int64_t num_threads)
 {
     const struct lattice *lattice = &c->lattice;
     const int64_t num_taps = lattice->kernel_size * lattice->kernel_size;
-    struct weight_view view = view_weight(c->num_in, c->num_out, num_taps, c->is_transposed, c->is_transposed);
     const int64_t taps = num_taps > NUM_FREQUENCIES ? num_taps : NUM_FREQUENCIES;
     const int64_t size = NAME(padded)(c->num_out) * taps * round_up(c->num_in, STEP);
     NAME(element) **weights = NAME(reserve)(lattice->num_branches, size);
     if (!weights)
         return NO_MEMORY;
     for (int64_t branch = 0; branch < lattice->num_branches; branch++) {
-        const NAME(element) *weight = (const NAME(element) *)c->weight + branch * view.branch;
+        struct weight_view view = view_weight(&c->weight, branch, c->num_in, c->num_out, num_taps, c->is_transposed);
+        if (c->is_transposed)
+            view = flip_taps(view);
 #ifndef BFLOAT16
         if (NAME(uses_winograd)(c, branch)) {
-            NAME(pack_winograd)(weight, &view, weights[branch]);
+            NAME(pack_winograd)(c->weight.values, &view, weights[branch]);
             continue;
         }
 #endif
-        NAME(pack)(weight, &view, weights[branch]);
+        NAME(pack)(c->weight.values, &view, weights[branch]);
     }
-    const int64_t work = lattice->num_active * lattice->num_branches * view.branch;
+    const int64_t work = lattice->num_active * lattice->num_branches * num_taps * c->num_in * c->num_out;
     const int status = share_among(num_threads, work, lattice->num_active, 4, NAME(convolve), c, weights);
     free(weights);
     return status;
@@ -60,15 +61,13 @@ static int NAME(passive_gradients)(const struct gradient *g, int64_t num_threads
     const struct lattice *lattice = &g->lattice;
     const int64_t num_taps = lattice->kernel_size * lattice->kernel_size, taps = lattice->num_branches * num_taps;
     const int64_t num_passive = lattice->num_rows - 1 - lattice->num_active;
-    const struct weight_view view = view_weight(g->num_out, g->num_in, num_taps, 1, 0);
     float **weights = NAME(reserve)(taps, NAME(padded)(g->num_in) * g->num_out);
     if (!weights)
         return NO_MEMORY;
     for (int64_t n = 0; n < taps; n++) {
-        struct weight_view tap = view;
-        tap.first = n / num_taps * view.branch + n % num_taps * view.tap;
-        tap.num_taps = 1;
-        NAME(pack)(g->weight, &tap, weights[n]);
+        struct weight_view tap = view_weight(&g->weight, n / num_taps, g->num_out, g->num_in, 1, 1);
+        tap.first += n % num_taps * tap.tap;
+        NAME(pack)(g->weight.values, &tap, weights[n]);
     }
     const int64_t work = lattice->num_active * taps * g->num_out;
     const int status = share_among(num_threads, work, num_passive, 1, NAME(passive_gradient), g, weights);

@@ -3,7 +3,7 @@
  * Included once per instruction set with
  *   NAME(x)   x with the suffix of the set          TARGET   the attribute that turns the set on
  *   LANES     floats in a register                  WIDEST   registers in the widest panel: 4, 2 or 1
- *   ROWS_4, ROWS_2, ROWS_1   rows of a tile in a panel of that width, divisors of BLOCK
+ *   ROWS_4, ROWS_2, ROWS_1   rows of a tile in a panel of that width, divisors of BLOCK, up to MOST_ROWS
  *   BFLOAT16  defined where features and weights are bfloat16 (AVX512-BF16); sums are always float
  * and followed by NAME(positive), one bit per lane that is above zero, which every set does in its own way.
  *
@@ -49,21 +49,26 @@ INLINE float NAME(rounded)(float value) { return value; }
  *
  * The sums stay in registers across all taps; `rows` and `width` are constants wherever this is inlined. Every output
  * is one chain of sums in the order of the taps, whatever tile it is in, so results do not depend on the split.
+ * The rows of the next tile are asked for meanwhile, tap by tap: asked for sooner, they would be out of L1 again.
  */
 TARGET INLINE void NAME(tile)(const int rows, const int width, const NAME(element) * const *source, int64_t num_taps,
                               int64_t tap_stride, int64_t num_in, const NAME(element) * weight, float *raw)
 {
-    NAME(vector) sum[12][4];
+    const int64_t second_line = num_in * (int64_t)sizeof *weight > ALIGNMENT ? ALIGNMENT : 0;
+    NAME(vector) sum[MOST_ROWS][4];
 #pragma GCC unroll 12
     for (int row = 0; row < rows; row++)
 #pragma GCC unroll 4
         for (int v = 0; v < width; v++)
             sum[row][v] = (NAME(vector)){0};
     for (int64_t tap = 0; tap < num_taps; tap++, source += tap_stride) {
-        const NAME(element) * at[12];
+        const NAME(element) * at[MOST_ROWS];
 #pragma GCC unroll 12
-        for (int row = 0; row < rows; row++)
+        for (int row = 0; row < rows; row++) {
             at[row] = source[row];
+            __builtin_prefetch(source[rows + row]);
+            __builtin_prefetch((const char *)source[rows + row] + second_line); /* more lines follow by themselves */
+        }
         for (int64_t feature = 0; feature + STEP <= num_in; feature += STEP, weight += STEP * width * LANES) {
 #pragma GCC unroll 12
             for (int row = 0; row < rows; row++)

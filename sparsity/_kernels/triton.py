@@ -3,6 +3,7 @@
 The products of float32 follow `torch.backends.cuda.matmul`: exact by default, and then without tensor cores.
 """
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import torch
@@ -37,7 +38,7 @@ def forward(call: Call, keep_signs: bool) -> tuple[Float[Tensor, "A O"], UInt8[T
         signs = launch.convolve(
             call,
             call.buffer[None],
-            call.weight,
+            call.weight.contiguous(),
             out,
             shift=0,
             bias=call.bias,
@@ -57,6 +58,7 @@ def backward(
     """
     from sparsity._kernels import _triton_launch as launch
 
+    call = replace(call, weight=call.weight.contiguous())
     needs_buffer, needs_weight, needs_bias = needed
     of_buffer, of_weight, of_bias = (call.buffer.new_empty(0) for _ in range(3))
     with torch.cuda.device_of(gradient):

@@ -1,8 +1,11 @@
+import pytest
 import torch
 from hypothesis import given
 from torch import Tensor
 
-from sparsity import conv2d
+from bench.probes._peak import peak_bytes
+from sparsity import conv2d, sfm
+from sparsity._kernels import native
 from sparsity.sps import Backend
 from tests.sparsity.walks import Walk, patient, walks
 
@@ -78,3 +81,21 @@ def test_a_subdivision_moves_cells_from_active_to_passive_in_order(walk: Walk) -
         assert torch.equal(finer.active, children)
         assert bool((finer.buffer[0] == 0).all())
         grid = finer
+
+
+def test_a_forward_pass_of_the_native_kernel_takes_only_its_result() -> None:
+    """No copy of the weight either, which would be 27 times as large here."""
+    why_not = native.unavailable(torch.device("cpu"), torch.float32)
+    if why_not is not None:
+        pytest.skip(why_not)
+    generator = torch.Generator().manual_seed(0)
+    grid = Backend(
+        buffer=torch.cat((torch.zeros(1, 64), torch.randn(64, 64, generator=generator))),
+        rows=torch.arange(1, 65, dtype=torch.int32).reshape(1, 8, 8),
+        cells=torch.arange(64, dtype=torch.int32),
+        kernel="native",
+    )
+    weight, bias = torch.randn(3, 64, 64, 3, 3, generator=generator), torch.zeros(3, 64)
+    with torch.inference_mode():
+        peak = peak_bytes(lambda: sfm(grid, weight, bias, (1, 3, 5)), "cpu")
+    assert grid.active.nbytes <= peak < grid.active.nbytes + weight.nbytes / 10

@@ -104,6 +104,24 @@ def test_gradients_are_those_of_a_dense_convolution(name: str, dtype: torch.dtyp
 
 
 @pytest.mark.parametrize("name", KERNELS)
+def test_the_layout_of_the_weight_changes_nothing(name: str) -> None:
+    """A layer has its taps next to each other in memory; contiguous weights, in the order of a call, its features."""
+    skip_unavailable(name, torch.float32)
+    call, kernel = off_kink(made_up(features=5, outputs=13)), _kernel(name)
+    as_in_a_layer = replace(call, weight=call.weight.mT.contiguous().mT)
+    assert not as_in_a_layer.weight.is_contiguous()
+    output, signs = kernel.forward(call, True)
+    same_output, same_signs = kernel.forward(as_in_a_layer, True)
+    assert torch.equal(same_output, output)
+    assert torch.equal(same_signs, signs)
+    needed = (True, True, True)
+    found = kernel.backward(call, signs, output, needed)
+    for one, other in zip(kernel.backward(as_in_a_layer, signs, output, needed), found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-6, atol=1e-6)
+        assert one.is_contiguous()
+
+
+@pytest.mark.parametrize("name", KERNELS)
 def test_gradients_that_nobody_needs_are_not_made(name: str) -> None:
     skip_unavailable(name, torch.float32)
     call, kernel = made_up(), _kernel(name)
