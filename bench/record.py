@@ -34,7 +34,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def name(self) -> str:
-        """Name of its directory, such as `effseg-sps-sfm-r50_fpn-paper-none-seed0`."""
+        """Name, such as `effseg-sps-sfm-r50_fpn-paper-none-seed0`: that of its directory, if a file may have it."""
         parts = (self.head, self.backend, self.kernel, self.module, self.backbone, self.preset, self.schedule)
         return "-".join([part for part in parts if part is not None] + [f"seed{self.seed}"])
 
