@@ -44,7 +44,10 @@ def _images(context: Context) -> Path:
             try:
                 write(folder, "test", NUM_IMAGES)
             except ValueError as error:
-                raise ValueError(f"{error} The cache is where XDG_CACHE_HOME says, else in ~/.cache.") from error
+                raise ValueError(
+                    f"{error} The test images are kept in {context.cache_dir}; expected a folder that can be written; "
+                    "name another with XDG_CACHE_HOME."
+                ) from error
 
     ranks.from_first(make)
     return folder

@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from heads._pointwise import Linear, in_blocks
 from sparsity import Grid, conv2d, sfm
 
 
 def two_layer_mlp(features_in: int, hidden: int, features_out: int) -> nn.Sequential:
     """Linear, ReLU, Linear."""
-    return nn.Sequential(nn.Linear(features_in, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, features_out))
+    return nn.Sequential(Linear(features_in, hidden), nn.ReLU(inplace=True), Linear(hidden, features_out))
 
 
 def fcn(features_in: int, features: int, num_convs: int) -> nn.Sequential:
@@ -43,6 +44,8 @@ class QueryFusion(nn.Module):
     def forward(self, features: Float[Tensor, "R C S S"], queries: Float[Tensor, "R Q"]) -> Float[Tensor, "R C S S"]:
         """Fuse each region's features with its query."""
         query = self.query(queries)[:, :, None, None].expand_as(features)
+        # Beside features that are channels last, expanded ones would have all of them copied twice.
+        query = query.contiguous(memory_format=torch.channels_last)
         return features + self.fuse(torch.cat([query, features], 1))
 
 
@@ -98,27 +101,27 @@ class SemanticFusion(nn.Module):
     def __init__(self, features: int, dilations: Sequence[int] = (1, 3, 5)) -> None:
         super().__init__()
         self.dilations = tuple(dilations)
-        self.enter = nn.Sequential(nn.Linear(features, features), nn.ReLU(inplace=True))
+        self.enter = nn.Sequential(Linear(features, features), nn.ReLU(inplace=True))
         self.weight = nn.Parameter(torch.empty(len(self.dilations), features, features, 3, 3))
         self.bias = nn.Parameter(torch.empty(len(self.dilations), features))
         _initialise_conv(self.weight, self.bias)
         self.leave = nn.Sequential(
-            nn.Linear(features, features), nn.ReLU(inplace=True), nn.Linear(features, features), nn.ReLU(inplace=True)
+            Linear(features, features), nn.ReLU(inplace=True), Linear(features, features), nn.ReLU(inplace=True)
         )
 
     def forward(self, grid: Grid) -> Float[Tensor, "A F"]:
         """Process: new features of the active cells."""
-        grid = grid.with_active(self.enter(grid.active))
-        return self.leave(sfm(grid, self.weight, self.bias, self.dilations))
+        grid = grid.with_active(in_blocks(self.enter, grid.active))
+        return in_blocks(self.leave, sfm(grid, self.weight, self.bias, self.dilations))
 
 
 def normalised_feedforward(features: int) -> nn.Sequential:
     """LayerNorm, Linear F -> 4F, ReLU, Linear 4F -> F: what ends the smaller processing modules (Table 5)."""
     return nn.Sequential(
         nn.LayerNorm(features),
-        nn.Linear(features, 4 * features),
+        Linear(features, 4 * features),
         nn.ReLU(inplace=True),
-        nn.Linear(4 * features, features),
+        Linear(4 * features, features),
     )
 
 

@@ -7,6 +7,8 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from heads._contract import Pyramid
+from heads._pointwise import is_cpu_inference
+from heads._roi_align import align_by_rows
 
 COARSEST_LEVEL = 5
 FINEST_LEVEL = 2
@@ -54,6 +56,8 @@ def _align(
 ) -> Float[Tensor, "R C side side"]:
     """RoIAlign from one level. Coordinates need more digits than half precision has, so they decide the precision."""
     features = pyramid[level]
+    if is_cpu_inference(features):
+        return align_by_rows(features, regions, side, 1 / 2**level, sampling_ratio)
     precision = torch.promote_types(features.dtype, regions.dtype)
     aligned: Tensor = roi_align(
         features.to(precision),

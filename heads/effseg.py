@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from heads import processing_module
 from heads._blocks import QueryFusion, fcn, two_layer_mlp
 from heads._contract import Detections, Pyramid, Stage, Targets
+from heads._pointwise import Linear, in_blocks
 from heads._policies import Policy, predicted
 from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
 from heads._select import Budget, top_cells
 from heads._targets import at_cells, coverage, mask_loss, refinement_target, segmentation_target
-from sparsity import Grid, GridType, backend, unravel
+from sparsity import Grid, GridType, backend, children_of, unravel
 
 REGION_SIDE = 14
 MASK_WEIGHTS = (0.25, 0.375, 0.375, 0.5)
@@ -59,7 +60,7 @@ class Branches(nn.Module):
 
     def forward(self, active: Float[Tensor, "A F"]) -> tuple[Float[Tensor, "A"], Float[Tensor, "A"]]:
         """Predict mask and refinement logits."""
-        return self.mask(active)[:, 0], self.refine(active)[:, 0]
+        return in_blocks(self.mask, active)[:, 0], in_blocks(self.refine, active)[:, 0]
 
 
 class Split(nn.Module):
@@ -71,12 +72,12 @@ class Split(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.hidden = nn.Linear(features, 4 * features)
-        self.shared = nn.Linear(features, features)
+        self.hidden = Linear(features, 4 * features)
+        self.shared = Linear(features, features)
 
     def forward(self, parents: Float[Tensor, "K F"]) -> Float[Tensor, "4*K F"]:
         """Split parents into children, child-minor and row-major in their 2x2 block."""
-        hidden = self.hidden(parents).relu().unflatten(1, (4, -1))
+        hidden = self.hidden(parents).relu_().unflatten(1, (4, -1))
         return (parents[:, None] + self.shared(hidden)).flatten(0, 1)
 
 
@@ -102,7 +103,7 @@ class SparseStage(nn.Module):
         super().__init__()
         self.split = Split(features)
         self.fusion = two_layer_mlp(features + pyramid_channels, features, features)
-        self.transition = nn.Sequential(nn.Linear(features, features_out), nn.ReLU(inplace=True))
+        self.transition = nn.Sequential(Linear(features, features_out), nn.ReLU(inplace=True))
         self.process = process
         self.branches = Branches(features_out)
 
@@ -110,19 +111,26 @@ class SparseStage(nn.Module):
         self, grid: Grid, keep: Int[Tensor, "K"], scene: Scene, depth: int, *, refine: bool
     ) -> tuple[Grid, Stage]:
         """Subdivide a grid at the rows `keep` and predict its new active cells; with `refine` also where to go on."""
-        grid = grid.subdivide(keep, self.split(grid.active[keep]))
-        region, row, column = unravel(grid.cells, grid.size)
-        side = grid.size[1]
+        side = 2 * grid.size[1]
+        region, row, column = unravel(children_of(grid.cells[keep], grid.size), (grid.size[0], side, side))
         point = (torch.stack([column, row], 1) + 0.5).to(scene.boxes.dtype) / side
-        context = scene.context(region, point, depth)
-        grid = grid.with_active(grid.active + self.fusion(torch.cat([grid.active, context], 1)))
+        parents = grid.active[keep]
+
+        def children_with_context(
+            parents: Float[Tensor, "K F"], region: Int[Tensor, "K 4"], point: Float[Tensor, "K 4 2"]
+        ) -> Float[Tensor, "K 4 F"]:
+            children = self.split(parents)
+            context = scene.context(region.flatten(), point.flatten(0, 1), depth)
+            return (children + self.fusion(torch.cat([children, context], 1))).unflatten(0, region.shape)
+
+        children = in_blocks(children_with_context, parents, region.view(-1, 4), point.view(-1, 4, 2))
         # Passive features go through the same layer, or neighbours of different ages could not be convolved.
-        grid = grid.map(self.transition)
+        grid = grid.subdivide(keep, children.flatten(0, 1)).map(lambda rows: in_blocks(self.transition, rows))
         grid = grid.with_active(self.process(grid))
         return grid, Stage(
             side=side,
-            mask_logits=self.branches.mask(grid.active)[:, 0],
-            refine_logits=self.branches.refine(grid.active)[:, 0] if refine else None,
+            mask_logits=in_blocks(self.branches.mask, grid.active)[:, 0],
+            refine_logits=in_blocks(self.branches.refine, grid.active)[:, 0] if refine else None,
             region=region,
             point=point,
             overwrite="selected",

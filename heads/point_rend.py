@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from heads._blocks import CoarseMask, class_channel
 from heads._contract import Detections, Pyramid, Stage, Targets
+from heads._pointwise import Linear
 from heads._regions import FlatPyramid, align_regions, cell_points
 from heads._select import top_per_region
 from heads._targets import coverage, mask_loss, mask_values, segmentation_target
@@ -56,8 +57,8 @@ class PointHead(nn.Module):
     def __init__(self, pyramid_channels: int, features: int, num_masks: int) -> None:
         super().__init__()
         sizes = (pyramid_channels, features, features)
-        self.hidden = nn.ModuleList(nn.Linear(size + num_masks, features) for size in sizes)
-        self.logits = nn.Linear(features + num_masks, num_masks)
+        self.hidden = nn.ModuleList(Linear(size + num_masks, features) for size in sizes)
+        self.logits = Linear(features + num_masks, num_masks)
         # Before training a refined point is undecided, whatever its features are.
         nn.init.normal_(self.logits.weight, std=0.001)
         nn.init.zeros_(self.logits.bias)

@@ -11,6 +11,7 @@ from reports import break_even, demo, kernels, lengths, sparsity, studies
 from reports.accuracy import accuracy
 from reports.ceiling import ceiling
 from reports.certificates import certificates
+from reports.head_budget import head_budget
 from reports.layout import Table
 from reports.relative import relative
 from reports.tables import TABLES, table
@@ -53,7 +54,7 @@ def _of_papers_sizes(frame: pd.DataFrame) -> Rows:
 
 
 def _of_paper(recipe: str) -> _Shown:
-    probes = frozenset({"params", "flops", "head_cost", "speed", "accuracy"})
+    probes = frozenset({"params", "flops", "head_cost", "speed", "accuracy", "time_budget"})
     return _Shown(
         tables=lambda frame, failures: _tables_of_paper(recipe, frame, failures),
         probes=probes,
@@ -64,7 +65,7 @@ def _of_paper(recipe: str) -> _Shown:
 def _tables_of_paper(recipe: str, frame: pd.DataFrame, failures: Sequence[Record]) -> list[Table]:
     """The table of a recipe, and what continues it."""
     made = [table(name, frame, failures) for name in (recipe, f"{recipe}_sizes") if name in TABLES]
-    return [*made, relative(made[0])] if recipe == "heads" else made
+    return [*made, relative(made[0]), head_budget(frame)] if recipe == "heads" else made
 
 
 def _demo(frame: pd.DataFrame) -> list[Table]:

@@ -129,8 +129,10 @@ def test_meta_tensors_cost_what_real_ones_cost(head: str) -> None:
         meta_model = flops._meta_model(small)
         meta, shapes, _ = flops._count_detector(meta_model, torch.zeros(1, 3, 128, 160, device="meta"))
         meta["head"], _ = flops._count_head(meta_model, shapes, flops._meta_regions(5, shapes), (128, 160))
+    # On a CPU a pointwise layer may be a convolution and RoIAlign a sum of samples: other kinds, equal costs.
     for part, count in real.items():
-        assert count.torch.macs == meta[part].torch.macs
+        assert count.torch.total == meta[part].torch.total, part
+        assert count.torch.conv_and_matmul == meta[part].torch.conv_and_matmul, part
 
 
 def test_regions_can_be_given_and_must_be_for_other_models() -> None:

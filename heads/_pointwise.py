@@ -1,0 +1,62 @@
+"""Pointwise layers on the many rows of a grid, at inference on a CPU: in blocks, and by a faster matrix product.
+
+A layer of 40,000 rows writes more than any cache holds, and every large temporary is memory that the system must first
+provide. A chain of layers on one block of rows after the other stays in the cache and needs little of either. Nothing
+of this happens while gradients are wanted, or on other devices: there, all rows at once is best.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+BLOCK_NUMBERS = 2**18
+"""Numbers in a block of the first operand: 1 MB in float32."""
+
+WORTH_CONVOLVING = 2**16
+"""Numbers in a product from which on it repays what a convolution takes to start."""
+
+
+class Linear(nn.Linear):
+    """`nn.Linear`, which at inference in float32 on a CPU computes as a convolution of one tap.
+
+    torch gives a convolution to oneDNN and a matrix product to MKL, which takes twice as long on the AMD processor that
+    this was measured on. A kernel of one tap has no use for a dilation; it is there because torch keeps a plain one
+    from oneDNN where there is one thread and one image.
+    """
+
+    def forward(self, input: Float[Tensor, "N *M F"]) -> Float[Tensor, "N *M G"]:
+        """Compute `input @ weight.T + bias`."""
+        rows = input.flatten(0, -2)
+        is_large = len(rows) * self.out_features >= WORTH_CONVOLVING
+        if not is_large or input.dtype != torch.float32 or not is_cpu_inference(input):
+            return F.linear(input, self.weight, self.bias)
+        image = rows[None, None].permute(0, 3, 1, 2)
+        product = F.conv2d(image, self.weight[:, :, None, None], self.bias, dilation=2)
+        return product.permute(0, 2, 3, 1).view(*input.shape[:-1], self.out_features)
+
+
+def in_blocks(function: Callable[..., Tensor], *rows: Shaped[Tensor, "N *_"]) -> Float[Tensor, "N *_"]:
+    """Apply a row-wise function: row i of the result must depend on row i of each of `rows` only.
+
+    At inference on a CPU it gets one block after the other, otherwise all rows in one call.
+    """
+    size = max(BLOCK_NUMBERS // max(rows[0][:1].numel(), 1), 1)
+    if not is_cpu_inference(rows[0]) or len(rows[0]) <= size:
+        return function(*rows)
+    result, start = None, 0
+    for block in zip(*(each.split(size) for each in rows), strict=True):
+        part = function(*block)
+        if result is None:
+            result = part.new_empty(len(rows[0]), *part.shape[1:])
+        result[start : start + len(part)] = part
+        start += len(part)
+    assert result is not None
+    return result
+
+
+def is_cpu_inference(rows: Shaped[Tensor, "..."]) -> bool:
+    """Whether these rows are on a CPU, nobody wants gradients and nobody compiles."""
+    return rows.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
