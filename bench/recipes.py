@@ -41,6 +41,7 @@ def demo() -> list[Cell]:
         *cells("demo", agnostic, ("params", "accuracy_true_boxes")),
         *cells("demo", [*four, *seeds], ("params", "accuracy_true_boxes")),
         *cells("demo", four, ("pictures",)),
+        *cells("demo", [effseg], ("box_accuracy",)),
         *cells("demo", four, ("accuracy",)),
         *cells("demo", [effseg], ("policies", "budget"), images=50),
         *cells("demo", [effseg], ("trace",), images=12),
@@ -196,7 +197,11 @@ def subject(
 
 def _listed(recipe: str, backbone: str) -> list[Cell]:
     subjects = [subject(head, backbone=backbone, preset="small", schedule="coco_mini") for head in HEADS]
-    return cells(recipe, subjects, ("params", "accuracy", "accuracy_true_boxes"))
+    return [
+        *cells(recipe, subjects[:1], ("box_accuracy",)),
+        *cells(recipe, subjects, ("params", "accuracy")),
+        *cells(recipe, subjects, ("accuracy_true_boxes",)),
+    ]
 
 
 def embedded(head: str, *, module: str = "sfm", preset: str = "small", seed: int = 0) -> Subject:

@@ -80,7 +80,7 @@ def _titled(tables: list[Table], addition: str) -> list[Table]:
 
 _SPARSITY = frozenset({"backend_cost", "backend_speed", "memory"})
 _ACCURACY = frozenset({"accuracy", "accuracy_true_boxes"})
-_HEADS = _ACCURACY | {"params", "flops", "speed"}
+_HEADS = _ACCURACY | {"box_accuracy", "params", "flops", "speed"}
 
 _SHOWN: dict[str, _Shown] = {
     "demo": _Shown(

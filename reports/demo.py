@@ -30,6 +30,7 @@ def tables(frame: pd.DataFrame) -> list[Table]:
         differences("What separates the heads, on true boxes", claim(true)),
         differences("What separates the heads, on detected boxes", claim(detected)),
         costs(usual(params), usual(results(frame, "flops")), usual(results(frame, "speed"))),
+        _boxes(results(frame, "box_accuracy")),
         *agnostic(every_true, params),
         *modules(every_true, params),
     ]
@@ -61,6 +62,22 @@ def _accuracy(title: str, found: Iterable[Result], note: str) -> Table:
     caption += ["Intervals are from resampled images and speak of their choice, not of the training seed."]
     caption += left_out(others)
     return Table(title=title, columns=tuple(columns), rows=tuple(rows), caption=tuple(caption))
+
+
+def _boxes(found: Iterable[Result]) -> Table:
+    """AP of the boxes that all heads get; whichever head was behind the detector, they are the same."""
+    alike, others = of_one_run(found)
+    rows = []
+    for each in alike[-1:]:
+        values = (each.values.get(f"box_{name}") for name in _SIZES)
+        rows.append((str(each.subject.backbone), *values, interval(each, "box_ap")))
+    columns = [Column(name="Backbone"), *(Column(name=label, digits=1) for label in _SIZES.values())]
+    return Table(
+        title="Boxes of the common detector",
+        columns=(*columns, Column(name="95% of AP")),
+        rows=tuple(rows),
+        caption=("Rules of COCO for boxes, on coarse annotations.", *left_out(others)),
+    )
 
 
 def _sizes(title: str, found: Iterable[Result]) -> Table:

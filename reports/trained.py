@@ -18,7 +18,7 @@ from reports.frame import number, rows_of
 
 PRESET = "small"
 
-_MEANS_NOTHING_UNTRAINED = ("accuracy", "accuracy_true_boxes", "policies", "budget")
+_MEANS_NOTHING_UNTRAINED = ("accuracy", "accuracy_true_boxes", "box_accuracy", "policies", "budget")
 
 MAIN_METRICS = {"ap_star": "AP*", "apb_star": "APB*", "ap": "AP"}
 """The accuracies that tables of trained heads show, those on fine annotations first, by their names in records."""

@@ -21,6 +21,7 @@ TITLES = [
     "What separates the heads, on true boxes",
     "What separates the heads, on detected boxes",
     "Cost of the heads",
+    "Boxes of the common detector",
     "Class-agnostic heads on true boxes",
     "What separates class-agnostic heads, on true boxes",
     "Processing modules of EffSeg on true boxes",
@@ -56,6 +57,12 @@ def test_four_heads_with_the_mean_of_their_seeds_beside_spread_and_interval() ->
     assert "AP*, APB*: fine annotations, rules of LVIS, sha256:fine0123, 200 images, 20 classes." in caption
     assert "AP, APB: coarse annotations, rules of COCO, sha256:coarse01, 200 images, 20 classes." in caption
     assert "Means of seeds 0, 1, 2." in caption
+
+
+def test_boxes_of_the_detector_have_one_row() -> None:
+    made = [record(trained(head), "box_accuracy", {"box_ap": 55.0, "images": 200}) for head in ("mask_rcnn", "effseg")]
+    table = shown("Boxes of the common detector", *made)
+    assert table.texts() == [["small_fpn", "55.0", "", "", "", "", "", ""]]
 
 
 def test_one_seed_has_no_spread() -> None:

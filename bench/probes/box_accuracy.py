@@ -1,0 +1,89 @@
+"""The accuracy of the boxes that all heads of a common detector get: AP of boxes by COCO's rules."""
+
+from dataclasses import replace
+
+import msgspec
+import torch
+
+from bench.accuracy import evaluate
+from bench.accuracy.evaluate import num_elsewhere, rules, score
+from bench.accuracy.ground_truth import read_ground_truth
+from bench.accuracy.matching import match
+from bench.accuracy.predictions import decode_predictions
+from bench.accuracy.protocol import PRESETS
+from bench.build import load
+from bench.model import Look
+from bench.plan import Context, Measurement
+from bench.probes._accuracy import RESAMPLES, SEED
+from bench.probes._images import check_readable, coco_annotations, images_protocol, open_run
+from bench.probes._looks import looks
+from bench.probes._predict import model_protocol
+from bench.record import Scalar, Subject
+
+VERSION = evaluate.VERSION
+TIMED = False
+NEEDS_IMAGES = True
+NEEDS_WEIGHTS = True
+
+RULES = replace(PRESETS["coco"], iou="bbox", detection_area="box")
+
+
+def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what the boxes depend on, and how they are scored."""
+    return {
+        **images_protocol(_of_detector(context)),
+        **model_protocol(subject, context),
+        **rules([RULES], resamples=RESAMPLES, seed=SEED),
+    }
+
+
+@torch.inference_mode()
+def measure(subject: Subject, context: Context) -> Measurement:
+    """Score what the detector finds, whatever the head; boxes count as they are, also where they leave the image.
+
+    Raises ValueError without COCO's annotations.
+    """
+    context = _of_detector(context)
+    truth, run = read_ground_truth(coco_annotations(context)), open_run(subject, context)
+    model = load(subject, context, run.files.category_ids)
+    found = {
+        image_id: _results(image_id, look, run.files.category_ids)
+        for image_id, look in looks(model, subject, context, run)
+    }
+    check_readable(len(run.dataset), run.skipped)
+    content = msgspec.json.encode([result for of_image in found.values() for result in of_image])
+    predictions = decode_predictions(content, "boxes.json", [truth])
+    (table,) = match(truth, predictions, [RULES], images=found.keys())
+    (scored,) = score([table], resamples=RESAMPLES, seed=SEED)
+    counts = {"box_classes": scored.num_classes, "boxes": len(predictions.score), **run.values()}
+    counts["boxes_left_out"] = num_elsewhere(predictions, table)
+    named = {f"box_{name}": value for name, value in scored.metrics.items()}
+    return Measurement(
+        values={**named, **counts},
+        units={
+            **dict.fromkeys(named, "points"),
+            **dict.fromkeys(run.values(), "images"),
+            "box_classes": "classes",
+            "boxes": "boxes",
+            "boxes_left_out": "boxes",
+        },
+        intervals={f"box_{name}": interval for name, interval in scored.intervals.items()},
+        files=run.report(),
+    )
+
+
+def _of_detector(context: Context) -> Context:
+    return replace(context, detections="detector")
+
+
+def _results(image_id: int, look: Look, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
+    """The detections of an image as COCO results, in original pixels."""
+    (height, width), (input_height, input_width) = look.original_sizes[0], look.input_sizes[0]
+    each = look.detections.per_prediction()
+    scale = each.boxes.new_tensor([width / input_width, height / input_height] * 2)
+    boxes = (each.boxes * scale).double()
+    boxes[:, 2:] = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0)
+    return [
+        {"image_id": image_id, "category_id": category_ids[label], "score": value, "bbox": box}
+        for box, label, value in zip(boxes.tolist(), each.labels.tolist(), each.scores.tolist(), strict=True)
+    ]
