@@ -6,7 +6,7 @@ import msgspec
 import torch
 
 from bench.accuracy import evaluate
-from bench.accuracy.evaluate import num_elsewhere, rules, score
+from bench.accuracy.evaluate import rules, score
 from bench.accuracy.ground_truth import read_ground_truth
 from bench.accuracy.matching import match
 from bench.accuracy.predictions import decode_predictions
@@ -41,13 +41,14 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Score what the detector finds, whatever the head; boxes count as they are, also where they leave the image.
 
-    Raises ValueError without COCO's annotations.
+    Only images that COCO's annotations list count. Raises ValueError without these annotations.
     """
     context = _of_detector(context)
     truth, run = read_ground_truth(coco_annotations(context)), open_run(subject, context)
     model = load(subject, context, run.files.category_ids)
+    listed = set(truth.image_ids.tolist())
     found = {
-        image_id: _results(image_id, look, run.files.category_ids)
+        image_id: _results(image_id, look, run.files.category_ids) if image_id in listed else []
         for image_id, look in looks(model, subject, context, run)
     }
     check_readable(len(run.dataset), run.skipped)
@@ -55,17 +56,16 @@ def measure(subject: Subject, context: Context) -> Measurement:
     predictions = decode_predictions(content, "boxes.json", [truth])
     (table,) = match(truth, predictions, [RULES], images=found.keys())
     (scored,) = score([table], resamples=RESAMPLES, seed=SEED)
-    counts = {"box_classes": scored.num_classes, "boxes": len(predictions.score), **run.values()}
-    counts["boxes_left_out"] = num_elsewhere(predictions, table)
+    counts = {"box_classes": scored.num_classes, "box_images": len(table.image_ids), "boxes": len(predictions.score)}
     named = {f"box_{name}": value for name, value in scored.metrics.items()}
     return Measurement(
-        values={**named, **counts},
+        values={**named, **counts, **run.values()},
         units={
             **dict.fromkeys(named, "points"),
             **dict.fromkeys(run.values(), "images"),
             "box_classes": "classes",
+            "box_images": "images",
             "boxes": "boxes",
-            "boxes_left_out": "boxes",
         },
         intervals={f"box_{name}": interval for name, interval in scored.intervals.items()},
         files=run.report(),

@@ -3,6 +3,8 @@
 import contextlib
 import dataclasses
 import io
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,24 @@ def test_an_empty_result_is_no_error(context: Context, monkeypatch: pytest.Monke
     found = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, images=2))
     assert found.values["box_ap"] == 0
     assert found.values["boxes"] == 0
+
+
+def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Path) -> None:
+    assert context.coco is not None
+    coco = tmp_path / "coco"
+    shutil.copytree(context.coco, coco)
+    path = coco / "annotations" / "instances_val2017.json"
+    annotations = json.loads(path.read_bytes())
+    left_out = annotations["images"].pop()["id"]
+    annotations["annotations"] = [each for each in annotations["annotations"] if each["image_id"] != left_out]
+    path.write_text(json.dumps(annotations))
+    lvis = coco / "annotations" / "glyphs_fine_val.json"
+    both = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=coco, lvis=lvis))
+    alone = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=coco))
+    assert both.values["images"] == NUM_IMAGES
+    assert both.values["box_images"] == alone.values["images"] == NUM_IMAGES - 1
+    for name in ("box_ap", "boxes"):
+        assert both.values[name] == alone.values[name]
 
 
 def test_coco_annotations_are_needed(context: Context, tmp_path: Path) -> None:
