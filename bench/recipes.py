@@ -39,14 +39,14 @@ def demo() -> list[Cell]:
     (effseg,) = [of for of in four if of.head == "effseg"]
     return [
         *cells("demo", four, ("speed",), images=20),
-        *cells("demo", four, ("flops",), images=5),
+        *cells("demo", four, ("flops",), images=3),
         # What looks at the same images with the same boxes and preset stands together: the detector does so once.
         *cells("demo", agnostic, ("params", "accuracy_true_boxes")),
         *cells("demo", [*four, *seeds, *modules], ("params", "accuracy_true_boxes")),
         *cells("demo", four, ("pictures",)),
         *cells("demo", [effseg], ("box_accuracy",)),
         *cells("demo", four, ("accuracy",)),
-        *cells("demo", [effseg], ("policies", "budget"), images=50),
+        *cells("demo", [effseg], ("policies", "budget"), images=30),
         *cells("demo", [effseg], ("trace",), images=12),
         *cells("demo", backends(), ("backend_cost",), regions=20, budget=2_000),
     ]
