@@ -39,7 +39,8 @@ _COSTS = (
 def cost(entries: Sequence[Entry]) -> Figure | None:
     """Draw APB* with its interval against all costs, a row of panels for either kind of boxes; None without any.
 
-    A subject needs an accuracy and a cost to have a point.
+    A subject needs an accuracy and a cost to have a point, and as many costs as any other: variants of which only the
+    parameters are known would crowd the panel of these.
     """
     costs = {axis: _newest(entries, axis.probe) for axis in _COSTS}
     rows = {probe: _newest(entries, probe) for probe in _BOXES}
@@ -51,6 +52,9 @@ def cost(entries: Sequence[Entry]) -> Figure | None:
         }
         for probe, found in rows.items()
     }
+    known_of = {of: sum(of in known for known in costs.values()) for found in rows.values() for of in found}
+    most = max(known_of.values(), default=0)
+    rows = {probe: {of: each for of, each in found.items() if known_of[of] == most} for probe, found in rows.items()}
     rows = {probe: found for probe, found in rows.items() if found}
     axes_shown = [axis for axis in _COSTS if any(of in costs[axis] for found in rows.values() for of in found)]
     if not rows or not axes_shown:
@@ -82,7 +86,8 @@ def cost(entries: Sequence[Entry]) -> Figure | None:
             "Up is better; so is left for parameters and multiply-adds, and right for the rate. Bars: 95 % intervals "
             "from resampled images; they speak of the choice of images, not of the training seed.",
             "Dotted: the Pareto front, what no other head beats in both accuracy and cost.",
-            "Costs are those of the whole model on detected boxes.",
+            "Costs are those of the whole model on detected boxes. Models of which fewer costs are known than of others "
+            "are in the tables.",
             *([f"Rates: {', '.join(machines)}."] if machines else []),
         ),
     )

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,6 +166,13 @@ def test_no_cost_is_no_point(store: Store) -> None:
     assert cost(list(store)) is None
     add(store, subject(), "flops", {"macs": 1e9})
     assert texts(cost(list(store))).count("EffSeg") == 1
+
+
+def test_variants_with_fewer_costs_have_no_point(store: Store) -> None:
+    variant = msgspec.structs.replace(subject(), module="mlp")
+    add(store, variant, "accuracy", {"apb_star": 25.0})
+    add(store, variant, "params", {"params_total": 1e6})
+    assert not any("MLP" in text for text in texts(cost(with_costs(store))))
 
 
 points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1)
