@@ -86,8 +86,7 @@ def cost(entries: Sequence[Entry]) -> Figure | None:
             "Up is better; so is left for parameters and multiply-adds, and right for the rate. Bars: 95 % intervals "
             "from resampled images; they speak of the choice of images, not of the training seed.",
             "Dotted: the Pareto front, what no other head beats in both accuracy and cost.",
-            "Costs are those of the whole model on detected boxes. Models of which fewer are known than of others are in "
-            "the tables.",
+            "Costs are those of the whole model on detected boxes. Models of which fewer are known are in the tables.",
             *([f"Rates: {', '.join(machines)}."] if machines else []),
         ),
     )
