@@ -81,6 +81,10 @@ def _sets(frame: pd.DataFrame, failures: Sequence[Record]) -> Iterator[_Set]:
 
 
 def _forward(of: _Set) -> Table:
+    peers = {
+        "compiled": "'/compiled Dense': over Dense by torch.compile in channels last.",
+        "spconv": "'/spconv-triton': over the products of that library, given a table of the neighbours.",
+    }
     return _table(
         of,
         "forward",
@@ -88,6 +92,7 @@ def _forward(of: _Set) -> Table:
         (
             "Peak: what a pass needs on top of its inputs, its result included, in 10^6 bytes of torch's allocator. "
             "Scratch that a kernel takes from elsewhere is not in it.",
+            *(says for name, says in peers.items() if of.has(f"point_forward_{of.clocks[0]}_{name}_ratio")),
         ),
     )
 
@@ -116,6 +121,8 @@ def _table(of: _Set, passes: str, title: str, sentences: tuple[str, ...]) -> Tab
             ("speedup_float32", Column(name="x naive float32", digits=2, best="highest", show_as=_with_quartiles)),
             ("ratio", Column(name="/Dense", digits=3, best="lowest")),
             ("eta", Column(name="eta", digits=2, best="highest")),
+            ("compiled_ratio", Column(name="/compiled Dense", digits=3, best="lowest")),
+            ("spconv_ratio", Column(name="/spconv-triton", digits=2, best="lowest")),
         ):
             name = f"point_{passes}_{clock}_{quantity}"
             if of.has(name):

@@ -18,7 +18,7 @@ def dense_in_layouts(dense: Grid, weights: Weights, operation: str) -> dict[str,
     place = unravel(dense.cells, dense.size)
     full = dense.to_dense()
     maps = {name: full.contiguous(memory_format=layout) for name, layout in LAYOUTS.items()}
-    convolve = {"linear": _linear, "conv": _conv, "sfm": _sfm}[operation]
+    convolve = {"linear": _linear, "conv": _conv, "sfm": sfm_on_map}[operation]
 
     def on(of_layout: Float[Tensor, "R F H W"]) -> Callable[[], Tensor]:
         def run() -> Tensor:
@@ -38,7 +38,8 @@ def _conv(full: Float[Tensor, "R F H W"], weights: Weights) -> Float[Tensor, "R 
     return F.conv2d(full, weights.branches[0], weights.bias[0], padding=1)
 
 
-def _sfm(full: Float[Tensor, "R F H W"], weights: Weights) -> Float[Tensor, "R F H W"]:
+def sfm_on_map(full: Float[Tensor, "R F H W"], weights: Weights) -> Float[Tensor, "R F H W"]:
+    """The SFM of all cells, by dense convolutions in the layout of the map."""
     first, *others = (
         F.conv2d(full, weights.branches[branch], weights.bias[branch], padding=dilation, dilation=dilation).relu()
         for branch, dilation in enumerate(DILATIONS)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from bench.probes._alternate import alternate
 from bench.probes._dense_layouts import LAYOUTS
+from bench.probes._kernel_peers import COMPILED, SPCONV
 from bench.probes._kernel_rivals import NAIVE, NAIVE_FLOAT32, OURS, Rivals
 from bench.store import Array
 
@@ -48,6 +49,10 @@ class Times:
         }
         if NAIVE_FLOAT32 in self.ms:
             found["speedup_float32"] = self.ms[NAIVE_FLOAT32] / ours
+        if COMPILED in self.ms:
+            found |= {"compiled_dense_ms": self.ms[COMPILED], "compiled_ratio": ours / self.ms[COMPILED]}
+        if SPCONV in self.ms:
+            found |= {"spconv_ms": self.ms[SPCONV], "spconv_ratio": ours / self.ms[SPCONV]}
         return found
 
 

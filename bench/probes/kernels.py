@@ -3,8 +3,9 @@
 `point` is EffSeg's operating point in stages 1 to 3: forward, forward and backward ("training"), peak memory. `active5`
 and so on are forward passes at that percentage of active cells, on fewer regions. On a CPU there are two clocks, one
 thread by its CPU time and all threads by the wall's; the percentages have the former alone. Everything is timed in
-turn, so ratios can be trusted further than times. A compiled Dense is not among the rivals. `roof` is what the machine
-reaches at most in the same precision, and `macs` and `needed_bytes` are what a stage takes: the parts of a roofline.
+turn, so ratios can be trusted further than times. The forward pass at the point has peers beside it, where they work: a
+compiled Dense and spconv-triton. `roof` is what the machine reaches at most in the same precision, and `macs` and
+`needed_bytes` are what a stage takes: the parts of a roofline.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from bench.plan import Context, Measurement
 from bench.probes._alternate import MIN_REPETITIONS
 from bench.probes._dense_layouts import LAYOUTS
 from bench.probes._kernel_limit import Work, arithmetic_of, limit_ms, peaks_of
+from bench.probes._kernel_peers import peers, spconv_version
 from bench.probes._kernel_rivals import OURS, Rivals, Scene, forward, make_scene, training
 from bench.probes._kernel_roof import roof, roof_protocol
 from bench.probes._kernel_times import Clock, Times, time_rivals
@@ -26,7 +28,7 @@ from bench.probes._stages import NUM_STAGES, draw_activity, grid_type, operating
 from bench.record import Scalar, Subject
 from bench.store import Array
 
-VERSION = 2
+VERSION = 3
 TIMED = True
 NEEDS_IMAGES = False
 NEEDS_WEIGHTS = False
@@ -74,6 +76,8 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
         "repetitions": f"{MIN_REPETITIONS} to {REPETITIONS} in {POINT_LIMIT_S:g} s ({PERCENT_LIMIT_S:g} s), in turn",
         "naive": "gather and matrix product in torch, row numbers given, gradients by autograd",
         "dense": "eager, same dtype, faster of " + " and ".join(LAYOUTS),
+        "compiled_dense": "torch.compile, channels last",
+        "spconv_triton": spconv_version() if _on_gpu(context) else None,
         "peak": "max_memory_allocated" if _on_gpu(context) else "torch profiler, allocator events",
         "roof": roof_protocol(context.device),
         "limit": "H100: data sheet, L2 assumed at 5.5 TB/s" if _on_gpu(context) else None,
@@ -130,6 +134,8 @@ def _times(scene: Scene, place: Place, active_fraction: float, context: Context)
     is_point = place.percent is None
     for made_of in _PASSES if is_point else ("forward",):
         rivals = _PASSES[made_of](scene)
+        if is_point and made_of == "forward":
+            rivals = {**rivals, **peers(scene)}
         for clock in clocks if is_point else clocks[:1]:
             limit_s = POINT_LIMIT_S if is_point else PERCENT_LIMIT_S
             ms = time_rivals(rivals, clock, context.device, repetitions=REPETITIONS, limit_s=limit_s)

@@ -51,7 +51,7 @@ def build(source: Path, extra_flags: Sequence[str] = ()) -> Path:
     if shutil.which(compiler[0]) is None:
         raise CannotCompile(f"there is no C compiler {compiler[0]!r} on the PATH; install gcc or clang, or set CC")
     flags = (*_FLAGS, *extra_flags)
-    folder = _cache_folder()
+    folder = cache_folder()
     target = folder / f"{source.stem}-{_key(source, compiler, flags)}.so"
     try:
         if not _is_intact(target):
@@ -67,7 +67,8 @@ def build(source: Path, extra_flags: Sequence[str] = ()) -> Path:
     return target
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where kernels keep what they compile and tune: below `$XDG_CACHE_HOME`, else below `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "finegrained-bench"
 

@@ -20,6 +20,8 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources, PTXASError
 from triton.testing import do_bench
 
+from sparsity._kernels._compile import cache_folder
+
 # Below this many rows a launch takes longer than the kernel, whatever its tiles are.
 NUM_ROWS_WORTH_TUNING = 4096
 
@@ -158,7 +160,7 @@ def _choices(gpu: str) -> Choices:
     sources = sorted(Path(__file__).parent.glob("_triton_*.py"))
     checksum = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
     name = re.sub(r"\W+", "-", f"triton-{triton.__version__}-{gpu}-{checksum}")
-    return Choices(Path.home() / ".cache" / "finegrained-bench" / f"{name}.json")
+    return Choices(cache_folder() / f"{name}.json")
 
 
 def _milliseconds(tiles: Tiles, launch: Callable[[Tiles], object]) -> float:

@@ -7,6 +7,7 @@ import torch
 from bench.plan import Context, Dtype, Probe
 from bench.probes import _kernel_roof, kernels
 from bench.probes._kernel_limit import PEAKS, Work, arithmetic_of, limit_ms, peaks_of
+from bench.probes._kernel_peers import COMPILED, SPCONV
 from bench.probes._kernel_rivals import NAIVE, NAIVE_FLOAT32, OURS, Rivals, Scene, forward, make_scene, training
 from bench.probes._kernel_times import Clock, Times, time_rivals
 from bench.probes._stages import draw_activity
@@ -75,6 +76,13 @@ def test_arithmetic_of_made_up_times() -> None:
     }
     half = Times(ms=ms | {NAIVE_FLOAT32: np.array([12.0, 12.0, 6.0])}, active_fraction=0.25)
     assert half.quantities()["speedup_float32"].tolist() == [6.0, 3.0, 1.5]
+    beside = Times(
+        ms=ms | {COMPILED: np.array([4.0, 4.0, 2.0]), SPCONV: np.array([1.0, 8.0, 8.0])}, active_fraction=0.25
+    )
+    assert beside.quantities()["compiled_ratio"].tolist() == [0.5, 1.0, 2.0]
+    assert beside.quantities()["compiled_dense_ms"].tolist() == [4.0, 4.0, 2.0]
+    assert beside.quantities()["spconv_ratio"].tolist() == [2.0, 0.5, 0.5]
+    assert beside.quantities()["eta"].tolist() == found["eta"]
 
 
 def test_one_thread_is_one_thread_and_the_warm_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +167,7 @@ def test_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "PERCENTS", (30,))
     monkeypatch.setattr(kernels, "REPETITIONS", 1)
     monkeypatch.setattr(kernels, "roof", lambda clock, context: {"macs_per_s": 8e6, "bytes_per_s": 1e6})
+    monkeypatch.setattr(kernels, "peers", lambda scene: {COMPILED: lambda: None})
     assert isinstance(kernels, Probe)
     found = kernels.measure(BLOCKED, Context(regions=1, budget=10))
     values = found.values
@@ -186,7 +195,10 @@ def test_measure(monkeypatch: pytest.MonkeyPatch) -> None:
                 low, high = found.intervals[f"{name}_speedup"]
                 assert 0 < low <= values[f"{name}_speedup"] <= high
                 assert found.samples[f"{name}_eta"].shape == (1,)
+            assert values[f"stage{stage}_point_forward_{clock}_compiled_ratio"] > 1
+            assert f"stage{stage}_point_training_{clock}_compiled_ratio" not in values
         assert f"stage{stage}_active30_forward_thread_eta" in values
+        assert f"stage{stage}_active30_forward_thread_compiled_ratio" not in values
         assert f"stage{stage}_active30_forward_wall_eta" not in values
     assert found.units["stage1_point_training_wall_dense_ms"] == "ms"
     assert found.units["stage1_point_peak_bytes"] == "bytes"

@@ -80,6 +80,22 @@ def test_rows_of_stages_and_kernels() -> None:
     assert row(efficiency, "3", "SPS:blocked") == ["3", "SPS:blocked", "1.10", "0.05", "0.65"]
 
 
+def test_peers_have_a_column_where_they_were_measured() -> None:
+    plain = record("native", clocks=("thread",))
+    beside = msgspec.structs.replace(
+        plain,
+        values=plain.values | {f"stage{stage}_point_forward_thread_compiled_ratio": 0.5 for stage in (1, 2, 3)},
+        units=plain.units | {f"stage{stage}_point_forward_thread_compiled_ratio": "" for stage in (1, 2, 3)},
+    )
+    forward, training, _ = kernels.tables(frame([beside]))
+    assert [column.name for column in forward.columns][6:8] == ["eta", "/compiled Dense"]
+    assert row(forward, "2", "SPS:native")[7] == "0.500"
+    assert any("torch.compile" in sentence for sentence in forward.caption)
+    assert "/compiled Dense" not in [column.name for column in training.columns]
+    forward, *_ = kernels.tables(frame([plain]))
+    assert not any("compile" in sentence or "spconv" in sentence for sentence in forward.caption)
+
+
 def test_what_was_not_measured_says_so_and_why() -> None:
     elsewhere = failed(dtype="bfloat16")
     native = frame([record("native")])
