@@ -14,6 +14,9 @@ from reports.figures.subjects import names, newest_of_each
 _AXES = {"cells": "refined cells of an image and stage", "latency_ms": "ms of the head for an image, median"}
 _TRAINED = "trained"
 
+_SHORT = {"eighth": "1/8", "quarter": "1/4", "half": "1/2", "double": "2 x", "fourfold": "4 x"}
+"""Names of budgets as the table has them, for labels that are near each other."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Curve:
@@ -96,7 +99,7 @@ def _draw(panel: Axes, curve: _Curve, axis: str, *, is_alone: bool) -> None:
     for number, (each, x, (low, high)) in enumerate(zip(curve.budgets, places, bounds, strict=True)):
         if is_alone or each == _TRAINED:
             below = number % 2 == 1  # in turn, because budgets can be near each other
-            label_bar(panel, each, x, low if below else high, below=below, bold=each == _TRAINED)
+            label_bar(panel, _SHORT.get(each, each), x, low if below else high, below=below, bold=each == _TRAINED)
     if not is_alone:
         panel.annotate(curve.name, (places[-1], accuracies[-1]), xytext=(5, 4), textcoords="offset points", fontsize=8)
 

@@ -1,30 +1,15 @@
 """Figures of the backends: what they store, and where they cross Dense."""
 
-import xml.etree.ElementTree as ElementTree
-from pathlib import Path
-
-import pytest
-
 from bench.record import Subject
 from bench.store import Store
 from reports.figures.break_even import break_even
 from reports.figures.storage import storage
-from reports.figures.style import Figure
+from tests.reports.figures.drawn import texts
 from tests.reports.stores import add
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
 
 
 def backend(name: str, kernel: str | None = None) -> Subject:
     return Subject(backend=name, kernel=kernel, weights="none")
-
-
-def texts(figure: Figure) -> list[str]:
-    root = ElementTree.fromstring(figure.svg)
-    return ["".join(each.itertext()).strip() for each in root.iter() if each.tag.endswith("text")]
 
 
 def swept(ratios: dict[int, float], crossing: float | None) -> dict[str, float]:

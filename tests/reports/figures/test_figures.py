@@ -1,17 +1,15 @@
 """Figures show what the records say: the right records, as SVG that can stand in a page."""
 
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.store import Entry, Store
-from reports.figures import Figure, all_figures
+from reports.figures import all_figures
 from reports.figures.budget import budget
 from reports.figures.cost import _pareto, cost
 from reports.figures.losses import losses
@@ -19,21 +17,8 @@ from reports.figures.masks import NUM_CASES, masks
 from reports.figures.style import FAINT, INK
 from reports.figures.subjects import names, newest_of_each
 from reports.trainings import read_trainings
+from tests.reports.figures.drawn import parsed, texts
 from tests.reports.stores import DATA, add, add_pictures, subject, training
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "results")
-
-
-def texts(figure: Figure | None) -> list[str]:
-    assert figure is not None
-    return ["".join(each.itertext()).strip() for each in parsed(figure).iter() if each.tag.endswith("text")]
-
-
-def parsed(figure: Figure) -> ElementTree.Element:
-    return ElementTree.fromstring(figure.svg)
 
 
 def with_costs(store: Store) -> Sequence[Entry]:

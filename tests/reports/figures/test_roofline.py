@@ -1,27 +1,12 @@
 """The roofline: rates and intensities of made-up records, which limits count, what cannot be drawn."""
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Collection
-from pathlib import Path
-
-import pytest
 
 from bench.record import Subject
 from bench.store import Store
 from reports.figures.roofline import _comparisons, _panels, roofline
-from reports.figures.style import Figure
+from tests.reports.figures.drawn import texts
 from tests.reports.stores import add
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
-
-
-def texts(figure: Figure | None) -> list[str]:
-    assert figure is not None
-    root = ElementTree.fromstring(figure.svg)
-    return ["".join(each.itertext()).strip() for each in root.iter() if each.tag.endswith("text")]
 
 
 def measured(

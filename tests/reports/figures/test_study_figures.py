@@ -1,11 +1,7 @@
 """Figures of single studies: where time goes, where heads refine, what perfect masks reach; places of labels."""
 
-import xml.etree.ElementTree as ElementTree
-from pathlib import Path
-
 import msgspec
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure as Drawing
@@ -15,20 +11,9 @@ from bench.store import Store
 from reports.figures.activity import _traced, activity
 from reports.figures.ladder import ladder
 from reports.figures.places import Labelled, label_points
-from reports.figures.style import Figure
 from reports.figures.time_budget import time_budget
+from tests.reports.figures.drawn import texts
 from tests.reports.stores import DATA, MACHINE, add, subject
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path)
-
-
-def texts(figure: Figure | None) -> list[str]:
-    assert figure is not None
-    root = ElementTree.fromstring(figure.svg)
-    return ["".join(each.itertext()).strip() for each in root.iter() if each.tag.endswith("text")]
 
 
 def test_phases_add_up_without_those_outside_the_clock(store: Store) -> None:
