@@ -132,7 +132,7 @@ def _written(parts: Mapping[str, tuple[Path, Collection[int]]], cache: Path, ima
                 write_whole(target, extract(path, ids))
     except OSError as error:
         raise ValueError(
-            f"{folder} cannot be written: {error.strerror}; expected room for a few annotations; make room there, or set "
-            "XDG_CACHE_HOME to another folder."
+            f"{folder} cannot be written: {error.strerror}; expected room for a few annotations; make room there, or "
+            "set XDG_CACHE_HOME to another folder."
         ) from error
     return folder
