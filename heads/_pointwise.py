@@ -12,30 +12,20 @@ import torch.nn.functional as F
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from sparsity import product
+
 BLOCK_NUMBERS = 2**18
 """Numbers in a block of the first operand: 1 MB in float32."""
 
-WORTH_CONVOLVING = 2**16
-"""Numbers in a product from which on it repays what a convolution takes to start."""
-
 
 class Linear(nn.Linear):
-    """`nn.Linear`, which at inference in float32 on a CPU computes as a convolution of one tap.
-
-    torch gives a convolution to oneDNN and a matrix product to MKL, which takes twice as long on the AMD processor that
-    this was measured on. A kernel of one tap has no use for a dilation; it is there because torch keeps a plain one
-    from oneDNN where there is one thread and one image.
-    """
+    """`nn.Linear`, which at inference takes the faster of torch's matrix products."""
 
     def forward(self, input: Float[Tensor, "N *M F"]) -> Float[Tensor, "N *M G"]:
         """Compute `input @ weight.T + bias`."""
-        rows = input.flatten(0, -2)
-        is_large = len(rows) * self.out_features >= WORTH_CONVOLVING
-        if not is_large or input.dtype != torch.float32 or not is_cpu_inference(input):
+        if not is_cpu_inference(input):
             return F.linear(input, self.weight, self.bias)
-        image = rows[None, None].permute(0, 3, 1, 2)
-        product = F.conv2d(image, self.weight[:, :, None, None], self.bias, dilation=2)
-        return product.permute(0, 2, 3, 1).view(*input.shape[:-1], self.out_features)
+        return product(input.flatten(0, -2), self.weight, self.bias).view(*input.shape[:-1], self.out_features)
 
 
 def in_blocks(function: Callable[..., Tensor], *rows: Shaped[Tensor, "N *_"]) -> Float[Tensor, "N *_"]:

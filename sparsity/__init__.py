@@ -17,6 +17,7 @@ from sparsity._kernels._choose import why as why_kernel
 from sparsity._lattice import children_of, unravel, window
 from sparsity._ops import conv2d, deform_conv2d, sfm
 from sparsity._plugins import backend, names, plugin
+from sparsity._product import product
 
 __all__ = [
     "Grid",
@@ -29,6 +30,7 @@ __all__ = [
     "deform_conv2d",
     "names",
     "plugin",
+    "product",
     "sfm",
     "unravel",
     "why_kernel",
