@@ -1,0 +1,87 @@
+"""The README's table of the embedded benchmark says what the records beside it say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.embedded import SHIPPED
+from bench.record import Record, decode
+from bench.weights_folder import checksum, files_of
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+RECORDS = ROOT / "docs" / "records" / "demo"
+NAMES = {
+    "Mask R-CNN++": "mask_rcnn",
+    "PointRend++": "point_rend",
+    "RefineMask++": "refine_mask",
+    "EffSeg": "effseg-sps-sfm",
+}
+SEEDS = (0, 1, 2)
+
+
+def record(name: str, probe: str, seed: int = 0) -> Record:
+    return decode((RECORDS / f"{NAMES[name]}-small_fpn-small-glyphs-seed{seed}-{probe}.json").read_bytes())
+
+
+def of_seeds(name: str, metric: str) -> list[float]:
+    return [float(record(name, "accuracy_true_boxes", seed).values[metric]) for seed in SEEDS]
+
+
+def spread(name: str, metric: str) -> str:
+    found = of_seeds(name, metric)
+    return f"{sum(found) / len(found):.1f} ({min(found):.1f} to {max(found):.1f})"
+
+
+def with_interval(name: str, metric: str) -> str:
+    found = record(name, "accuracy")
+    low, high = found.intervals[metric]
+    return f"{found.values[metric]:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def signed(difference: float) -> str:
+    return f"{round(difference, 1) + 0.0:+.1f}"  # not -0.0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_of_the_table(name: str) -> None:
+    costs = [
+        f"{record(name, 'params').values['params_head'] / 1e6:.2f}",
+        f"{record(name, 'flops').values['macs_head'] / 1e9:.2f}",
+        f"{record(name, 'speed').values['fps_paper']:.1f}",
+    ]
+    accuracies = [show(name, metric) for show in (spread, with_interval) for metric in ("ap_star", "apb_star")]
+    assert f"| {name} | {' | '.join([*accuracies, *costs])} |" in README
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ("PointRend++", "Mask R-CNN++"),
+        ("RefineMask++", "PointRend++"),
+        ("EffSeg", "RefineMask++"),
+        ("EffSeg", "PointRend++"),
+    ],
+)
+def test_differences_are_those_of_the_records(better: str, worse: str) -> None:
+    """The intervals come from resamples, which are not in the repository."""
+    by_seed = [
+        one - other for one, other in zip(of_seeds(better, "apb_star"), of_seeds(worse, "apb_star"), strict=True)
+    ]
+    (shown,) = re.findall(rf"^\| {re.escape(better)} - {re.escape(worse)} \|(.*)$", README, re.MULTILINE)
+    mean, seeds, detected = shown.split("|")[:3]
+    assert mean.strip().startswith(f"{signed(sum(by_seed) / len(by_seed))} [")
+    assert seeds.strip() == ", ".join(signed(each) for each in by_seed)
+    on_detected = [float(record(name, "accuracy").values["apb_star"]) for name in (better, worse)]
+    assert detected.strip().startswith(f"{signed(on_detected[0] - on_detected[1])} [")
+
+
+def test_the_weights_that_were_measured_are_the_shipped_ones() -> None:
+    paths = sorted(RECORDS.glob("*-accuracy*.json"))
+    assert len(paths) > 20
+    for path in paths:
+        found = decode(path.read_bytes())
+        assert found.error is None
+        assert not found.code.dirty, f"{path.name} was measured with changes that no commit has"
+        assert found.subject.weights == checksum(files_of(SHIPPED, found.subject)), path.name
