@@ -1,10 +1,7 @@
 """Peers of the kernels compute the same; one that does not work here is left out and says so."""
 
 import logging
-import subprocess
 import sys
-import textwrap
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -17,6 +14,7 @@ from bench.probes._kernel_peers import COMPILED, SPCONV, SPCONV_VERSION, peers, 
 from bench.probes._kernel_rivals import OURS, Scene, forward, make_scene
 from bench.probes._stages import draw_activity
 from sparsity import backend
+from tests.own_process import run_alone
 
 SMALL = Context(regions=4, budget=40)
 
@@ -42,13 +40,7 @@ def test_dense_compiles_and_computes_the_same() -> None:
         torch.testing.assert_close(compiled, ours, atol=1e-5, rtol=1e-4)
         print(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[2],
-        timeout=300,
-    )
+    done = run_alone(program)
     if COMPILED in done.stderr:
         pytest.skip(f"torch.compile does not work here: {done.stderr[-300:]}")
     assert done.stdout == "1\n", done.stderr

@@ -1,10 +1,5 @@
 """The operation of torch around the kernels: gradients, shapes without values, traces, autocast, counting."""
 
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
-
 import jaxtyping
 import pytest
 import torch
@@ -14,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import sparsity
 from sparsity._kernels._call import Call
 from sparsity._kernels._op import convolve, macs
+from tests.own_process import run_alone
 from tests.sparsity.kernels.made_up import made_up
 
 
@@ -174,11 +170,5 @@ def test_it_compiles_into_one_graph() -> None:
                 torch.testing.assert_close(*pair)
         print("compiled")
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parents[3],
-        timeout=300,
-    )
+    done = run_alone(program)
     assert done.stdout == "compiled\n", done.stderr

@@ -55,6 +55,14 @@ def test_without_a_writable_cache_the_process_remembers(tmp_path: Path) -> None:
     assert choices.choose("key", [SLOW], forbidden) == FAST
 
 
+def test_choices_are_kept_in_the_users_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    tune._choices.__wrapped__("a GPU").choose("key", [FAST], lambda tiles: 1.0)
+    (file,) = (tmp_path / "finegrained-bench").iterdir()
+    assert file.name.startswith("triton-")
+    assert "a-GPU" in file.name
+
+
 def test_nothing_is_measured_off_the_gpu_or_for_few_rows() -> None:
     for num_rows in (10, 10**6):
         assert tune.tuned("convolve", (32,), num_rows, torch.zeros(1), [SLOW, FAST], forbidden) == SLOW
