@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from heads._blocks import CoarseMask, class_channel
 from heads._contract import Detections, Pyramid, Stage, Targets
-from heads._pointwise import Linear
+from heads._pointwise import Linear, in_blocks
 from heads._regions import FlatPyramid, align_regions, cell_points
 from heads._select import top_per_region
 from heads._targets import coverage, mask_loss, mask_values, segmentation_target
@@ -75,10 +75,14 @@ class PointHead(nn.Module):
         positions = cell_points(detections.boxes, region, point.flatten(0, 1))
         features = finest.sample(torch.full_like(region, LEVEL), detections.image[region], positions)
         before = sample_masks(coarse, point).transpose(1, 2).flatten(0, 1)
+        logits = in_blocks(self._classify, features, before)
+        return logits.unflatten(0, point.shape[:2]).transpose(1, 2)
+
+    def _classify(self, features: Float[Tensor, "N C"], before: Float[Tensor, "N M"]) -> Float[Tensor, "N M"]:
+        """The MLP: every layer reads the coarse logits again."""
         for layer in self.hidden:
             features = layer(torch.cat([features, before], 1)).relu()
-        logits = self.logits(torch.cat([features, before], 1))
-        return logits.unflatten(0, point.shape[:2]).transpose(1, 2)
+        return self.logits(torch.cat([features, before], 1))
 
 
 class PointRend(nn.Module):

@@ -90,7 +90,8 @@ class Refinement(nn.Module):
     ) -> tuple[Float[Tensor, "R S S"], Float[Tensor, "R F//2 S S"]]:
         """Give the mask logits of each region's class and the features of the next stage."""
         logits = class_channel(self.logits(instance), labels)
-        mask = logits.sigmoid().unsqueeze(1)
+        # Channels last, also in its strides: beside a mask that is not, all that it is joined with would be copied.
+        mask = logits.sigmoid().unsqueeze(3).permute(0, 3, 1, 2)
         # The ReLU comes before the sampling, so this is a convolution of the whole image, not of the regions.
         context = align_regions(
             {2: F.relu(self.semantic(semantic))}, boxes, image, self.side, sampling_ratio=1, level=2

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import heads
-from heads import Detections, Stage, Targets
+from heads import Detections, Stage, Targets, _pointwise
 from heads._assemble import compose
 from sparsity import Unsupported, names
 
@@ -203,6 +203,17 @@ def test_an_image_does_not_depend_on_its_batch(variant: Variant) -> None:
     first = compose(head({k: level[:1] for k, level in pyramid.items()}, make_detections([0, 1, 2], torch.float64)))
     second = compose(head({k: level[1:] for k, level in pyramid.items()}, make_detections([4], torch.float64)))
     torch.testing.assert_close(together, torch.cat([first, second]), rtol=1e-9, atol=1e-9)
+
+
+@variant_case
+def test_inference_in_blocks_equals_what_has_gradients(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_pointwise, "BLOCK_NUMBERS", 500)
+    head, pyramid = build(variant, torch.float64).eval(), make_pyramid(torch.float64)
+    detections = make_detections([0, 1, 2, 4], torch.float64)
+    expected = compose(run(lambda: head(pyramid, detections))).detach()
+    with torch.inference_mode():
+        found = compose(head(pyramid, detections))
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)
 
 
 @variant_case
