@@ -32,11 +32,11 @@ def peers(scene: Scene) -> Rivals:
         candidates[SPCONV] = spconv
     found: dict[str, Callable[[], object]] = {}
     for name, make in candidates.items():
-        peer = make(scene)
         try:
+            peer = make(scene)
             with torch.inference_mode():
                 peer()
-        except RuntimeError as error:
+        except Exception as error:  # of a compiler or a library: nothing of the kernels' own may be lost for it
             reason = str(error).strip().partition("\n")[0]
             _log.warning("%s is not measured beside the kernels, because it fails here: %s", name, reason)
         else:

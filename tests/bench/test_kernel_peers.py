@@ -46,13 +46,14 @@ def test_dense_compiles_and_computes_the_same() -> None:
     assert done.stdout == "1\n", done.stderr
 
 
+@pytest.mark.parametrize(("error", "when_made"), [(RuntimeError, False), (AssertionError, False), (ImportError, True)])
 def test_a_peer_that_fails_is_left_out_with_its_reason(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: type[Exception], when_made: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def fails() -> None:
-        raise RuntimeError("no C++ compiler\nand many lines of torch")
+    def fails(*_: object) -> None:
+        raise error("no C++ compiler\nand many lines of torch")
 
-    monkeypatch.setattr(_kernel_peers, "compiled_dense", lambda scene: fails)
+    monkeypatch.setattr(_kernel_peers, "compiled_dense", fails if when_made else lambda scene: fails)
     with caplog.at_level(logging.WARNING):
         assert peers(scene()) == {}
     assert caplog.messages == [f"{COMPILED} is not measured beside the kernels, because it fails here: no C++ compiler"]
