@@ -14,9 +14,9 @@ def product(
 ) -> Float[Tensor, "N G"]:
     """`rows @ weight.T + bias`; large ones in float32 on a CPU are computed as a convolution of one tap.
 
-    torch gives a convolution to oneDNN and a matrix product to MKL, which takes about twice as long on the AMD processor
-    that this was measured on (`benchmarks/product.py`). A kernel of one tap has no use for a dilation; it is there
-    because torch keeps a plain one from oneDNN where there is one thread and one image.
+    torch gives a convolution to oneDNN and a matrix product to MKL, which takes about twice as long on the AMD
+    processor that this was measured on (`benchmarks/product.py`). A kernel of one tap has no use for a dilation; it is
+    there because torch keeps a plain one from oneDNN where there is one thread and one image.
     """
     is_large = len(rows) * weight.numel() >= WORTH_CONVOLVING
     if not is_large or rows.dtype != torch.float32 or rows.device.type != "cpu":
