@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from heads import Detections, Stage, Targets
 from heads._assemble import compose
+from heads._regions import FlatPyramid
 from heads.point_rend import PRESETS, Config, build, least_certain, sample_masks, training_points
 
 CHANNELS, QUERY_SIZE, NUM_CLASSES = 12, 10, 4
@@ -85,6 +86,28 @@ def test_points_always_see_the_original_coarse_masks() -> None:
     assert len(seen) == 3
     assert all(coarse is seen[0] for coarse in seen)
     assert seen[0].shape == (2, NUM_CLASSES, 28, 28)
+
+
+@torch.no_grad()
+def test_a_point_sees_the_pyramid_where_it_lies_and_the_coarse_masks_in_every_layer() -> None:
+    """Point by point with `grid_sample` and plain products, at points where no border matters."""
+    head, (pyramid, detections) = small_head().point_head, scene(3)
+    generator = torch.Generator().manual_seed(1)
+    coarse = torch.randn(3, NUM_CLASSES, 28, 28, generator=generator)
+    point = 0.1 + 0.8 * torch.rand(3, 50, 2, generator=generator)
+    found = head(FlatPyramid({2: pyramid[2]}), detections, coarse, point)
+    assert found.shape == (3, NUM_CLASSES, 50)
+    for region in range(3):
+        low, high = detections.boxes[region].split(2)
+        at_image = 2 * (low + point[region] * (high - low)) / (4 * 32) - 1
+        features = F.grid_sample(pyramid[2], at_image[None, None], align_corners=False)[0, :, 0].T
+        before = F.grid_sample(coarse[region : region + 1], 2 * point[None, None, region] - 1, align_corners=False)[
+            0, :, 0
+        ].T
+        for layer in head.hidden:
+            features = (torch.cat([features, before], 1) @ layer.weight.T + layer.bias).relu()
+        logits = torch.cat([features, before], 1) @ head.logits.weight.T + head.logits.bias
+        torch.testing.assert_close(found[region].T, logits, atol=1e-5, rtol=1e-4)
 
 
 def test_least_certain_takes_the_values_closest_to_zero() -> None:
