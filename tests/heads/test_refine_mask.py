@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import roi_align
 
 from heads import Detections, Stage, Targets
 from heads._assemble import boundary, compose
@@ -172,6 +173,36 @@ def test_semantic_features_are_computed_once_per_image() -> None:
         (56, "boundary", True),
         (112, "boundary", True),
     ]
+
+
+@torch.no_grad()
+def test_a_stage_joins_instance_semantics_and_mask_cell_by_cell() -> None:
+    """With torchvision's RoIAlign and products written out, from features of both memory layouts."""
+    stage = Refinement(14, 8, 6, 4).eval()
+    generator = torch.Generator().manual_seed(0)
+    instance = torch.randn(3, 8, 14, 14, generator=generator)
+    semantic = torch.randn(2, 6, 16, 20, generator=generator)
+    boxes = torch.tensor([[4.0, 8.0, 40.0, 50.0], [10.0, 2.0, 70.0, 30.0], [20.0, 20.0, 60.0, 44.0]])
+    image, labels = torch.tensor([0, 0, 1]), torch.tensor([3, 0, 2])
+
+    def pointwise(layer: torch.nn.Module, features: Tensor) -> Tensor:
+        assert isinstance(layer, torch.nn.Conv2d)
+        return torch.einsum("rfhw,of->rohw", features, layer.weight[:, :, 0, 0]) + layer.bias[:, None, None]
+
+    expected = pointwise(stage.logits, instance)[torch.arange(3), labels]
+    rois = torch.cat([image[:, None].float(), boxes], 1)
+    context = roi_align(pointwise(stage.semantic, semantic).relu(), rois, 14, 1 / 4, sampling_ratio=1, aligned=True)
+    mask = expected.sigmoid()[:, None]
+    joined = pointwise(stage.join, torch.cat([instance, context, mask], 1)).relu()
+    total = joined.mean((2, 3), keepdim=True)
+    for dilation, branch in zip((1, 3, 5), stage.fuse.branches, strict=True):
+        assert isinstance(branch, torch.nn.Conv2d)
+        total = total + F.conv2d(joined, branch.weight, branch.bias, padding=dilation, dilation=dilation).relu()
+    shrunk = pointwise(stage.shrink, pointwise(stage.fuse.mix, total).relu()).relu()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        logits, features = stage(instance.contiguous(memory_format=layout), semantic, boxes, image, labels)
+        torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(features, torch.cat([shrunk, mask], 1), atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
