@@ -5,10 +5,10 @@ measure one thing each, `recipes` list what to measure, `plan` measures what is 
 From Python, `run`, `evaluate`, `compare` and `explain` give what the command line prints. Imports no torch.
 """
 
+from bench.contract import Context
 from bench.explanation import explain
-from bench.plan import Context
+from bench.planning.session import Selection, compare, evaluate, run
 from bench.record import Record
-from bench.session import Selection, compare, evaluate, run
 from bench.store import Store
 
 __all__ = ["Context", "Record", "Selection", "Store", "compare", "evaluate", "explain", "run"]

@@ -26,7 +26,7 @@ def plugins(package: str) -> dict[str, str]:
     """First docstring line of every plug-in of a package, by name: its public modules."""
     modules = sorted(pkgutil.iter_modules([str(_folder(package))]), key=lambda module: module.name)
     return {
-        module.name: _first_line(_folder(package) / f"{module.name}.py")
+        module.name: docstring(f"{package}.{module.name}").partition("\n")[0]
         for module in modules
         if not module.name.startswith("_")
     }
@@ -80,10 +80,5 @@ def _folder(package: str) -> Path:
 
 def _parsed(module: str) -> ast.Module | None:
     package, _, name = module.rpartition(".")
-    file = _folder(package) / f"{name}.py"
-    return ast.parse(file.read_text(encoding="utf-8")) if file.is_file() else None
-
-
-def _first_line(file: Path) -> str:
-    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return docstring.partition("\n")[0]
+    files = (_folder(package) / f"{name}.py", _folder(package) / name / "__init__.py")
+    return next((ast.parse(file.read_text(encoding="utf-8")) for file in files if file.is_file()), None)

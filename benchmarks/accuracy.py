@@ -28,11 +28,11 @@ import pycocotools.mask as coco_mask
 from numpy.typing import NDArray
 
 from bench.accuracy.average_precision import metrics
-from bench.accuracy.cocofy import read_cocofied
-from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import match
 from bench.accuracy.predictions import read_predictions
 from bench.accuracy.protocol import PRESETS
+from bench.data.cocofy import read_cocofied
+from bench.data.ground_truth import GroundTruth, read_ground_truth
 
 GOLDEN = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[1] / ".." / "shared")) / "golden"
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from heads._assemble import boundary, compose
+from heads._compose import boundary, compose
 from heads._contract import Stage, Targets
 from heads._targets import at_cells, coverage, refinement_target
 

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from heads._assemble import boundary, compose
 from heads._blocks import QueryFusion, class_channel, fcn
+from heads._compose import boundary, compose
 from heads._contract import Detections, Pyramid, Stage, Targets
 from heads._regions import align_regions
 from heads._targets import coverage, mask_loss, segmentation_target

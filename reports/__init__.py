@@ -4,11 +4,11 @@
 `document` and `terminal` show tables, `curve` draws a figure. `paper` holds the published numbers.
 """
 
-from reports.curve import curve
-from reports.frame import load
 from reports.layout import Table
 from reports.renderers.markdown import document, markdown
 from reports.renderers.terminal import terminal
-from reports.tables import TABLES, table
+from reports.report import curve, write
+from reports.select.frame import load
+from reports.tables.of_paper import TABLES, table
 
-__all__ = ["TABLES", "Table", "curve", "document", "load", "markdown", "table", "terminal"]
+__all__ = ["TABLES", "Table", "curve", "document", "load", "markdown", "table", "terminal", "write"]

@@ -7,15 +7,15 @@ from typing import TypeAlias
 import pandas as pd
 
 from bench.record import Record
-from reports import break_even, demo, kernels, lengths, sparsity, studies
-from reports.accuracy import accuracy
-from reports.ceiling import ceiling
-from reports.certificates import certificates
-from reports.head_budget import head_budget
 from reports.layout import Table
-from reports.relative import relative
-from reports.tables import TABLES, table
-from reports.values import values
+from reports.tables import backends, break_even, demo, kernels, lengths, studies
+from reports.tables.accuracy import accuracy
+from reports.tables.ceiling import ceiling
+from reports.tables.certificates import certificates
+from reports.tables.of_paper import TABLES, table
+from reports.tables.relative import relative
+from reports.tables.time_budget import head_budget
+from reports.tables.values import values
 
 Rows: TypeAlias = "pd.Series[bool]"
 
@@ -69,7 +69,7 @@ def _tables_of_paper(recipe: str, frame: pd.DataFrame, failures: Sequence[Record
 
 
 def _demo(frame: pd.DataFrame) -> list[Table]:
-    small = _titled(sparsity.tables(frame), "at reduced size")
+    small = _titled(backends.tables(frame), "at reduced size")
     return [*demo.tables(frame), *studies.policies(frame), *studies.budgets(frame), *small]
 
 
@@ -104,7 +104,7 @@ _SHOWN: dict[str, _Shown] = {
         probes=frozenset({"accuracy_true_boxes"}),
         subjects=lambda frame: frame["recipe"] == "views",
     ),
-    "sparsity": _Shown(tables=sparsity.tables, probes=_SPARSITY, subjects=_others),
+    "sparsity": _Shown(tables=backends.tables, probes=_SPARSITY, subjects=_others),
     "break_even": _Shown(
         tables=lambda frame, _: break_even.tables(frame), probes=frozenset({"break_even"}), subjects=_others
     ),

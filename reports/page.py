@@ -18,8 +18,8 @@ from bench.record import encode
 from bench.store import Entry
 from reports.cells import record_of, title_of
 from reports.figures import Figure
-from reports.frame import place
 from reports.layout import CellValue, Column, Table
+from reports.select.frame import place
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _LONG = 40

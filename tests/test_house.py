@@ -1,5 +1,7 @@
 """Rules of the house that no other tool checks."""
 
+import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,3 +16,29 @@ def test_a_file_is_one_idea(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 400, "more than 400 lines are two ideas: split the file"
     assert text.isascii(), "code and comments are ASCII"
+
+
+REGISTRIES = ("sparsity", "sparsity/_kernels", "heads", "heads/_modules", "bench/probes")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Dotted names of what a file imports: modules, and what it takes from them."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), names=names):
+                yield from (f"{module}.{alias.name}" for alias in names)
+
+
+@pytest.mark.parametrize("folder", REGISTRIES)
+def test_plug_ins_do_not_import_each_other(folder: str) -> None:
+    plug_ins = [path for path in (ROOT / folder).iterdir() if not path.name.startswith(("_", "."))]
+    plug_ins = [path for path in plug_ins if path.is_dir() or path.suffix == ".py"]
+    names = {f"{folder.replace('/', '.')}.{path.stem}" for path in plug_ins}
+    assert len(names) > 3
+    for path in plug_ins:
+        own = f"{folder.replace('/', '.')}.{path.stem}"
+        for file in path.rglob("*.py") if path.is_dir() else [path]:
+            found = {name for name in names - {own} for each in imported(file) if f"{each}.".startswith(f"{name}.")}
+            assert not found, f"{file.relative_to(ROOT)} imports {found}; what plug-ins share has a private module"

@@ -11,9 +11,9 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.predictions import Predictions
-from bench.accuracy.run_lengths import runs_of_ones
+from bench.data.ground_truth import GroundTruth
+from bench.data.run_lengths import runs_of_ones
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from jaxtyping import Float64
 from bench import machine
 from bench.accuracy.average_precision import metrics, num_classes, per_class, same_as_ap
 from bench.accuracy.bootstrap import require_drawable, resample
-from bench.accuracy.cocofy import read_cocofied
-from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.predictions import Predictions, from_results, read_predictions
 from bench.accuracy.protocol import PRESETS, VALUE_PREFIXES, ScoringProtocol
 from bench.accuracy.verify import Check, check
+from bench.data.cocofy import read_cocofied
+from bench.data.ground_truth import GroundTruth, read_ground_truth
 from bench.record import Failure, Record, Scalar, Subject
 
 VERSION = 1

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.overlap import Overlaps, Pairs
 from bench.accuracy.predictions import Predictions
 from bench.accuracy.protocol import ScoringProtocol
 from bench.accuracy.selection import Entries, ranks
+from bench.data.ground_truth import GroundTruth
 
 _HIGHEST_LIMIT = 1 - 1e-10
 """What a threshold of 1 asks for (pycocotools): rounding must not part equal masks."""

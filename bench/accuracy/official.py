@@ -15,9 +15,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.predictions import Predictions
 from bench.accuracy.protocol import AREA_NAMES, ScoringProtocol
+from bench.data.ground_truth import GroundTruth
 
 _Dataset: TypeAlias = dict[str, list[dict[str, Any]]]
 """A dataset as the libraries take it: lists of `images`, `categories` and `annotations`."""

@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float64, Int64
 from pycocotools import mask as coco_mask
 
 from bench.accuracy.boundary import band_ious
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.predictions import Predictions
 from bench.accuracy.protocol import ScoringProtocol
+from bench.data.ground_truth import GroundTruth
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from bench import json_file
-from bench.accuracy import masks
-from bench.accuracy.ground_truth import GroundTruth
-from bench.coco import COCO_CATEGORY_IDS
-from bench.segmentation import Segmentation
+from bench.data import masks
+from bench.data.coco import COCO_CATEGORY_IDS
+from bench.data.ground_truth import GroundTruth
+from bench.data.segmentation import Segmentation
 
 
 @dataclass(frozen=True, kw_only=True)

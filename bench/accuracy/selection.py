@@ -5,9 +5,9 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.predictions import Predictions
 from bench.accuracy.protocol import ScoringProtocol
+from bench.data.ground_truth import GroundTruth
 
 
 class Entries:

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from bench.accuracy.average_precision import metrics, precision_recall
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.matching import Matches
 from bench.accuracy.official import Official, official
 from bench.accuracy.predictions import Predictions
 from bench.accuracy.protocol import AREA_NAMES
+from bench.data.ground_truth import GroundTruth
 
 TOLERANCE = 1e-9
 """Largest difference on a scale of 0 to 1. The libraries themselves differ by 3e-16 between versions of numpy."""

@@ -1,6 +1,5 @@
 """`list`, `doctor`, `report`: look at what can be named, at this machine, and at what was measured."""
 
-import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -9,9 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from bench import catalog, recipes
+from bench import catalog
 from bench.cli.output import COMPLETE, check_folder, print_table, tell
-from bench.files import write_whole
+from bench.planning import recipes
 
 if TYPE_CHECKING:
     import reports.layout
@@ -62,7 +61,7 @@ class Doctor:
 
     def __call__(self) -> int:
         """Print every finding with its remedy."""
-        from bench import doctor
+        from bench.planning import doctor
 
         console = Console(highlight=False, soft_wrap=True)
         for finding in doctor.examine(self.coco):
@@ -95,45 +94,13 @@ class Report:
         return COMPLETE
 
     def write(self) -> "list[reports.layout.Table]":
-        """Write page, tables and figures, and give the tables. Raises ValueError where nothing was measured."""
-        from bench.embedded import SHIPPED
-        from bench.store import Store
-        from reports.choice import all_tables
-        from reports.figures import all_figures
-        from reports.files import write_figures, write_tables
-        from reports.frame import frame_of_entries
-        from reports.page import page
-        from reports.provenance import provenance
-        from reports.short import in_short
-        from reports.trainings import read_trainings
+        """Write page, tables and figures, say where, and give the tables."""
+        from bench.planning.own_data import SHIPPED
+        from reports.report import write
 
         check_folder("--out", self.out)
-        store = Store(self.results)
-        entries = list(store)
-        frame = frame_of_entries(entries)
-        if frame.empty:
-            raise ValueError(
-                f"There is no record with values in {self.results}. A report needs measurements. "
-                "Make some, for example: run_bench.py run heads --probes params flops."
-            )
-        gc.freeze()  # of a large store, to look for garbage among its records again and again took a tenth of the time
-        tables = all_tables(frame, [entry.record for entry in entries if entry.record.error is not None])
-        trainings = read_trainings(SHIPPED)
-        figures = all_figures(entries, trainings)
-        self.out.mkdir(parents=True, exist_ok=True)
-        markdown, *others = write_tables(tables, self.out)
-        others += write_figures(figures, self.out)
+        written = write(self.results, self.out, trainings=SHIPPED)
+        index, markdown, *others = written.files
         tell(f"Written: {markdown}, and {len(others)} files for LaTeX and spreadsheets")
-        index = self.out / "index.html"
-        text = page(
-            short=in_short(frame),
-            tables=tables,
-            figures=figures,
-            made=provenance(entries, trainings, store.skipped),
-            entries=entries,
-            folder=self.out,
-        )
-        write_whole(index, text.encode())
-        gc.unfreeze()
         tell(f"Written: {index}")
-        return tables
+        return written.tables

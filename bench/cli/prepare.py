@@ -44,7 +44,7 @@ class Prepare:
         print(f"fine annotations: {self.out / 'annotations' / f'glyphs_fine_{part}.json'}")
 
     def _lvis(self, source: Path) -> None:
-        from bench.accuracy.cocofy import prepare_lvis
+        from bench.data.cocofy import prepare_lvis
 
         made = prepare_lvis(source, self.out)
         print(f"{self.out}: {made.num_images} images, {made.num_annotations} objects, {made.num_categories} classes")

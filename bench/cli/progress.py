@@ -11,10 +11,10 @@ from rich.segment import ControlType
 
 from bench import machine
 from bench.cli.output import tell
-from bench.estimate import duration, estimate
-from bench.plan import Outcome, Step
+from bench.planning.estimate import duration, estimate
+from bench.planning.plan import Outcome, Step
+from bench.planning.session import Plan
 from bench.record import Record
-from bench.session import Plan
 from bench.store import Store
 
 

@@ -9,13 +9,15 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from bench import catalog, plan, recipes, session
+from bench import catalog
 from bench.cli import train
 from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
 from bench.cli.progress import Progress, tell_lacking
-from bench.plan import Context, Dtype, Outcome, Step
+from bench.contract import Context, Dtype
+from bench.planning import plan, recipes, session
+from bench.planning.plan import Outcome, Step
+from bench.planning.session import Selection
 from bench.record import encode
-from bench.session import Selection
 from bench.store import Store
 
 _Part = Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: all of them)")]
@@ -138,8 +140,8 @@ class Run:
     def _show(self, outcomes: Sequence[Outcome]) -> None:
         """The tables of the recipe: the paper's with ours beside, its own, or just all values."""
         from reports.choice import tables_of
-        from reports.frame import frame_of_entries
         from reports.renderers.terminal import terminal
+        from reports.select.frame import frame_of_entries
 
         for shown in tables_of(self.recipe, frame_of_entries(outcome.entry for outcome in outcomes)):
             print_table(terminal(shown), stderr=self.json == "-")

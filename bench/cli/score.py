@@ -45,9 +45,9 @@ class Evaluate:
         from bench.accuracy.evaluate import evaluate
         from bench.accuracy.predictions import read_images
         from bench.files import write_whole
-        from reports.accuracy import accuracy
-        from reports.frame import frame
         from reports.renderers.terminal import terminal
+        from reports.select.frame import frame
+        from reports.tables.accuracy import accuracy
 
         if self.per_class is not None:
             check_writable("--per-class", self.per_class)
@@ -108,8 +108,8 @@ class Compare:
 
         from bench.accuracy.comparison import compare, result
         from bench.accuracy.predictions import read_images
-        from reports.accuracy import comparison
         from reports.renderers.terminal import terminal
+        from reports.tables.accuracy import comparison
 
         ran = None if self.images is None else read_images(self.images)
         with json_lines(self.json) as lines:

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from bench import catalog, ranks
 from bench.cli.output import COMPLETE, INCOMPLETE, tell
-from bench.recipes import HEADS
+from bench.planning.recipes import HEADS
 from bench.record import Subject
 
 if TYPE_CHECKING:

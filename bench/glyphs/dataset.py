@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
-from bench.augment import Picture, Transform
-from bench.data import Sample, draws, sample_of
+from bench.data.augment import Picture, Transform
+from bench.data.samples import Sample, draws, sample_of
+from bench.data.segmentation import rasterise
 from bench.glyphs.annotator import polygon_box
 from bench.glyphs.font import CATEGORIES
 from bench.glyphs.scene import SIDE, VERSION, Scene, scene
-from bench.segmentation import rasterise
 
 Split = Literal["train", "tune", "test"]
 
@@ -33,8 +33,8 @@ def image_id(split: Split, index: int) -> int:
 class GlyphDataset(Dataset[Sample]):
     """The first images of a split, with coarse masks as COCO's or fine ones as LVIS's.
 
-    What the transform draws depends on `seed`, `epoch` and index alone, as in `bench.data.CocoDataset`; the images
-    stay the same. Raises ValueError where it would have no image, or more than a split can number.
+    What the transform draws depends on `seed`, `epoch` and index alone, as in `bench.data.samples.CocoDataset`; the
+    images stay the same. Raises ValueError where it would have no image, or more than a split can number.
     """
 
     split: Split

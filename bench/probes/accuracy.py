@@ -1,8 +1,8 @@
 """AP, boundary AP, AP* and APB* of a model, with intervals, from its file of predictions beside the record."""
 
 from bench.accuracy import evaluate
-from bench.plan import Context, Measurement
-from bench.probes._accuracy import accuracy_protocol, measure_accuracy
+from bench.contract import Context, Measurement
+from bench.inference.scoring import accuracy_protocol, measure_accuracy
 from bench.record import Scalar, Subject
 
 VERSION = evaluate.VERSION

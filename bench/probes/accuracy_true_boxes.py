@@ -1,9 +1,9 @@
 """The accuracy of a model whose head gets the boxes and classes of the objects: what better detection could give."""
 
 from bench.accuracy import evaluate
-from bench.plan import Context, Measurement
-from bench.probes._accuracy import accuracy_protocol, measure_accuracy
-from bench.probes._images import with_true_boxes
+from bench.contract import Context, Measurement
+from bench.inference.image_run import with_true_boxes
+from bench.inference.scoring import accuracy_protocol, measure_accuracy
 from bench.record import Scalar, Subject
 
 VERSION = evaluate.VERSION

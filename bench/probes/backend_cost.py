@@ -8,10 +8,8 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from bench.activity import activity
-from bench.plan import Context, Measurement
-from bench.probes._rulers import count_torch, counting
-from bench.probes._stages import (
+from bench.backends.activity import activity
+from bench.backends.stages import (
     Arrival,
     arrivals,
     draw_activity,
@@ -23,8 +21,10 @@ from bench.probes._stages import (
     stages_protocol,
     weights_like,
 )
-from bench.probes._storage import FORMULAS, Census, censuses
+from bench.backends.storage import FORMULAS, Census, censuses
+from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
+from bench.rulers.multiply_adds import count_torch, counting
 from sparsity import Grid, GridType, Unsupported, conv2d, deform_conv2d, window
 
 VERSION = 2

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from bench.plan import Context, Measurement
-from bench.probes._alternate import MIN_REPETITIONS, alternate
-from bench.probes._stages import (
+from bench.backends.stages import (
     OPERATIONS,
     arrivals,
     draw_activity,
@@ -23,7 +21,9 @@ from bench.probes._stages import (
     stages_protocol,
     weights_like,
 )
+from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
+from bench.rulers.in_turn import MIN_REPETITIONS, alternate
 from bench.store import Array
 from sparsity import Unsupported, backend
 

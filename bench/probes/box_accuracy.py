@@ -7,17 +7,17 @@ import torch
 
 from bench.accuracy import evaluate
 from bench.accuracy.evaluate import rules, score
-from bench.accuracy.ground_truth import read_ground_truth
 from bench.accuracy.matching import match
 from bench.accuracy.predictions import decode_predictions
 from bench.accuracy.protocol import PRESETS
-from bench.build import load
-from bench.model import Look
-from bench.plan import Context, Measurement
-from bench.probes._accuracy import RESAMPLES, SEED
-from bench.probes._images import check_readable, coco_annotations, images_protocol, open_run
-from bench.probes._looks import looks
-from bench.probes._predict import model_protocol
+from bench.contract import Context, Measurement
+from bench.data.ground_truth import read_ground_truth
+from bench.inference.image_run import check_readable, coco_annotations, images_protocol, open_run
+from bench.inference.looks import looks
+from bench.inference.predict import model_protocol
+from bench.inference.scoring import RESAMPLES, SEED
+from bench.model.build import load
+from bench.model.segmenter import Look
 from bench.record import Scalar, Subject
 
 VERSION = evaluate.VERSION

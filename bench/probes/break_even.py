@@ -15,13 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bench.activity import FIRST_SIDE
-from bench.plan import Context, Measurement
-from bench.probes._alternate import MIN_REPETITIONS, alternate
-from bench.probes._crossing import crossing_interval, first_crossing, num_crossings
-from bench.probes._dense_layouts import LAYOUTS, dense_in_layouts
-from bench.probes._rulers import count_torch, counting
-from bench.probes._stages import (
+from bench.backends.activity import FIRST_SIDE
+from bench.backends.crossing import crossing_interval, first_crossing, num_crossings
+from bench.backends.dense_layouts import LAYOUTS, dense_in_layouts
+from bench.backends.stages import (
     NUM_STAGES,
     Operation,
     Weights,
@@ -34,7 +31,10 @@ from bench.probes._stages import (
     stages_protocol,
     weights_like,
 )
+from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
+from bench.rulers.in_turn import MIN_REPETITIONS, alternate
+from bench.rulers.multiply_adds import count_torch, counting
 from bench.store import Array
 from sparsity import Grid, GridType, Unsupported, backend
 

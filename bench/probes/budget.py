@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.plan import Context, Measurement
-from bench.probes._images import with_true_boxes
-from bench.probes._timing import NUM_WARM_UP
-from bench.probes._variants import accuracies, run_ways, times_budget, variants_protocol
+from bench.contract import Context, Measurement
+from bench.inference.image_run import with_true_boxes
+from bench.inference.variants import accuracies, run_ways, times_budget, variants_protocol
 from bench.record import Scalar, Subject
+from bench.rulers.clock import NUM_WARM_UP
 
 VERSION = 1
 TIMED = True

@@ -15,16 +15,16 @@ from bench.accuracy import evaluate
 from bench.accuracy.archive import pack
 from bench.accuracy.boundary import band_ious
 from bench.accuracy.evaluate import protocols, score, values
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.predictions import decode_predictions
-from bench.model import Result
-from bench.plan import Context, Measurement
-from bench.probes._accuracy import RESAMPLES, SEED, scoring_protocol, truths
-from bench.probes._images import files_protocol
-from bench.probes._squeeze import Rung, Squeezed, squeeze
+from bench.contract import Context, Measurement
+from bench.data.ground_truth import GroundTruth
+from bench.inference.image_run import files_protocol
+from bench.inference.scoring import RESAMPLES, SEED, scoring_protocol, truths
+from bench.inference.squeeze import Rung, Squeezed, squeeze
+from bench.model.assemble import encode_crop
+from bench.model.segmenter import Result
 from bench.record import Scalar, Subject
-from heads._assemble import encode_crop
 
 VERSION = 1
 TIMED = False

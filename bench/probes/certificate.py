@@ -1,4 +1,4 @@
-"""Certificate of a backend or kernel: how far it is from masked dense, operation by operation (`bench.certificate`).
+"""Certificate of a backend or kernel: how far it is from masked dense, operation by operation.
 
 A value such as `conv3_d1_gradient_float32` is the largest relative error of that operation over all stages, activities
 and, for gradients, everything they are taken in; `..._absolute` belongs to it. There is no such value for what the
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench.certificate import certify
-from bench.plan import Context, Measurement
-from bench.probes._stages import grid_type
+from bench.backends.certificate import certify
+from bench.backends.scenes import make_scenes
+from bench.backends.stages import grid_type
+from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check
+from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
-from bench.scenes import make_scenes
-from bench.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check
 
 VERSION = 2
 TIMED = False

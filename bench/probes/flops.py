@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.build import build, initial_weights, load
+from bench.contract import Context, Measurement
+from bench.data.input_size import nominal_sizes, resized
 from bench.detector.detect import detect
 from bench.detector.fqdet import FQDetOutput
-from bench.input_size import nominal_sizes, resized
-from bench.model import Segmenter, image_size
-from bench.plan import Context, Measurement
-from bench.probes._images import images_protocol, open_run
-from bench.probes._parts import BackbonePart, DetectorPart, HeadPart, NeckPart, as_pyramid
-from bench.probes._rulers import Count, count_fvcore, count_torch, counting
+from bench.inference.image_run import images_protocol, open_run
+from bench.model.build import build, initial_weights, load
+from bench.model.segmenter import Segmenter, image_size
 from bench.record import Scalar, Subject
+from bench.rulers.multiply_adds import Count, count_fvcore, count_torch, counting
+from bench.rulers.parts import BackbonePart, DetectorPart, HeadPart, NeckPart, as_pyramid
 from heads import Detections
 
 VERSION = 1

@@ -7,14 +7,14 @@ rates. *Isolated*: the detector runs untimed, the head (with assembly) is timed 
 import numpy as np
 import torch
 
-from bench.build import load
-from bench.model import image_size
-from bench.plan import Context, Measurement
-from bench.probes._images import open_run
-from bench.probes._timing import NUM_WARM_UP, Clock, timing_protocol, unit
+from bench.contract import Context, Measurement
+from bench.inference.image_run import open_run, timing_protocol, unit
+from bench.model.assemble import assemble
+from bench.model.build import load
+from bench.model.segmenter import image_size
 from bench.record import Scalar, Subject
+from bench.rulers.clock import NUM_WARM_UP, Clock
 from heads import Pyramid
-from heads._assemble import assemble
 
 VERSION = 1
 TIMED = True

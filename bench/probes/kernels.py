@@ -14,18 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bench.activity import FIRST_SIDE
-from bench.plan import Context, Measurement
-from bench.probes._alternate import MIN_REPETITIONS
-from bench.probes._dense_layouts import LAYOUTS
-from bench.probes._kernel_limit import Work, arithmetic_of, limit_ms, peaks_of
-from bench.probes._kernel_peers import peers, spconv_version
-from bench.probes._kernel_rivals import OURS, Rivals, Scene, forward, make_scene, training
-from bench.probes._kernel_roof import roof, roof_protocol
-from bench.probes._kernel_times import Clock, Times, time_rivals
-from bench.probes._peak import peak_bytes
-from bench.probes._stages import NUM_STAGES, draw_activity, grid_type, operating_point, stages_protocol
+from bench.backends.activity import FIRST_SIDE
+from bench.backends.dense_layouts import LAYOUTS
+from bench.backends.peers import peers, spconv_version
+from bench.backends.rival_times import Clock, Times, time_rivals
+from bench.backends.rivals import OURS, Rivals, Scene, forward, make_scene, training
+from bench.backends.roof import Work, arithmetic_of, limit_ms, peaks_of, roof, roof_protocol
+from bench.backends.stages import NUM_STAGES, draw_activity, grid_type, operating_point, stages_protocol
+from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
+from bench.rulers.in_turn import MIN_REPETITIONS
+from bench.rulers.peak_memory import peak_bytes
 from bench.store import Array
 
 VERSION = 3

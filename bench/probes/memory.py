@@ -10,9 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from bench.plan import Context, Measurement
-from bench.probes._peak import peak_bytes
-from bench.probes._stages import (
+from bench.backends.stages import (
     Arrival,
     arrivals,
     draw_activity,
@@ -23,7 +21,9 @@ from bench.probes._stages import (
     stages_protocol,
     weights_like,
 )
+from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
+from bench.rulers.peak_memory import peak_bytes
 from sparsity import Unsupported
 
 VERSION = 2

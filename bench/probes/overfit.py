@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.build import build
-from bench.data import Batch, Sample, Skipped, collate, readable
-from bench.model import Boxes, Segmenter
-from bench.plan import Context, Measurement
-from bench.probes._images import images_protocol, open_run
+from bench.contract import Context, Measurement
+from bench.data.samples import Batch, Sample, Skipped, collate, readable
+from bench.inference.image_run import images_protocol, open_run
+from bench.model.assemble import Crop
+from bench.model.build import build
+from bench.model.segmenter import Boxes, Segmenter
 from bench.record import Scalar, Subject
-from heads._assemble import Crop
 
 VERSION = 1
 TIMED = False

@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from bench.build import outline
-from bench.plan import Context, Measurement
+from bench.contract import Context, Measurement
+from bench.model.build import outline
 from bench.record import Scalar, Subject
 
 VERSION = 1

@@ -17,23 +17,23 @@ from jaxtyping import Bool
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from bench.accuracy import cocofy
 from bench.accuracy.boundary import band, band_width
-from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.protocol import PRESETS
-from bench.accuracy.run_lengths import runs_of_ones
-from bench.build import load
-from bench.coco import CocoImages
-from bench.images import read_image
-from bench.model import Look
-from bench.plan import Context, Measurement
-from bench.probes._chosen import SMALLEST, Candidate, Drawn, candidates, extremes, is_one_piece, mask_of, no_objects
-from bench.probes._images import check_readable, coco_annotations, images_protocol, open_run, with_true_boxes
-from bench.probes._looks import looks
-from bench.probes._predict import model_protocol
+from bench.contract import Context, Measurement
+from bench.data import cocofy
+from bench.data.coco import CocoImages
+from bench.data.ground_truth import GroundTruth, read_ground_truth
+from bench.data.images import read_image
+from bench.data.run_lengths import runs_of_ones
+from bench.inference.image_run import check_readable, coco_annotations, images_protocol, open_run, with_true_boxes
+from bench.inference.looks import looks
+from bench.inference.predict import model_protocol
+from bench.inference.showable import SMALLEST, Candidate, Drawn, candidates, extremes, is_one_piece, mask_of, no_objects
+from bench.model.assemble import Crop, encode_crop
+from bench.model.build import load
+from bench.model.segmenter import Look
 from bench.record import Scalar, Subject
 from bench.store import Array
-from heads._assemble import Crop, encode_crop
 
 VERSION = 2
 TIMED = False

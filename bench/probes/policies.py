@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import torch
 
-from bench.data import Batch
-from bench.model import image_size
-from bench.plan import Context, Measurement
-from bench.probes._images import with_true_boxes
-from bench.probes._variants import Change, accuracies, run_ways, times_budget, variants_protocol
+from bench.contract import Context, Measurement
+from bench.data.samples import Batch
+from bench.inference.image_run import with_true_boxes
+from bench.inference.variants import Change, accuracies, run_ways, times_budget, variants_protocol
+from bench.model.segmenter import image_size
 from bench.record import Scalar, Subject
 from heads import Targets
 from heads._policies import Policy, at_boundary, at_random, oracle, predicted, uncertainty

@@ -5,9 +5,9 @@ the mask's. The file is valid without a single prediction: `[]`, reported as `pr
 """
 
 from bench import ranks
-from bench.plan import Context, Measurement
-from bench.probes._images import images_protocol, open_run
-from bench.probes._predict import join, model_protocol, predict
+from bench.contract import Context, Measurement
+from bench.inference.image_run import images_protocol, open_run
+from bench.inference.predict import join, model_protocol, predict
 from bench.record import Scalar, Subject
 
 VERSION = 1

@@ -7,12 +7,12 @@ warm-up passes on the first image.
 
 import numpy as np
 
-from bench.build import load
-from bench.plan import Context, Measurement
-from bench.probes._images import open_run
-from bench.probes._timing import NUM_WARM_UP, Clock, timing_protocol, unit
+from bench.contract import Context, Measurement
+from bench.inference.image_run import open_run, timing_protocol, unit
+from bench.model.assemble import encode
+from bench.model.build import load
 from bench.record import Scalar, Subject
-from heads._assemble import encode
+from bench.rulers.clock import NUM_WARM_UP, Clock
 
 VERSION = 1
 TIMED = True

@@ -17,16 +17,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench.build import CHANNELS, initial_weights, load
-from bench.model import Segmenter, image_size
-from bench.plan import Context, Measurement
-from bench.probes._images import images_protocol, open_run
-from bench.probes._op_clock import OUTSIDE, PARTS, Budget, OpClock
-from bench.probes._parts import PYRAMID_LEVELS
-from bench.probes._timing import NUM_WARM_UP
+from bench.contract import Context, Measurement
+from bench.inference.image_run import images_protocol, open_run
+from bench.model.assemble import assemble
+from bench.model.build import CHANNELS, initial_weights, load
+from bench.model.segmenter import Segmenter, image_size
 from bench.record import Scalar, Subject
+from bench.rulers.clock import NUM_WARM_UP
+from bench.rulers.op_clock import OUTSIDE, PARTS, Budget, OpClock
+from bench.rulers.parts import PYRAMID_LEVELS
 from heads import Detections, MaskHead, Pyramid
-from heads._assemble import assemble
 
 VERSION = 1
 TIMED = True

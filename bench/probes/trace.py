@@ -17,17 +17,16 @@ import torch
 from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
-from bench.build import load
-from bench.data import Batch
-from bench.images import read_image
-from bench.model import image_size
-from bench.plan import Context, Measurement
-from bench.probes._images import ImageRun, images_protocol, open_run
-from bench.probes._predict import model_protocol
+from bench.contract import Context, Measurement
+from bench.data.images import read_image
+from bench.data.samples import Batch
+from bench.inference.image_run import ImageRun, images_protocol, open_run
+from bench.inference.predict import model_protocol
+from bench.model.build import load
+from bench.model.segmenter import image_size
 from bench.record import Scalar, Subject
 from bench.store import Array
-from heads import Detections, Pyramid, Stage
-from heads._assemble import compose
+from heads import Detections, Pyramid, Stage, compose
 
 VERSION = 2
 TIMED = False

@@ -8,10 +8,10 @@ Images pass through the model one at a time, as in the paper, and their gradient
 then depends neither on padding nor on who else is in the batch, so any number of ranks learns the same.
 """
 
+from bench.model.task import Task
 from bench.training.exchange import TrainingStopped
 from bench.training.loop import train
 from bench.training.order import TrainingData
 from bench.training.recipe import Recipe
-from bench.training.task import Task
 
 __all__ = ["Recipe", "Task", "TrainingData", "TrainingStopped", "train"]

@@ -6,12 +6,12 @@ from pathlib import Path
 from torch import Tensor
 
 from bench import machine, ranks
+from bench.model.task import Task
 from bench.training import checkpoint
 from bench.training.checkpoint import State
 from bench.training.exchange import TrainingStopped, meet, share_tensors
 from bench.training.log import Line, Log
 from bench.training.recipe import Recipe
-from bench.training.task import Task
 
 LOG = "log.jsonl"
 

@@ -14,10 +14,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from bench.files import write_whole
+from bench.model.task import Task, check_same
+from bench.model.tensors_file import copy_tensors, read_tensors
 from bench.record import Code, Machine
-from bench.tensors_file import copy_tensors, read_tensors
 from bench.training.recipe import Recipe
-from bench.training.task import Task, check_same
 
 _SCHEMA = 1
 _NUM_KEPT = 2

@@ -9,9 +9,12 @@ import msgspec
 import numpy as np
 import torch
 
-from bench import machine, ranks, weights_folder
+from bench import machine, ranks
 from bench.detector.backbone import ResNet50, imagenet_weights, load_imagenet
 from bench.files import write_whole
+from bench.model import weights_folder
+from bench.model.task import Task
+from bench.model.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights
 from bench.record import Code, Machine, Subject
 from bench.training.book import LOG
 from bench.training.exchange import meet
@@ -20,8 +23,6 @@ from bench.training.log import Line, read_log
 from bench.training.loop import train
 from bench.training.recipe import Recipe
 from bench.training.schedule import Schedule, Source
-from bench.training.task import Task
-from bench.training.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights
 
 _SCHEMA = 1
 _NUM_POINTS = 100

@@ -7,8 +7,8 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from bench.build import build
-from bench.model import Segmenter
+from bench.model.build import build
+from bench.model.segmenter import Segmenter
 from bench.record import Subject
 from heads import Detections, MaskHead, Pyramid, Stage, Targets
 

@@ -6,7 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from bench import ranks
-from bench.model import Segmenter
+from bench.model.segmenter import Segmenter
+from bench.model.task import Task
+from bench.model.weights import save_weights
 from bench.training.book import Book
 from bench.training.exchange import TrainingStopped, meet, told_to_end
 from bench.training.log import Line
@@ -15,8 +17,6 @@ from bench.training.order import Order, TrainingData, share
 from bench.training.progress import progress
 from bench.training.recipe import Recipe
 from bench.training.step import mean_losses, step
-from bench.training.task import Task
-from bench.training.weights import save_weights
 
 WEIGHTS = "weights.safetensors"
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from bench.model import Segmenter
+from bench.model.segmenter import Segmenter
 from bench.training.recipe import Recipe
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")

@@ -16,12 +16,12 @@ from jaxtyping import Int64
 from torch.utils.data import DataLoader, Dataset
 
 from bench import ranks
-from bench.data import Sample, Skipped
+from bench.data.samples import Sample, Skipped
 
 
 @runtime_checkable
 class TrainingData(Protocol):
-    """A data set that can be trained on, such as `bench.data.CocoDataset`."""
+    """A data set that can be trained on, such as `bench.data.samples.CocoDataset`."""
 
     def __len__(self) -> int:
         """Give the number of images."""

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
-from bench.augment import PAPER_TRAINING, SMALL_TRAINING, MultiScale
+from bench.data.augment import PAPER_TRAINING, SMALL_TRAINING, MultiScale
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import msgspec
 
-from bench.augment import SMALL_TEST, Transform
-from bench.coco import open_coco
-from bench.coco_mini import training_annotations
-from bench.data import CocoDataset
-from bench.embedded import SHIPPED
+from bench.data.augment import SMALL_TEST, Transform
+from bench.data.coco import open_coco
+from bench.data.coco_mini import training_annotations
+from bench.data.samples import CocoDataset
 from bench.glyphs import GlyphDataset
-from bench.recipes import HEADS
+from bench.model.weights_folder import DETECTOR, checksum, file
+from bench.planning.own_data import SHIPPED
+from bench.planning.recipes import HEADS
 from bench.record import Subject
 from bench.training.joint import joint_name
 from bench.training.order import TrainingData
 from bench.training.recipe import Recipe, paper, small, small_head, small_tuned
-from bench.weights_folder import DETECTOR, checksum, file
 
 RecipeFor = Callable[[int], Recipe]
 """Makes the recipe for a number of images."""

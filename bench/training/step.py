@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
-from bench.data import Sample, Skipped, collate
-from bench.model import Segmenter
+from bench.data.samples import Sample, Skipped, collate
+from bench.model.segmenter import Segmenter
 from bench.training.exchange import TrainingStopped, add_up, meet
 from bench.training.optimiser import trainable
 from bench.training.order import randomness

@@ -19,7 +19,7 @@ from reports.figures.roofline import roofline
 from reports.figures.storage import storage
 from reports.figures.style import Figure
 from reports.figures.time_budget import time_budget
-from reports.trainings import Training
+from reports.select.trainings import Training
 
 __all__ = ["Figure", "all_figures"]
 

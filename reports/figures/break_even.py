@@ -9,10 +9,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from bench.store import Entry
-from reports.backends import Comparison, Measured, compare
-from reports.figures.backends import colour_of, line_of
-from reports.figures.style import INK, Figure, house_style, pdf, svg
-from reports.frame import frame_of_entries
+from reports.figures.style import INK, Figure, colour_of, house_style, line_of, pdf, svg
+from reports.select.backends import Comparison, Measured, compare
+from reports.select.frame import frame_of_entries
 
 _STAGES = (1, 2, 3)
 _COSTS = {"time": "time / Dense's", "bytes": "bytes / Dense's"}

@@ -7,10 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullLocator
 
-from bench.weights_folder import DETECTOR
+from bench.model.weights_folder import DETECTOR
 from reports import paper
 from reports.figures.style import Figure, colour, house_style, pdf, svg
-from reports.trainings import Training
+from reports.select.trainings import Training
 
 _PER_ROW = 3
 _LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from bench.store import Entry
-from reports.backends import Comparison, Measured, compare
 from reports.figures.style import FAINT, INK, Figure, house_style, pdf, svg
-from reports.frame import frame_of_entries
+from reports.select.backends import Comparison, Measured, compare
+from reports.select.frame import frame_of_entries
 
 _PROBE = "kernels"
 _STAGES = (1, 2, 3)

@@ -6,10 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from bench.store import Entry
-from reports.backends import Measured, compare
-from reports.figures.backends import colour_of
-from reports.figures.style import INK, Figure, house_style, pdf, svg
-from reports.frame import frame_of_entries
+from reports.figures.style import INK, Figure, colour_of, house_style, pdf, svg
+from reports.select.backends import Measured, compare
+from reports.select.frame import frame_of_entries
 
 _STAGES = (1, 2, 3)
 

@@ -2,10 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import matplotlib as mpl
 import matplotlib.colors
@@ -16,7 +16,10 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.typing import RcKeyType
 
+from reports.select.backends import Measured
+
 Drawing = matplotlib.figure.Figure
+Line: TypeAlias = Literal["-", "--", ":", "-."]
 
 # No colour of a drawing is this one; in the page it becomes that of the text, light or dark.
 INK = "#010203"
@@ -29,6 +32,9 @@ _COLOURS = {"mask_rcnn": "#0072B2", "point_rend": "#D55E00", "refine_mask": "#CC
 _OTHER_COLOUR = "#7F7F7F"
 _MARKERS = {"mask_rcnn": "s", "point_rend": "^", "refine_mask": "D", "effseg": "o"}
 _OTHER_MARKER = "X"
+
+_BACKEND_COLOURS = {"pointwise": "#D55E00", "neighbors": "#CC79A7", "sparse_on_dense": "#0072B2", "sps": "#009E73"}
+_LINES: tuple[Line, ...] = ("-", "--", ":", "-.")
 
 _RULES: dict[RcKeyType, Any] = {
     "font.family": "sans-serif",
@@ -158,3 +164,14 @@ def _without_invisible_digits(path: re.Match[str]) -> str:
 
 def _attribute(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+
+
+def colour_of(measured: Measured) -> str:
+    """The colour of a backend; Dense and new ones share grey."""
+    return _BACKEND_COLOURS.get(measured.backend, _OTHER_COLOUR)
+
+
+def line_of(measured: Measured, among: Sequence[Measured]) -> Line:
+    """The line of a kernel, by its place among those of its backend."""
+    kernels = [each.label for each in among if each.backend == measured.backend]
+    return _LINES[kernels.index(measured.label) % len(_LINES)]

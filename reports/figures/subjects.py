@@ -7,7 +7,7 @@ import msgspec
 from bench.record import Subject
 from bench.store import Entry
 from reports import paper
-from reports.trained import model
+from reports.select.trained import model
 
 _FIELDS = ("module", "backend", "kernel", "backbone", "preset", "schedule", "seed", "weights")
 _DATA = ("images", "annotations", "lvis")

@@ -12,9 +12,8 @@ from jaxtyping import Float, Int32, UInt8
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from sparsity._kernels._call import Call
+from sparsity._kernels._call import Call, num_sign_bytes
 from sparsity._kernels._choose import kernel_for
-from sparsity._kernels._signs import num_sign_bytes
 
 
 def convolve(

@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call
-from sparsity._kernels._signs import pack, unpack
+from sparsity._kernels._call import Call, pack, unpack
 from sparsity._lattice import neighbors_of, window
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan
+from bench.planning import plan
 from tests.bench.fake_probe import FakeProbe
 
 

@@ -1,6 +1,6 @@
 """A probe that measures nothing, for tests of what is around a measurement."""
 
-from bench.plan import Context, Measurement
+from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import torch
 
-from bench import plan, ranks
-from bench.plan import Cell, Context, Measurement
+from bench import ranks
+from bench.contract import Context, Measurement
+from bench.planning import plan
+from bench.planning.plan import Cell
 from bench.record import Scalar, Subject
 from bench.store import Store
 

@@ -155,7 +155,8 @@ def test_machine_card_describes_this_machine() -> None:
 
 def test_torch_is_not_imported() -> None:
     code = (
-        "import bench.record, bench.store, bench.plan, bench.recipes, bench.machine, bench.catalog, bench.cli, sys; "
+        "import bench.record, bench.store, bench.planning.plan, bench.planning.recipes, bench.machine, bench.catalog, "
+        "bench.cli, sys; "
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.embedded import SHIPPED
+from bench.model.weights_folder import checksum, files_of
+from bench.planning.own_data import SHIPPED
 from bench.record import Record, decode
-from bench.weights_folder import checksum, files_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

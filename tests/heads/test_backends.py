@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from heads import Detections, effseg
-from heads._assemble import compose
+from heads._compose import compose
 from heads._select import Budget
 from sparsity import Unsupported, names
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import heads
 from heads import Detections, Stage, Targets, _pointwise
-from heads._assemble import compose
+from heads._compose import compose
 from sparsity import Unsupported, names
 
 CHANNELS, QUERY_SIZE, NUM_CLASSES = 16, 24, 5

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from heads import Detections, Targets, effseg
-from heads._assemble import compose
+from heads._compose import compose
 from heads._select import Budget
 
 DETECTOR_PARAMETERS = 34_601_022

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from heads import Detections, Stage, Targets
-from heads._assemble import compose
+from heads._compose import compose
 from heads._regions import FlatPyramid
 from heads.point_rend import PRESETS, Config, build, least_certain, sample_masks, training_points
 

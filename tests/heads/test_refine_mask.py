@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import roi_align
 
 from heads import Detections, Stage, Targets
-from heads._assemble import boundary, compose
+from heads._compose import boundary, compose
 from heads.refine_mask import PRESETS, SIDES, Config, Refinement, build, counted_cells
 
 NUM_REGIONS = 2

@@ -8,11 +8,11 @@ import pytest
 
 from bench.record import Record, Subject
 from reports.choice import all_tables, tables_of
-from reports.frame import frame, load
 from reports.layout import Table
-from tests.reports import test_sparsity
+from reports.select.frame import frame, load
 from tests.reports.embedded_records import accuracy, budget, demo_records, keep, policies, record, trained
 from tests.reports.invented import invented
+from tests.reports.tables import test_backends
 
 
 def measured(probe: str, **values: float) -> Record:
@@ -52,10 +52,10 @@ def test_the_embedded_data_change_no_other_table(tmp_path: Path) -> None:
     subject = Subject(head="mask_rcnn", backbone="r50_fpn", preset="paper", schedule="12ep", weights="sha256:1")
     real = accuracy(subject, 38.0, probe="accuracy")
     foreign = accuracy(Subject(head="theirs", weights="sha256:2"), 40.0, probe="accuracy")
-    keep(tmp_path / "real", real, foreign, *test_sparsity.RECORDS, recipe="mine")
+    keep(tmp_path / "real", real, foreign, *test_backends.RECORDS, recipe="mine")
     before = all_tables(load(tmp_path / "real"))
     later = [msgspec.structs.replace(each, started="2026-02-01T00:00:00.000000+00:00") for each in demo_records()]
-    keep(tmp_path / "both", real, foreign, *test_sparsity.RECORDS, recipe="mine")
+    keep(tmp_path / "both", real, foreign, *test_backends.RECORDS, recipe="mine")
     keep(tmp_path / "both", *later)
     after = all_tables(load(tmp_path / "both"))
     assert before[0].title.startswith("Table 3")
@@ -64,7 +64,7 @@ def test_the_embedded_data_change_no_other_table(tmp_path: Path) -> None:
 
 
 def test_the_reduced_study_of_backends_does_not_take_the_place_of_the_full_one(tmp_path: Path) -> None:
-    full = test_sparsity.RECORDS
+    full = test_backends.RECORDS
     small = [
         msgspec.structs.replace(
             each, protocol={**each.protocol, "regions": 20}, started="2026-02-01T00:00:00.000000+00:00"

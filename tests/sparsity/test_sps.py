@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from bench.probes._peak import peak_bytes
+from bench.rulers.peak_memory import peak_bytes
 from sparsity import conv2d, sfm
 from sparsity._kernels import native
 from sparsity.sps import Backend

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.activity import Activity, activity, grids
+from bench.backends.activity import Activity, activity, grids
 from sparsity import Grid, backend, names, neighbors, sps
 from tests.sparsity.walks import TOLERANCE, Walk, patient, walks
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from bench.accuracy.ground_truth import GroundTruth
 from bench.accuracy.predictions import Predictions
+from bench.data.ground_truth import GroundTruth
 
 Dict = dict[str, Any]
 Bitmap = NDArray[np.uint8]

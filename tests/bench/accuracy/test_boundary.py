@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from bench.accuracy.boundary import Bitmap, band, band_ious, band_width
-from bench.accuracy.run_lengths import runs_of_ones
+from bench.data.run_lengths import runs_of_ones
 from tests.bench.accuracy.scenes import Scene, encode, ground_truth, predictions, scenes
 from tests.bench.accuracy.slow_boundary import eroded, slow_band
 

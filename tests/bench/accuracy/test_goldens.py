@@ -19,11 +19,11 @@ import pytest
 from numpy.typing import NDArray
 
 from bench.accuracy.average_precision import metrics, per_class
-from bench.accuracy.cocofy import read_cocofied
-from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.predictions import Predictions, decode_predictions, read_predictions
 from bench.accuracy.protocol import PRESETS, ScoringProtocol
+from bench.data.cocofy import read_cocofied
+from bench.data.ground_truth import GroundTruth, read_ground_truth
 
 OWN = Path(__file__).parents[2] / "golden" / "accuracy"
 REAL = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[3] / ".." / "shared")) / "golden"

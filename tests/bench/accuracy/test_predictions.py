@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from bench.accuracy.ground_truth import GroundTruth, decode_ground_truth
 from bench.accuracy.predictions import (
     Predictions,
     decode_predictions,
@@ -20,6 +19,7 @@ from bench.accuracy.predictions import (
     read_images,
     read_predictions,
 )
+from bench.data.ground_truth import GroundTruth, decode_ground_truth
 from tests.bench.accuracy.scenes import Scene, scenes
 
 Dict = dict[str, Any]

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jaxtyping import Bool
 
+from bench.data.segmentation import rasterise
 from bench.glyphs.annotator import coarse_polygons, polygon_area, polygon_box, simplified
-from bench.segmentation import rasterise
 
 
 def annotated(mask: np.ndarray, seed: int = 0) -> tuple[np.ndarray, ...]:

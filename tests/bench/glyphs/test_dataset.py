@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from bench.augment import SMALL_TEST, SMALL_TRAINING
-from bench.data import Sample, collate
+from bench.data.augment import SMALL_TEST, SMALL_TRAINING
+from bench.data.samples import Sample, collate
 from bench.glyphs import CATEGORIES, GlyphDataset, Split, scene
 from bench.glyphs.dataset import SEEDS, image_id
 

@@ -11,13 +11,13 @@ import torch
 from pycocotools.coco import COCO
 
 from bench.accuracy.average_precision import metrics, num_classes
-from bench.accuracy.ground_truth import GroundTruth, read_ground_truth
 from bench.accuracy.matching import match
 from bench.accuracy.predictions import from_results
 from bench.accuracy.protocol import PRESETS
-from bench.augment import SMALL_TEST
-from bench.coco import open_coco
-from bench.data import CocoDataset, Sample
+from bench.data.augment import SMALL_TEST
+from bench.data.coco import open_coco
+from bench.data.ground_truth import GroundTruth, read_ground_truth
+from bench.data.samples import CocoDataset, Sample
 from bench.glyphs import CATEGORIES, GlyphDataset, Scene, files, scene, write
 from bench.glyphs.dataset import SEEDS
 

@@ -8,7 +8,7 @@ import pytest
 from jaxtyping import Bool
 from matplotlib.ft2font import FT2Font, LoadFlags
 
-from bench.coco import COCO_CATEGORY_IDS
+from bench.data.coco import COCO_CATEGORY_IDS
 from bench.glyphs import CATEGORIES, font
 from bench.glyphs.font import Category, outline
 from bench.glyphs.raster import bounding_box, coverage, fill

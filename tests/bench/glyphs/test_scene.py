@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
+from bench.data.segmentation import rasterise
 from bench.glyphs import CATEGORIES, Scene, scene
 from bench.glyphs.scene import _arranged, _image
-from bench.segmentation import rasterise
 
 SIDE = 320
 

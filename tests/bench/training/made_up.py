@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 
 import heads
-from bench.augment import SMALL_TRAINING
-from bench.data import Objects, Sample, Skipped
+from bench.data.augment import SMALL_TRAINING
+from bench.data.samples import Objects, Sample, Skipped
 from bench.detector.backbone import SmallResNet
 from bench.detector.fpn import FPN
 from bench.detector.fqdet import Config, FQDet
-from bench.model import Segmenter
+from bench.model.segmenter import Segmenter
 from bench.record import Subject
 from bench.training import Recipe, Task
 from bench.training.recipe import Drops

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from bench import machine
-from bench.tensors_file import read_tensors
+from bench.model.tensors_file import read_tensors
+from bench.model.weights import DETECTOR, load_parts, save_weights
 from bench.training import Task, checkpoint
 from bench.training.checkpoint import State, steps
-from bench.training.weights import DETECTOR, load_parts, save_weights
 from tests.bench.training.made_up import RECIPE, model, task
 
 

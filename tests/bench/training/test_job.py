@@ -7,15 +7,16 @@ import msgspec
 import pytest
 import torch
 
-from bench import cli, weights_folder
-from bench.augment import SMALL_TRAINING
-from bench.build import load, outline
+from bench import cli
+from bench.contract import Context
+from bench.data.augment import SMALL_TRAINING
 from bench.glyphs import CATEGORIES, GlyphDataset
-from bench.plan import Context
+from bench.model import weights_folder
+from bench.model.build import load, outline
+from bench.model.tensors_file import read_tensors
+from bench.planning.recipes import cells, with_weights
 from bench.probes import params
-from bench.recipes import cells, with_weights
 from bench.record import Subject
-from bench.tensors_file import read_tensors
 from bench.training import schedule as schedules
 from bench.training.job import TrainingRecord, Workshop
 from bench.training.recipe import small, small_head

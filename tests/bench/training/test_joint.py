@@ -4,10 +4,10 @@ import msgspec
 import pytest
 import torch
 
-from bench.augment import SMALL_TEST
-from bench.build import build
-from bench.data import Batch, collate
+from bench.data.augment import SMALL_TEST
+from bench.data.samples import Batch, collate
 from bench.glyphs import GlyphDataset
+from bench.model.build import build
 from bench.record import Subject
 from bench.training.joint import build_joint, joint_name
 

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 
 from bench import files
-from bench.coco import open_coco
-from bench.data import CocoDataset, Sample, Skipped
-from bench.tensors_file import read_tensors
+from bench.data.coco import open_coco
+from bench.data.samples import CocoDataset, Sample, Skipped
+from bench.model.tensors_file import read_tensors
 from bench.training import TrainingStopped, checkpoint, train
 from bench.training.checkpoint import steps
 from bench.training.log import read_log

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.build import build
-from bench.coco import open_coco
-from bench.data import CocoDataset, Sample
+from bench.data.coco import open_coco
+from bench.data.samples import CocoDataset, Sample
+from bench.model.build import build
 from bench.record import Subject
 from bench.training.optimiser import adamw, set_step, trainable
 from bench.training.order import Order, TrainingData, randomness, share

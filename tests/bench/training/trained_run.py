@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from bench import ranks
-from bench.data import Sample, Skipped
+from bench.data.samples import Sample, Skipped
 from bench.training import train
 from tests.bench.training.made_up import RECIPE, Shapes, model, task
 

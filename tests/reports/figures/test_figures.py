@@ -16,7 +16,7 @@ from reports.figures.losses import losses
 from reports.figures.masks import NUM_CASES, masks
 from reports.figures.style import FAINT, INK
 from reports.figures.subjects import names, newest_of_each
-from reports.trainings import read_trainings
+from reports.select.trainings import read_trainings
 from tests.reports.figures.drawn import parsed, texts
 from tests.reports.stores import DATA, add, add_pictures, subject, training
 

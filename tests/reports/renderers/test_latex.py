@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from reports.cells import Bounds, Number
 from reports.choice import all_tables
-from reports.frame import frame
 from reports.layout import Column, Table
 from reports.renderers.latex import latex
-from reports.tables import TABLES, table
-from tests.reports import embedded_records, test_break_even, test_kernels, test_sparsity
+from reports.select.frame import frame
+from reports.tables.of_paper import TABLES, table
+from tests.reports import embedded_records
 from tests.reports.renderers.latex_syntax import check_syntax
+from tests.reports.tables import test_backends, test_break_even, test_kernels
 
 NASTY = "<script>|%_&$#{}~^\\`*[x]*_a_ [red]</b>"
 TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1).filter(lambda text: bool(text.strip()))
@@ -104,7 +105,7 @@ def test_the_tables_of_all_studies() -> None:
         *embedded_records.demo_records(),
         test_break_even.record(),
         test_kernels.record("native"),
-        test_sparsity.record("sps", test_sparsity.COST, test_sparsity.cost_values(can=True, sfm=90, stored=500)),
+        test_backends.record("sps", test_backends.COST, test_backends.cost_values(can=True, sfm=90, stored=500)),
     ]
     tables = [*all_tables(frame(records)), *(table(name, frame([]), []) for name in TABLES)]
     assert len(tables) > 20

@@ -1,0 +1,1 @@
+"""From files to samples: pictures, annotations of COCO and LVIS, masks, augmentation, batches."""

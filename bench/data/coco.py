@@ -1,0 +1,187 @@
+"""The COCO directory layout: which images a run has, where their files are, and what is annotated on them.
+
+`DIR/val2017/000000000139.jpg`, `DIR/annotations/instances_val2017.json`. The images of a run are the union of those in
+the annotation files given (COCO, LVIS or both), by ascending image id. Files are found by id, never by `file_name`:
+LVIS v0.5 names files of another year.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import json_file
+from bench.data.segmentation import Segmentation, rasterise
+
+T = TypeVar("T")
+
+COCO_CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
+"""Ids of the 80 COCO categories; label `i` is `COCO_CATEGORY_IDS[i]`."""
+
+_SUFFIXES = {".jpg", ".jpeg", ".png"}
+
+
+class ImageEntry(msgspec.Struct, frozen=True, gc=False):
+    """An image as an annotation file lists it."""
+
+    id: int
+    height: int
+    width: int
+
+
+class Annotation(msgspec.Struct, frozen=True, gc=False):
+    """An object as an annotation file lists it: `bbox` is (x, y, width, height) in original pixels.
+
+    The segmentation stays encoded JSON until its image is read: as Python numbers, those of COCO's training images
+    would take gigabytes.
+    """
+
+    id: int
+    image_id: int
+    category_id: int
+    bbox: tuple[float, float, float, float]
+    segmentation: msgspec.Raw
+    iscrowd: int = 0
+
+
+class _Category(msgspec.Struct, frozen=True):
+    id: int
+
+
+class _ImageFile(msgspec.Struct):
+    images: list[ImageEntry]
+
+
+class _InstanceFile(_ImageFile):
+    annotations: list[Annotation]
+    categories: list[_Category]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoImages:
+    """The images of a run. `ids` ascend; `sizes` are (height, width) as annotated; `paths` are the image files.
+
+    `annotations` hold the objects of every image that the COCO file lists, crowds left out, an empty tuple where there
+    are none; images known from LVIS alone have no entry. Label `i` is category `category_ids[i]`. `listed` are the
+    image ids that any of the files knows, those beyond the first `num_images` included.
+    """
+
+    ids: tuple[int, ...]
+    sizes: Mapping[int, tuple[int, int]]
+    paths: Mapping[int, Path]
+    annotations: Mapping[int, tuple[Annotation, ...]]
+    category_ids: tuple[int, ...]
+    listed: frozenset[int]
+
+    def masks(self, image_id: int) -> NDArray[np.uint8]:
+        """Bitmaps [G H W] of an image's annotations at original size. Raises ValueError for a damaged segmentation."""
+        segmentations: list[Segmentation] = []
+        for annotation in self.annotations[image_id]:
+            try:
+                segmentations.append(msgspec.json.decode(annotation.segmentation, type=Segmentation))
+            except msgspec.MsgspecError as error:
+                raise ValueError(
+                    f"The segmentation of annotation {annotation.id} (image {image_id}) cannot be read: {error}; "
+                    "expected polygons or run lengths; repair or remove the annotation."
+                ) from error
+        try:
+            return rasterise(segmentations, *self.sizes[image_id])
+        except ValueError as error:
+            raise ValueError(f"Image {image_id} has a damaged segmentation. {error}") from error
+
+
+def open_coco(
+    root: Path,
+    *,
+    split: str = "val2017",
+    annotations: Path | None = None,
+    lvis: Path | None = None,
+    num_images: int | None = None,
+) -> CocoImages:
+    """Open a directory in COCO's layout; `num_images` keeps the first ones by id.
+
+    `annotations` is `root/annotations/instances_{split}.json` unless given; with an LVIS file it may be absent, and
+    then no objects are known. Of the LVIS file, whose classes are others, only the list of images is used.
+    Raises ValueError for missing directories, annotation files or image files, malformed or inconsistent annotations,
+    and for no images at all.
+    """
+    coco = annotations or root / "annotations" / f"instances_{split}.json"
+    directory = root / split
+    if not directory.is_dir():
+        raise ValueError(
+            f"There is no directory {directory}; expected COCO's layout, {root / split}/*.jpg and {coco}; "
+            "pass the directory that holds both, or download it from cocodataset.org."
+        )
+    known: dict[int, tuple[int, int]] = {}
+    instances = None
+    if annotations is not None or lvis is None or coco.is_file():
+        instances = _decode(coco, msgspec.json.Decoder(_InstanceFile))
+        _add_sizes(known, instances.images, coco)
+    if lvis is not None:
+        _add_sizes(known, _decode(lvis, msgspec.json.Decoder(_ImageFile)).images, lvis)
+    ids = tuple(sorted(known)[:num_images])
+    if not ids or (num_images is not None and num_images < 1):
+        raise ValueError(
+            f"The run has no images: {coco if lvis is None else lvis} lists {len(known)}, asked for were "
+            f"{'all' if num_images is None else num_images}; expected at least one; "
+            "give another annotation file or number of images."
+        )
+    return CocoImages(
+        ids=ids,
+        sizes={image_id: known[image_id] for image_id in ids},
+        paths=_find(directory, ids),
+        annotations={} if instances is None else _by_image(instances, set(ids), coco),
+        category_ids=COCO_CATEGORY_IDS if instances is None else tuple(sorted({c.id for c in instances.categories})),
+        listed=frozenset(known),
+    )
+
+
+def _decode(path: Path, decoder: msgspec.json.Decoder[T]) -> T:
+    return json_file.decode(json_file.read(path), str(path), decoder, "annotation")
+
+
+def _add_sizes(known: dict[int, tuple[int, int]], images: list[ImageEntry], path: Path) -> None:
+    """Add images to those `known`. Raises ValueError where an image is listed twice or with another size."""
+    if len({image.id for image in images}) < len(images):
+        raise ValueError(f"{path} lists an image id twice; expected unique ids; remove the duplicates.")
+    for image in images:
+        size = (image.height, image.width)
+        if known.setdefault(image.id, size) != size:
+            raise ValueError(
+                f"{path} says image {image.id} is {size[0]} x {size[1]}, the other annotation file says "
+                f"{known[image.id][0]} x {known[image.id][1]}; expected files about the same images; check the pair."
+            )
+
+
+def _find(directory: Path, ids: tuple[int, ...]) -> dict[int, Path]:
+    """Find the file of every image. Raises ValueError that counts and names the missing ones."""
+    present = {path.stem: path for path in directory.iterdir() if path.suffix.lower() in _SUFFIXES}
+    missing = [image_id for image_id in ids if f"{image_id:012d}" not in present]
+    if missing:
+        first = ", ".join(f"{image_id:012d}.jpg" for image_id in missing[:3])
+        raise ValueError(
+            f"{directory} lacks {len(missing)} of the {len(ids)} images of the run: {first}"
+            f"{', ...' * (len(missing) > 3)}; expected every annotated image; "
+            "download the rest, or use an annotation file or number of images that covers what is there."
+        )
+    return {image_id: present[f"{image_id:012d}"] for image_id in ids}
+
+
+def _by_image(instances: _InstanceFile, ids: set[int], path: Path) -> dict[int, tuple[Annotation, ...]]:
+    """Group annotations by image, crowds left out. Raises ValueError for unknown images and categories."""
+    listed = {image.id for image in instances.images}
+    categories = {category.id for category in instances.categories}
+    grouped: dict[int, list[Annotation]] = {image_id: [] for image_id in listed & ids}
+    for annotation in instances.annotations:
+        if annotation.image_id not in listed or annotation.category_id not in categories:
+            raise ValueError(
+                f"{path}: annotation {annotation.id} is about image {annotation.image_id} and category "
+                f"{annotation.category_id}; expected both to be listed in the file; add or remove them."
+            )
+        if annotation.image_id in grouped and not annotation.iscrowd:
+            grouped[annotation.image_id].append(annotation)
+    return {image_id: tuple(objects) for image_id, objects in grouped.items()}

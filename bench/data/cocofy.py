@@ -1,0 +1,229 @@
+"""Cocofied LVIS: the objects of an LVIS file that belong to COCO's classes, under COCO's ids. AP* is defined on it.
+
+LVIS annotates COCO's images more finely, with more classes. WordNet synsets say which of these are COCO's. An
+annotation, and a class listed on an image as absent or as not exhaustively annotated, is kept if its synset is one of
+COCO's 80; a class is kept if it then occurs at all. The rule is that of detectron2's `prepare_cocofied_lvis.py`, by
+which PointRend and the Boundary IoU paper report AP*.
+"""
+
+import csv
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from bench import json_file
+from bench.data.ground_truth import LVIS_VERSIONS, GroundTruth, decode_ground_truth
+from bench.files import write_whole
+
+# Fields that are copied letter by letter: as Python numbers, the polygons of LVIS v1 would take gigabytes.
+_Fields = dict[str, msgspec.Raw]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cocofied:
+    """A cocofied file, what is in it, and where it comes from.
+
+    `lost` are COCO's classes that the LVIS file has no class for, `absent` those that occur on none of its images; both
+    are missing among the categories. `lvis_version` is "LVIS v0.5", "LVIS v1" or "".
+    """
+
+    content: bytes
+    sha256: str
+    num_images: int
+    num_annotations: int
+    num_categories: int
+    lost: tuple[str, ...]
+    absent: tuple[str, ...]
+    lvis_version: str
+    source_sha256: str
+
+
+class _Image(msgspec.Struct, frozen=True, gc=False):
+    id: int
+    neg_category_ids: list[int]
+    not_exhaustive_category_ids: list[int]
+
+
+class _Annotation(msgspec.Struct, frozen=True, gc=False):
+    image_id: int
+    category_id: int
+
+
+class _Category(msgspec.Struct, frozen=True, gc=False):
+    id: int
+    synset: str = ""
+
+
+class _File(msgspec.Struct, frozen=True):
+    categories: list[_Category]
+    images: list[_Image]
+    annotations: list[_Annotation]
+
+
+class _Categories(msgspec.Struct, frozen=True):
+    categories: list[_Category] = []
+
+
+class _Lists(msgspec.Struct, frozen=True):
+    images: list[_Image]
+
+
+OWN_CLASSES = "LVIS's format, own classes"
+"""The version of a file that is not LVIS."""
+
+
+def version(path: Path) -> str:
+    """What `read_cocofied` calls the version of a file, without its objects; a file is read again only if it changed.
+
+    Raises ValueError for a file that cannot be read or is no annotation file.
+    """
+    return _version(path, *json_file.stamp(path))
+
+
+@functools.lru_cache(maxsize=8)
+def _version(path: Path, changed_ns: int, num_bytes: int) -> str:
+    """Every cell of a recipe asks for the version of one file, which may take seconds to read."""
+    file = json_file.decode(json_file.read(path), str(path), msgspec.json.Decoder(_Categories), "annotation")
+    if _has_own_classes(file.categories):
+        return OWN_CLASSES
+    if _is_cocofied(file.categories):
+        return "cocofied LVIS"
+    return f"cocofied {LVIS_VERSIONS.get(len(file.categories), 'LVIS')}"
+
+
+def read_cocofied(path: Path) -> GroundTruth:
+    """Read an LVIS annotation file as COCO's classes; a file that is cocofied already is taken as it is.
+
+    So is a file in LVIS's format none of whose classes is one of COCO's, such as the embedded data set's. The checksum
+    is that of the file given. Raises ValueError for any other file, for images without LVIS's lists of absent and not
+    exhaustively annotated classes, and as `decode_ground_truth`.
+    """
+    content, name = json_file.read(path), str(path)
+    categories = json_file.decode(content, name, msgspec.json.Decoder(_Categories), "annotation").categories
+    own = _has_own_classes(categories)
+    if own or _is_cocofied(categories):
+        # Images without lists would be images on which nobody looked for anything else: another AP*, without a word.
+        json_file.decode(content, name, msgspec.json.Decoder(_Lists), "annotation")
+        truth = decode_ground_truth(content, name)
+        return dataclasses.replace(truth, version=OWN_CLASSES) if own else truth
+    made = cocofied(content, name)
+    return dataclasses.replace(
+        decode_ground_truth(made.content, name),
+        sha256=made.source_sha256,
+        version=f"cocofied {made.lvis_version or 'LVIS'}",
+    )
+
+
+def prepare_lvis(source: Path, target: Path) -> Cocofied:
+    """Cocofy an LVIS file and write the result. Raises ValueError as `cocofied`, and where a file is out of reach."""
+    made = cocofied(json_file.read(source), str(source))
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target} is the LVIS file itself; expected another file to write to; name one.")
+    try:
+        write_whole(target, made.content)
+    except OSError as error:
+        raise ValueError(
+            f"{target} cannot be written: {error.strerror}; expected a file in an existing folder; name another."
+        ) from error
+    return made
+
+
+def cocofied(content: bytes, name: str) -> Cocofied:
+    """Cocofy the content of an LVIS file; `name` is what messages call it.
+
+    Annotations keep their order and get the ids 1, 2, 3, ...; fields that need not change are copied letter by letter.
+    Raises ValueError for content that is no LVIS file, is cocofied already, or names categories it does not list.
+    """
+    file = json_file.decode(content, name, msgspec.json.Decoder(_File), "annotation")
+    _check(file, name)
+    coco = {synset: category_id for category_id, _, synset in _coco_classes()}
+    new_id = {category.id: coco[category.synset] for category in file.categories if category.synset in coco}
+    fields = msgspec.json.decode(json_file.unzip(content, name), type=_Fields)
+
+    def mapped(category_ids: Iterable[int]) -> list[int]:
+        return [new_id[category_id] for category_id in category_ids if category_id in new_id]
+
+    annotations: list[dict[str, object]] = []
+    for annotation, copied in zip(file.annotations, _entries(fields["annotations"]), strict=True):
+        if annotation.category_id in new_id:
+            changes = {"category_id": new_id[annotation.category_id], "id": len(annotations) + 1}
+            annotations.append({**copied, **changes})
+    seen = set(mapped(annotation.category_id for annotation in file.annotations))
+    images: list[dict[str, object]] = []
+    for image, copied in zip(file.images, _entries(fields["images"]), strict=True):
+        negative, not_exhaustive = mapped(image.neg_category_ids), mapped(image.not_exhaustive_category_ids)
+        images.append({**copied, "neg_category_ids": negative, "not_exhaustive_category_ids": not_exhaustive})
+        seen.update(negative, not_exhaustive)
+    categories: list[dict[str, object]] = [
+        {**copied, "id": new_id[category.id]}
+        for category, copied in zip(file.categories, _entries(fields["categories"]), strict=True)
+        if new_id.get(category.id) in seen
+    ]
+    made = msgspec.json.encode({**fields, "images": images, "annotations": annotations, "categories": categories})
+    found = set(new_id.values())
+    return Cocofied(
+        content=made,
+        sha256=hashlib.sha256(made).hexdigest(),
+        num_images=len(images),
+        num_annotations=len(annotations),
+        num_categories=len(categories),
+        lost=tuple(class_name for category_id, class_name, _ in _coco_classes() if category_id not in found),
+        absent=tuple(class_name for category_id, class_name, _ in _coco_classes() if category_id in found - seen),
+        lvis_version=LVIS_VERSIONS.get(len(file.categories), ""),
+        source_sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _check(file: _File, name: str) -> None:
+    """Raise ValueError where a file cannot be cocofied, or categories would get lost without a word."""
+    if not any(category.synset for category in file.categories):
+        raise ValueError(
+            f"{name} has no categories with a synset; expected LVIS annotations, v0.5 or v1, cocofied or not; "
+            "give the LVIS file."
+        )
+    if _is_cocofied(file.categories):
+        raise ValueError(f"{name} is cocofied already; expected LVIS's own file; use this one as it is.")
+    listed = {category.id for category in file.categories}
+    for index, annotation in enumerate(file.annotations):
+        if annotation.category_id not in listed:
+            raise ValueError(
+                f"{name}: {json_file.place('annotation', index, annotation.image_id)} has category "
+                f"{annotation.category_id}; expected one of the {len(listed)} of the file; repair or remove it."
+            )
+    for image in file.images:
+        unknown = {*image.neg_category_ids, *image.not_exhaustive_category_ids} - listed
+        if unknown:
+            raise ValueError(
+                f"{name}: image {image.id} lists category {min(unknown)} as absent or not exhaustive; "
+                f"expected one of the {len(listed)} of the file; repair or remove it."
+            )
+
+
+def _has_own_classes(categories: Sequence[_Category]) -> bool:
+    """Say whether every class has a synset and none is one of COCO's, by synset or by id."""
+    ids, _, synsets = (set(column) for column in zip(*_coco_classes(), strict=True))
+    return bool(categories) and all(
+        category.synset and category.synset not in synsets and category.id not in ids for category in categories
+    )
+
+
+def _is_cocofied(categories: Sequence[_Category]) -> bool:
+    """Say whether the ids are COCO's of the synsets."""
+    coco = {(category_id, synset) for category_id, _, synset in _coco_classes()}
+    return bool(categories) and {(category.id, category.synset) for category in categories} <= coco
+
+
+def _entries(listed: msgspec.Raw) -> list[_Fields]:
+    return msgspec.json.decode(listed, type=list[_Fields])
+
+
+def _coco_classes() -> list[tuple[int, str, str]]:
+    """Id, name and synset of COCO's 80 classes, the synsets as lvis-api gives them."""
+    text = resources.files("bench.data").joinpath("coco_synsets.csv").read_text(encoding="ascii")
+    return [(int(row["id"]), row["name"], row["synset"]) for row in csv.DictReader(text.splitlines())]

@@ -1,0 +1,224 @@
+"""Annotated objects as columns, from an annotation file of COCO or LVIS."""
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from jaxtyping import Bool, Float64, Int64
+
+from bench import json_file
+from bench.data import masks
+from bench.data.coco import COCO_CATEGORY_IDS
+from bench.data.segmentation import RunLengths, Segmentation
+
+# pycocotools counts pixels in 32 bits, and the run lengths of larger masks do not survive it.
+_MOST_PIXELS = 2**29
+
+LVIS_VERSIONS = {1230: "LVIS v0.5", 1203: "LVIS v1"}
+"""Which LVIS it is, by its number of categories."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundTruth:
+    """Objects and what was looked for. `image` and `category` are positions in `image_ids` and `category_ids`.
+
+    `image_ids` and `category_ids` ascend; `sizes` are (height, width). Objects are in the order of the file.
+    `area` is the annotation's (that of the mask where the file has none), `boxes` are (x, y, width, height).
+    `counts[i]` is the mask of object i as COCO's compressed run lengths, at the size of its image.
+    `negative` and `not_exhaustive` are LVIS's lists as rows (image, category): classes known to be absent from an
+    image, and classes of which not every object is annotated. `frequencies` is LVIS's letter r, c or f per category,
+    "" where the file has none. `sha256` is that of the file's content, `version` "LVIS v0.5", "COCO", ... as far as it
+    can be told.
+    """
+
+    name: str
+    sha256: str
+    version: str
+    image_ids: Int64[np.ndarray, "I"]
+    sizes: Int64[np.ndarray, "I 2"]
+    category_ids: Int64[np.ndarray, "C"]
+    category_names: tuple[str, ...]
+    frequencies: tuple[str, ...]
+    image: Int64[np.ndarray, "G"]
+    category: Int64[np.ndarray, "G"]
+    area: Float64[np.ndarray, "G"]
+    boxes: Float64[np.ndarray, "G 4"]
+    crowd: Bool[np.ndarray, "G"]
+    ignore: Bool[np.ndarray, "G"]
+    counts: tuple[bytes, ...]
+    negative: Int64[np.ndarray, "N 2"]
+    not_exhaustive: Int64[np.ndarray, "M 2"]
+
+
+_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Side = Annotated[int, msgspec.Meta(ge=1, le=_MOST_PIXELS)]
+
+
+class _Image(msgspec.Struct, frozen=True, gc=False):
+    id: _Id
+    height: _Side
+    width: _Side
+    neg_category_ids: list[_Id] = []
+    not_exhaustive_category_ids: list[_Id] = []
+
+
+class _Category(msgspec.Struct, frozen=True, gc=False):
+    id: _Id
+    name: str = ""
+    frequency: str = ""
+    synset: str = ""
+
+
+class _Annotation(msgspec.Struct, frozen=True, gc=False):
+    image_id: _Id
+    category_id: _Id
+    segmentation: Segmentation
+    id: int | float | str | None = None
+    area: float | None = None
+    bbox: tuple[float, float, float, float] | None = None
+    iscrowd: int | bool | None = 0
+    ignore: int | bool | None = 0
+
+
+class _File(msgspec.Struct, frozen=True):
+    images: list[_Image]
+    annotations: list[_Annotation] = []
+    categories: list[_Category] = []
+
+
+def read_ground_truth(path: Path) -> GroundTruth:
+    """Read an annotation file, JSON or gzip. Raises ValueError as `decode_ground_truth`, or for an unreadable file."""
+    return decode_ground_truth(json_file.read(path), str(path))
+
+
+def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
+    """Read an annotation file's content; `name` is what messages call it.
+
+    Masks are those of pycocotools' `annToRLE`. `area` is the annotation's own, as in the official libraries: that
+    of its polygons, hardly ever the mask's. Annotation ids mean nothing here, an object is known by its place.
+    Raises ValueError for content that is not such a file, for images or categories that are listed twice or not at all,
+    for negative areas and for damaged segmentations, naming the annotation by its place and its image.
+    """
+    file = json_file.decode(content, name, msgspec.json.Decoder(_File), "annotation")
+    images = sorted(file.images, key=lambda image: image.id)
+    categories = sorted(file.categories, key=lambda category: category.id)
+    _check_images(images, name)
+    image_index = {image.id: index for index, image in enumerate(images)}
+    category_index = {category.id: index for index, category in enumerate(categories)}
+    if len(category_index) < len(categories):
+        twice = next(a.id for a, b in itertools.pairwise(categories) if a.id == b.id)
+        raise ValueError(f"{name} lists category {twice} twice; expected unique ids; remove or renumber one.")
+    _check_annotations(file.annotations, image_index, category_index, name)
+
+    image = np.array([image_index[each.image_id] for each in file.annotations], np.int64)
+    sizes = np.array([(each.height, each.width) for each in images], np.int64).reshape(-1, 2)
+    encoded = masks.encode(
+        [each.segmentation for each in file.annotations],
+        sizes[image],
+        lambda index: _place(file.annotations, index, name),
+    )
+    area, boxes = encoded.area.copy(), encoded.boxes
+    for index, each in enumerate(file.annotations):
+        area[index] = area[index] if each.area is None else each.area
+        boxes[index] = boxes[index] if each.bbox is None else each.bbox
+    num_without_area = int(((area == 0) & (encoded.area > 0)).sum())
+    if num_without_area:
+        _log.warning(
+            "%s: %d objects have pixels and an annotated area of 0. By LVIS's rules (AP*, APB*) they do not exist.",
+            name,
+            num_without_area,
+        )
+    return GroundTruth(
+        name=name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        version=_version(categories),
+        image_ids=np.array([each.id for each in images], np.int64),
+        sizes=sizes,
+        category_ids=np.array([each.id for each in categories], np.int64),
+        category_names=tuple(each.name for each in categories),
+        frequencies=tuple(each.frequency for each in categories),
+        image=image,
+        category=np.array([category_index[each.category_id] for each in file.annotations], np.int64),
+        area=area,
+        boxes=boxes,
+        crowd=np.array([bool(each.iscrowd) for each in file.annotations], np.bool_),
+        ignore=np.array([bool(each.ignore) for each in file.annotations], np.bool_),
+        counts=encoded.counts,
+        negative=_listed([each.neg_category_ids for each in images], images, category_index, name),
+        not_exhaustive=_listed([each.not_exhaustive_category_ids for each in images], images, category_index, name),
+    )
+
+
+def _check_images(images: Sequence[_Image], name: str) -> None:
+    """Raise ValueError where an image (sorted by id) is listed twice or is too large."""
+    for image, following in itertools.pairwise(images):
+        if image.id == following.id:
+            sizes = f"{image.height} x {image.width} and {following.height} x {following.width}"
+            raise ValueError(
+                f"{name} lists image {image.id} twice (height x width {sizes}); expected unique ids; remove one."
+            )
+    for image in images:
+        if image.height * image.width >= _MOST_PIXELS:
+            raise ValueError(
+                f"{name} says image {image.id} is {image.height} x {image.width}; expected less than 2**29 pixels; "
+                "correct the size, or cut the image into tiles."
+            )
+
+
+def _check_annotations(
+    annotations: Sequence[_Annotation], images: Collection[int], categories: Collection[int], name: str
+) -> None:
+    """Raise ValueError for an annotation of what the file does not list, without a segmentation or below no area."""
+    for index, each in enumerate(annotations):
+        problem = None
+        if each.image_id not in images:
+            problem = f"is on an image that the file does not list; expected one of its {len(images)}"
+        elif each.category_id not in categories:
+            problem = f"has category {each.category_id}; expected one of the {len(categories)} that the file lists"
+        elif not isinstance(each.segmentation, RunLengths) and not any(each.segmentation):
+            problem = "has no polygon; expected polygons or run lengths"
+        elif each.area is not None and each.area < 0:
+            problem = f"has the area {each.area}; expected a number of pixels, at least 0"
+        if problem:
+            raise ValueError(f"{_place(annotations, index, name)} {problem}; repair or remove it.")
+    ids = [each.id for each in annotations if each.id is not None]
+    if len(set(ids)) < len(ids):
+        _log.warning("%s uses annotation ids twice. They are not needed here; other programs may lose objects.", name)
+
+
+def _place(annotations: Sequence[_Annotation], index: int, name: str) -> str:
+    return f"{name}: {json_file.place('annotation', index, annotations[index].image_id)}"
+
+
+def _listed(
+    lists: Sequence[Sequence[int]], images: Sequence[_Image], category_index: dict[int, int], name: str
+) -> Int64[np.ndarray, "N 2"]:
+    """Turn a list of category ids per image into unique rows (image, category)."""
+    pairs = []
+    for index, category_ids in enumerate(lists):
+        for category_id in category_ids:
+            if category_id not in category_index:
+                raise ValueError(
+                    f"{name}: image {images[index].id} lists category {category_id} as absent or not exhaustive; "
+                    f"expected one of the {len(category_index)} of the file; repair or remove it."
+                )
+            pairs.append((index, category_index[category_id]))
+    return np.unique(np.array(pairs, np.int64).reshape(-1, 2), axis=0)
+
+
+def _version(categories: Sequence[_Category]) -> str:
+    """Tell the data set by its categories, since the `info` of LVIS files says COCO."""
+    ids = tuple(category.id for category in categories)
+    if not all(category.synset for category in categories):
+        return "COCO" if ids == COCO_CATEGORY_IDS else ""
+    if ids and set(ids) <= set(COCO_CATEGORY_IDS):
+        return "cocofied LVIS"
+    return LVIS_VERSIONS.get(len(ids), "")

@@ -1,0 +1,80 @@
+"""What a model finds on the images of a run, each rank of torchrun on its share of them."""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from bench.contract import Context
+from bench.data.samples import Skipped
+from bench.inference.image_run import ImageRun, check_readable, skipped_report
+from bench.inference.looks import looks
+from bench.memory import Releaser
+from bench.model.build import initial_weights, load
+from bench.model.segmenter import Result, coco_results
+from bench.record import Scalar, Subject
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """COCO results by image id, ascending, an empty list where nothing was found; and the images that are not there."""
+
+    results: Mapping[int, list[Result]]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def content(self) -> bytes:
+        """A COCO results file, valid without a single prediction."""
+        return msgspec.json.encode([result for of_image in self.results.values() for result in of_image])
+
+    @property
+    def image_ids(self) -> bytes:
+        """The images of the run as a JSON list of ids: what `evaluate --images` needs to know."""
+        return msgspec.json.encode(list(self.results))
+
+    def values(self) -> dict[str, int | float]:
+        """How many images were read or skipped, on how many nothing was found, and how many predictions there are."""
+        return {
+            "images": len(self.results),
+            "images_skipped": len(self.skipped),
+            "images_empty": sum(not of_image for of_image in self.results.values()),
+            "predictions": sum(len(of_image) for of_image in self.results.values()),
+        }
+
+    def units(self) -> dict[str, str]:
+        """Units of `values`."""
+        return {name: "predictions" if name == "predictions" else "images" for name in self.values()}
+
+    def report(self) -> dict[str, bytes]:
+        """A file that says which images were skipped and why, where there are any."""
+        return skipped_report(self.skipped)
+
+
+def model_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what predictions depend on beside the images."""
+    return {"batch": 1, "dtype": context.dtype, "initial": initial_weights(subject, context)}
+
+
+def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
+    """Predict the images of this rank."""
+    model, share = load(subject, context, run.files.category_ids), run.shard()
+    results: dict[int, list[Result]] = {}
+    release = Releaser()
+    for image_id, look in looks(model, subject, context, share):
+        results[image_id] = list(coco_results([image_id], model.masks(look), run.files.category_ids))
+        release()
+    return Found(results=results, skipped=tuple(share.skipped))
+
+
+def join(shares: Iterable[Found], subject: Subject) -> Found:
+    """Put the shares of all ranks together, as one rank would have found it. Raises ValueError without any image."""
+    parts = list(shares)
+    results = {image_id: of_image for part in parts for image_id, of_image in part.results.items()}
+    skipped = sorted((skip for part in parts for skip in part.skipped), key=lambda skip: skip.image_id)
+    check_readable(len(results) + len(skipped), skipped)
+    if not any(results.values()):
+        log.warning("Nothing was found in any image of %s: its results file is an empty list.", subject.name)
+    return Found(results=dict(sorted(results.items())), skipped=tuple(skipped))

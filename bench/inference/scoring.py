@@ -1,0 +1,106 @@
+"""Predictions of a model as a file, and the file's accuracy: what the probes of accuracy have in common.
+
+Everything is computed from the bytes of `predictions.json`, so that the numbers can be had again without the model.
+"""
+
+from collections.abc import Sequence
+
+from bench import ranks
+from bench.accuracy.archive import pack
+from bench.accuracy.evaluate import (
+    COCO_PROTOCOLS,
+    LVIS_PROTOCOLS,
+    num_elsewhere,
+    num_empty,
+    protocols,
+    resampled_arrays,
+    rules,
+    score,
+    values,
+)
+from bench.accuracy.matching import Matches, match, merge
+from bench.accuracy.predictions import decode_predictions
+from bench.accuracy.protocol import VALUE_PREFIXES
+from bench.contract import Context, Measurement
+from bench.data import cocofy
+from bench.data.ground_truth import GroundTruth, read_ground_truth
+from bench.inference.image_run import coco_annotations, images_protocol, open_run
+from bench.inference.predict import Found, join, model_protocol, predict
+from bench.record import Scalar, Subject
+
+# The same for all, because two results are compared on the same resamples of the images.
+RESAMPLES = 1000
+SEED = 0
+
+
+def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
+    """What the images are annotated with, and the protocols that go with it: of COCO, of LVIS (cocofied), or both.
+
+    Raises ValueError where there is neither. Needs `context.coco`, the directory.
+    """
+    annotations = coco_annotations(context)
+    found: list[tuple[GroundTruth, tuple[str, ...]]] = []
+    if annotations.is_file():
+        found.append((read_ground_truth(annotations), COCO_PROTOCOLS))
+    if context.lvis is not None:
+        found.append((cocofy.read_cocofied(context.lvis), LVIS_PROTOCOLS))
+    if not found:
+        raise ValueError(
+            f"There are no annotations: {annotations} is not there and no LVIS file was given. Accuracy needs one of "
+            "them. Put the file there, or give --lvis FILE."
+        )
+    return found
+
+
+def scoring_protocol(context: Context) -> dict[str, Scalar]:
+    """Say how predictions are scored."""
+    names = (COCO_PROTOCOLS if coco_annotations(context).is_file() else ()) + (LVIS_PROTOCOLS if context.lvis else ())
+    lvis_version = None if context.lvis is None else cocofy.version(context.lvis)
+    return {"lvis_version": lvis_version, **rules(protocols(names), resamples=RESAMPLES, seed=SEED)}
+
+
+def accuracy_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say what an accuracy depends on."""
+    return {**images_protocol(context), **model_protocol(subject, context), **scoring_protocol(context)}
+
+
+def measure_accuracy(subject: Subject, context: Context) -> Measurement:
+    """Predict every image and score the file of predictions; the match tables and resamples are kept as samples.
+
+    Images that could not be read are not of the run: their objects do not count as missed. Predictions on images that
+    an annotation file lacks do not count for it, and `*_left_out` says how many. Ranks match what they predicted.
+    """
+    annotated = truths(context)  # first: a damaged file must not cost the predictions
+    shares = ranks.gather(_matched(predict(subject, context, open_run(subject, context)), annotated))
+    if ranks.rank() > 0:
+        return Measurement(values={}, units={})
+    found = join((share for share, _, _ in shares), subject)
+    tables = [merge(parts) for parts in zip(*(tables for _, tables, _ in shares), strict=True)]
+    scores = score(tables, resamples=RESAMPLES, seed=SEED)
+    scored, units, intervals = values(scores)
+    counted = {name: sum(counts[name] for _, _, counts in shares) for name in shares[0][2]}
+    counted_units = {name: "images" if name.endswith("_empty") else "predictions" for name in counted}
+    return Measurement(
+        values={**found.values(), **scored, **counted},
+        units={**found.units(), **units, **counted_units},
+        intervals=intervals,
+        samples={**pack(tables), **resampled_arrays(scores)},
+        files={"predictions.json": found.content, "images.json": found.image_ids, **found.report()},
+    )
+
+
+def _matched(
+    found: Found, annotated: Sequence[tuple[GroundTruth, tuple[str, ...]]]
+) -> tuple[Found, list[Matches], dict[str, int]]:
+    """What a rank found, its match tables, and for each the predictions left out and the images without any."""
+    predictions = decode_predictions(found.content, "predictions.json", [truth for truth, _ in annotated])
+    tables: list[Matches] = []
+    counted: dict[str, int] = {}
+    for truth, names in annotated:
+        matched = match(truth, predictions, protocols(names), images=found.results.keys())
+        for table in matched:
+            prefix = VALUE_PREFIXES[table.protocol.name]
+            counted[f"{prefix}_left_out"] = num_elsewhere(predictions, table)
+            counted[f"{prefix}_images_empty"] = num_empty(predictions, table)
+        tables += matched
+    return found, tables, counted

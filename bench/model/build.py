@@ -1,0 +1,157 @@
+"""From a subject to a model: which parts, which sizes, which weights."""
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import nn
+
+import heads
+from bench.catalog import BACKBONES, check
+from bench.contract import Context
+from bench.detector import fqdet
+from bench.detector.backbone import ResNet50, SmallResNet, imagenet_weights, load_imagenet
+from bench.detector.deform_encoder import DeformEncoder
+from bench.detector.fpn import FPN
+from bench.model import weights_folder
+from bench.model.segmenter import Segmenter
+from bench.model.task import check_categories
+from bench.model.tensors_file import copy_tensors
+from bench.model.weights import read_weights
+from bench.record import Subject
+
+NUM_CLASSES = 80
+CHANNELS = {"paper": 256, "small": 64, "small_agnostic": 64}
+
+log = logging.getLogger(__name__)
+
+
+def _r50_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+    backbone = ResNet50()
+    return backbone, FPN(backbone.channels, channels)
+
+
+def _r50_defenc(channels: int) -> tuple[nn.Module, nn.Module]:
+    backbone = ResNet50()
+    return backbone, DeformEncoder(backbone.channels, channels)
+
+
+def _small_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+    backbone = SmallResNet()
+    return backbone, FPN(backbone.channels, channels)
+
+
+_BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
+    "r50_fpn": _r50_fpn,
+    "r50_defenc": _r50_defenc,
+    "small_fpn": _small_fpn,
+}
+
+
+_BASE = {"small_agnostic": "small"}
+"""What a part takes that has no preset of its own by that name: the detector is the same, EffSeg is class-agnostic."""
+
+
+def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
+    """Build the model of a subject, initialised from its seed; under `torch.device("meta")` without any storage.
+
+    Raises ValueError for unknown names, and where the subject asks a head for a part it does not have.
+    """
+    preset, backbone_name, head_name = subject.preset or "paper", subject.backbone or "r50_fpn", subject.head or ""
+    check("preset", preset, CHANNELS)
+    check("backbone", backbone_name, BACKBONES)
+    head = heads.head(head_name)
+    config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
+    for part, value in (("module", subject.module), ("backend", backend_name(subject))):
+        if value is None:
+            continue
+        if not hasattr(config, part):
+            raise ValueError(
+                f"The head {head_name} has no {part} and was given {value!r}; expected none; leave it out."
+            )
+        config = dataclasses.replace(config, **{part: value})
+    channels = CHANNELS[preset]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(subject.seed)
+        backbone, neck = _BUILDERS[backbone_name](channels)
+        model = Segmenter(
+            backbone=backbone,
+            neck=neck,
+            detector=fqdet.FQDet(fqdet.PRESETS[_BASE.get(preset, preset)], num_classes),
+            head=head.build(config, channels, channels, num_classes),
+        )
+    # A convolution follows the layout of its weights, and channels last is the one that fast kernels work in.
+    for parameter in model.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
+
+
+def backend_name(subject: Subject) -> str | None:
+    """Name of the subject's backend, with its kernel as on the command line: `sps`, `sps:native`; None without one.
+
+    Raises ValueError for a kernel without a backend.
+    """
+    if subject.kernel is None:
+        return subject.backend
+    if subject.backend is None:
+        raise ValueError(
+            f"The subject {subject.name} has the kernel {subject.kernel} and no backend; a kernel is one of a backend; "
+            "name both, as in --backends sps:native."
+        )
+    return f"{subject.backend}:{subject.kernel}"
+
+
+def load(subject: Subject, context: Context, category_ids: tuple[int, ...] | None = None) -> Segmenter:
+    """Build the model of a subject with its weights, for inference on the device and in the dtype of the context.
+
+    Without weights, the backbone takes torchvision's ImageNet weights where they lie on this machine and everything
+    else is random; the log says so. `category_ids` are those of the data that it is for. Raises ValueError for another
+    kind of file, and for weights of another architecture or of other categories, naming what differs.
+    """
+    if context.weights is not None:
+        paths = weights_folder.files_of(context.weights, subject)
+        tensors, found = read_weights(paths)
+        if category_ids is not None and found is not None:
+            check_categories(found, category_ids, str(paths[-1]))
+        model = build(subject, NUM_CLASSES if found is None else len(found))
+        copy_tensors(tensors, model.state_dict(), paths[-1])
+    else:
+        model = build(subject)
+        if isinstance(model.backbone, ResNet50):
+            _start_from_imagenet(model.backbone)
+    return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
+
+
+def outline(subject: Subject, context: Context) -> Segmenter:
+    """Build the model of a subject for as many classes as its weights have, without any storage."""
+    found = None
+    if context.weights is not None:
+        found = read_weights(weights_folder.files_of(context.weights, subject))[1]
+    with torch.device("meta"):
+        return build(subject, NUM_CLASSES if found is None else len(found))
+
+
+def _start_from_imagenet(backbone: ResNet50) -> None:
+    path = imagenet_weights()
+    if path is None:
+        _announce("No weights: everything is random. Costs and speed are real, masks mean nothing.")
+    else:
+        load_imagenet(backbone, path)
+        _announce("ImageNet weights in the backbone, the rest is random: masks mean nothing.")
+
+
+@cache
+def _announce(text: str) -> None:
+    """Warn once in a run, not once in a cell."""
+    log.warning(text)
+
+
+def initial_weights(subject: Subject, context: Context) -> str:
+    """What `load` starts from: "file", "imagenet" or "random". It decides which detections an untrained model makes."""
+    if context.weights is not None:
+        return "file"
+    has_resnet = (subject.backbone or "").startswith("r50")
+    return "imagenet" if has_resnet and imagenet_weights() is not None else "random"

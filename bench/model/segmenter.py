@@ -1,0 +1,240 @@
+"""The walk: images -> backbone -> pyramid -> detections -> stages -> masks -> COCO results.
+
+One `Segmenter` holds the detector, which is the same for every head, and a head. `predict` walks at inference;
+`forward` is one training step, losses included, so that DistributedDataParallel sees a single forward.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from bench.data.samples import Batch, Objects
+from bench.detector.anchors import best_anchors
+from bench.detector.detect import detect
+from bench.detector.fqdet import FQDet, FQDetOutput
+from bench.detector.losses import Matches, detector_losses
+from bench.model.assemble import ImagePredictions, RunLengths, assemble, encode
+from heads import Detections, MaskHead, Pyramid, Targets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boxes:
+    """Detections of one image that do not come from the detector: ground truth, or a file.
+
+    `boxes` [D 4] xyxy in input pixels, `labels` [D] 0-based, `scores` [D]. Each is a region of its own.
+    """
+
+    boxes: Float[Tensor, "D 4"]
+    labels: Int[Tensor, "D"]
+    scores: Float[Tensor, "D"]
+
+    def to(self, device: torch.device | str) -> "Boxes":
+        """Copy to a device."""
+        return Boxes(boxes=self.boxes.to(device), labels=self.labels.to(device), scores=self.scores.to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a detector makes of a batch, and all that a head needs of it. Sizes are (height, width) of every image."""
+
+    pyramid: Pyramid
+    detections: Detections
+    input_sizes: tuple[tuple[int, int], ...]
+    original_sizes: tuple[tuple[int, int], ...]
+
+
+class Result(TypedDict):
+    """One prediction in COCO's result format. There is no `bbox`: with one, evaluators take its area for the mask's."""
+
+    image_id: int
+    category_id: int
+    score: float
+    segmentation: RunLengths
+
+
+def _no_lap(phase: str) -> None:
+    """Nobody is timing."""
+
+
+class Segmenter(nn.Module):
+    """A common detector (backbone, neck, FQDet) with one head."""
+
+    def __init__(self, *, backbone: nn.Module, neck: nn.Module, detector: FQDet, head: MaskHead) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.neck = neck
+        self.detector = detector
+        self.head = head
+
+    @torch.inference_mode()
+    def predict(
+        self, batch: Batch, given: Sequence[Boxes] | None = None, lap: Callable[[str], None] = _no_lap
+    ) -> list[ImagePredictions]:
+        """Predict the masks of a batch, in boxes of the detector or in `given` ones.
+
+        `lap` is called with the name of every phase when it ends: backbone, neck, detector, head, assemble. Images of
+        one size give the same in a batch as alone; others do not, because anchors are relative to the padded input.
+        """
+        return self.masks(self.look(batch, given, lap), lap)
+
+    @torch.inference_mode()
+    def look(self, batch: Batch, given: Sequence[Boxes] | None = None, lap: Callable[[str], None] = _no_lap) -> Look:
+        """The part of `predict` that is the same for all heads on one detector."""
+        features = self.backbone(batch.images)
+        lap("backbone")
+        pyramid: Pyramid = self.neck(features)
+        lap("neck")
+        detections = self.detections(pyramid, image_size(batch.images), given)
+        lap("detector")
+        return Look(
+            pyramid=pyramid,
+            detections=detections,
+            input_sizes=batch.input_sizes,
+            original_sizes=batch.original_sizes,
+        )
+
+    @torch.inference_mode()
+    def masks(self, look: Look, lap: Callable[[str], None] = _no_lap) -> list[ImagePredictions]:
+        """The part of `predict` that is the head's."""
+        regions = self.regions(look.detections)
+        stages = self.head(look.pyramid, regions)
+        lap("head")
+        predictions = assemble(stages, regions, look.input_sizes, look.original_sizes)
+        lap("assemble")
+        return predictions
+
+    def detections(self, pyramid: Pyramid, size: tuple[int, int], given: Sequence[Boxes] | None = None) -> Detections:
+        """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors.
+
+        Raises ValueError where an image is given more distinct boxes than the detector has queries.
+        """
+        if given is None:
+            return detect(self.detector(pyramid, size))
+        queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
+        return _own_regions(given, queries)
+
+    def regions(self, detections: Detections) -> Detections:
+        """What the head computes masks for: predictions if its masks depend on the class, otherwise regions."""
+        return detections.per_prediction() if self.head.class_specific else detections
+
+    def forward(
+        self,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        *,
+        true_boxes: bool = False,
+        include: Sequence[Tensor] | None = None,
+        max_regions: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Losses of one training step by name, to be summed: those of the detector and of the head, per image.
+
+        The head learns on the predicted boxes of matched queries, or with `true_boxes` on the boxes of the objects
+        themselves, with the queries of their best anchors. `include` are anchors that become queries in any case
+        (`FQDet.forward`). Of an image's boxes the head learns in `max_regions` at most, drawn at random; the detector
+        learns from all. Raises ValueError for a batch without annotations.
+        """
+        objects = batch.objects
+        if objects is None:
+            raise ValueError(
+                "An image of the batch has no known annotations; training needs those of every image; "
+                "leave out images that only an LVIS file lists."
+            )
+        pyramid: Pyramid = self.neck(self.backbone(batch.images))
+        anchors = self.detector.anchors(pyramid)
+        boxes = [of_image.boxes for of_image in objects]
+        labels = [of_image.labels for of_image in objects]
+        wanted = [best_anchors(boxes_of_image, anchors)[:, 0] for boxes_of_image in boxes] if true_boxes else None
+        output = self.detector(pyramid, image_size(batch.images), include=wanted or include)
+        losses, matches = detector_losses(output, boxes, labels, anchors)
+        if wanted is not None:
+            matches = [_each_object(index, best) for index, best in zip(output.anchor_index, wanted, strict=True)]
+        if max_regions is not None:
+            matches = [_drawn(of_image, max_regions, generator) for of_image in matches]
+        detections, targets = _matched_regions(output, matches, batch, objects, boxes if true_boxes else None)
+        losses |= self.head.loss(self.head(pyramid, detections, generator), targets)
+        # The losses of the paper are sums over one image; more images a step must not change the learning rate.
+        return {name: loss / len(boxes) for name, loss in losses.items()}
+
+
+def coco_results(
+    image_ids: Sequence[int], predictions: Sequence[ImagePredictions], category_ids: Sequence[int]
+) -> Iterator[Result]:
+    """Encode predictions as COCO results; `category_ids[label]` is the id of a class in the annotation file."""
+    for image_id, image in zip(image_ids, predictions, strict=True):
+        rows = zip(image.labels.tolist(), image.scores.tolist(), encode(image), strict=True)
+        for label, score, mask in rows:
+            yield Result(image_id=image_id, category_id=category_ids[label], score=score, segmentation=mask)
+
+
+def image_size(images: Float[Tensor, "B 3 H W"]) -> tuple[int, int]:
+    """(height, width) of a padded batch."""
+    return int(images.shape[2]), int(images.shape[3])
+
+
+def _own_regions(given: Sequence[Boxes], queries: Sequence[Tensor]) -> Detections:
+    counts = tuple(len(image.boxes) for image in given)
+    boxes = torch.cat([image.boxes for image in given])
+    return Detections(
+        boxes=boxes,
+        image=_image_index(counts, boxes.device),
+        queries=torch.cat(list(queries)),
+        region=torch.arange(len(boxes), device=boxes.device),
+        labels=torch.cat([image.labels for image in given]),
+        scores=torch.cat([image.scores for image in given]),
+        region_counts=counts,
+        prediction_counts=counts,
+    )
+
+
+def _image_index(counts: Sequence[int], device: torch.device) -> Int[Tensor, "R"]:
+    return torch.repeat_interleave(torch.tensor(counts, device=device), output_size=sum(counts))
+
+
+def _each_object(anchor_index: Int[Tensor, "Q"], wanted: Int[Tensor, "G"]) -> Matches:
+    """Match every object to the query of its best anchor, which is there because it was asked for."""
+    query = (wanted[:, None] == anchor_index).int().argmax(dim=1)
+    return Matches(query=query, object=torch.arange(len(wanted), device=wanted.device))
+
+
+def _drawn(matches: Matches, count: int, generator: torch.Generator | None) -> Matches:
+    """Keep at most `count` pairs of an image, in their order."""
+    if len(matches.query) <= count:
+        return matches
+    order = torch.randperm(len(matches.query), generator=generator, device=matches.query.device)
+    kept = order[:count].sort().values
+    return Matches(query=matches.query[kept], object=matches.object[kept])
+
+
+def _matched_regions(
+    output: FQDetOutput,
+    matches: Sequence[Matches],
+    batch: Batch,
+    objects: Sequence[Objects],
+    true_boxes: Sequence[Tensor] | None,
+) -> tuple[Detections, Targets]:
+    """Regions of matched queries, with the classes and masks of their objects. Boxes carry no gradient."""
+    given, queries, index, first_object = [], [], [], 0
+    for image, (matched, truth) in enumerate(zip(matches, objects, strict=True)):
+        boxes = output.boxes[image, matched.query].detach() if true_boxes is None else true_boxes[image][matched.object]
+        labels = truth.labels[matched.object]
+        given.append(Boxes(boxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))))
+        queries.append(output.queries[image, matched.query])
+        index.append(matched.object + first_object)
+        first_object += len(truth.labels)
+    detections = _own_regions(given, queries)
+    height, width = image_size(batch.images)
+    masks = [
+        F.pad(truth.masks, (0, width - truth.masks.shape[2], 0, height - truth.masks.shape[1])) for truth in objects
+    ]
+    targets = Targets(
+        masks=torch.cat(masks),
+        index=torch.cat(index),
+        boxes=detections.boxes,
+        image_sizes=detections.boxes.new_tensor(batch.input_sizes)[detections.image],
+    )
+    return detections, targets

@@ -1,0 +1,99 @@
+"""Files of weights: tensors by name in safetensors, with a note on the task they were trained for."""
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from bench.files import write_whole
+from bench.model.segmenter import Segmenter
+from bench.model.task import Task, check_categories
+from bench.model.tensors_file import copy_tensors, read_tensors
+from bench.model.weights_folder import DETECTOR as DETECTOR_FILE
+from bench.model.weights_folder import checksum
+
+DETECTOR = ("backbone", "neck", "detector")
+"""The parts of a model that all heads share."""
+HEAD = ("head",)
+
+
+def save_weights(
+    model: Segmenter,
+    path: Path,
+    task: Task,
+    *,
+    parts: Collection[str] = (*DETECTOR, *HEAD),
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write the weights of some parts of a model, with its task; `dtype` None keeps their own."""
+    chosen = _parts(model, parts)
+    tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in chosen.items()}
+    write_whole(path, save(tensors, metadata={"task": msgspec.json.encode(task).decode()}))
+
+
+def load_parts(model: Segmenter, path: Path, parts: Collection[str], category_ids: tuple[int, ...]) -> None:
+    """Load some parts of a model from a file that holds at least these, such as the detector of another head.
+
+    Numbers of another width are converted. Raises ValueError for a file that is no safetensors, for tensors that
+    differ in name or shape, and for weights of other categories, where the file says which.
+    """
+    tensors, found = read_weights((path,))
+    if found is not None:
+        check_categories(found, category_ids, str(path))
+    wanted = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] in parts}
+    copy_tensors(wanted, _parts(model, parts), path)
+
+
+def load_fitting(model: Segmenter, path: Path, parts: Collection[str]) -> list[str]:
+    """Load the tensors of some parts that fit by name and shape; give the names of those that stay as they were.
+
+    Weights of other categories do, up to the layers that have a row for every class. Raises ValueError for a file that
+    is no safetensors, and where nothing fits.
+    """
+    tensors, _ = read_tensors(path)
+    wanted = _parts(model, parts)
+    fitting = {name for name in wanted.keys() & tensors.keys() if wanted[name].shape == tensors[name].shape}
+    if not fitting:
+        raise ValueError(
+            f"{path} has nothing to start from: none of its {len(tensors)} tensors is one of the {len(wanted)} of the "
+            "model by name and shape; expected weights of the same backbone; give another file."
+        )
+    copy_tensors({name: tensors[name] for name in fitting}, {name: wanted[name] for name in fitting}, path)
+    return sorted(wanted.keys() - fitting)
+
+
+def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, ...] | None]:
+    """Read the weights of a model from the files that make it up: tensors by name, and the categories of its classes.
+
+    The categories are None where the files do not say. Raises ValueError for a file that cannot be read, for files of
+    different categories, and for a head that was trained on another detector than the one beside it, or has none.
+    """
+    tensors: dict[str, Tensor] = {}
+    found: tuple[int, ...] | None = None
+    for path in paths:
+        part, note = read_tensors(path)
+        tensors |= part
+        if "task" not in note:
+            continue
+        task = msgspec.json.decode(note["task"], type=Task)
+        if found is not None:
+            check_categories(task.category_ids, found, str(path))
+        if len(paths) > 1 and task.detector not in (None, checksum(paths[:1])):
+            raise ValueError(
+                f"{path} was trained on another detector than {paths[0]}; expected the one with checksum "
+                f"{task.detector}; put files of one training together."
+            )
+        if len(paths) == 1 and task.detector is not None:
+            raise ValueError(
+                f"{path} holds a head alone; expected {DETECTOR_FILE}.safetensors beside it, which it was trained on, "
+                f"with checksum {task.detector}; put both into one folder and give that."
+            )
+        found = task.category_ids
+    return tensors, found
+
+
+def _parts(model: Segmenter, parts: Collection[str]) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if name.partition(".")[0] in parts}

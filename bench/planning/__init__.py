@@ -1,0 +1,1 @@
+"""What to measure and what is missing for it: recipes, plans, the verbs from Python, the doctor."""

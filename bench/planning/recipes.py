@@ -1,0 +1,358 @@
+"""Lists of cells, each the material of one table of the paper. A recipe is a function without parameters.
+
+Its first docstring line is its description. Any importable `package.module:function` that returns cells is a recipe.
+Imports no torch.
+"""
+
+import dataclasses
+import importlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench import catalog
+from bench.model import weights_folder
+from bench.planning.plan import Cell
+from bench.record import Subject
+
+Recipe = Callable[[], list[Cell]]
+
+HEADS = ("mask_rcnn", "point_rend", "refine_mask", "effseg")
+GRID_SIDES = (14, 28, 56, 112, 224)
+VIEWS = ("glyphs_1500", "glyphs_3000", "glyphs")
+"""Schedules that differ in how many images a head was trained on."""
+
+SEEDS: tuple[int, ...] = (0, 1, 2)
+"""With which the heads of the embedded benchmark are trained."""
+
+MODULES = ("mlp", "conv", "deform_conv", "sfm", "dense_sfm")
+
+
+def demo() -> list[Cell]:
+    """Everything below on the embedded data with the shipped weights, sized for a laptop."""
+    four = [embedded(head) for head in HEADS]
+    agnostic = [embedded(head, preset="small_agnostic") for head in HEADS if head != "effseg"]
+    seeds = [embedded(head, seed=seed) for seed in SEEDS[1:] for head in HEADS]
+    (effseg,) = [of for of in four if of.head == "effseg"]
+    modules = [embedded("effseg", module=module) for module in MODULES if module != effseg.module]
+    return [
+        *cells("demo", four, ("speed",), images=20),
+        *cells("demo", four, ("flops",), images=3),
+        # What looks at the same images with the same boxes and preset stands together: the detector does so once.
+        *cells("demo", agnostic, ("params", "accuracy_true_boxes")),
+        *cells("demo", [*four, *seeds, *modules], ("params", "accuracy_true_boxes")),
+        *cells("demo", four, ("pictures",)),
+        *cells("demo", [effseg], ("box_accuracy",)),
+        *cells("demo", four, ("accuracy",)),
+        *cells("demo", [effseg], ("policies", "budget"), images=30),
+        *cells("demo", [effseg], ("trace",), images=12),
+        *cells("demo", backends(), ("backend_cost",), regions=20, budget=2_000),
+    ]
+
+
+def main() -> list[Cell]:
+    """Table 3: four heads on one detector, two backbones, two schedules."""
+    return cells("main", _table3(), ("params", "flops", "speed", "accuracy"))
+
+
+def heads() -> list[Cell]:
+    """Table 4: the cost of the heads alone."""
+    return cells("heads", [subject(head) for head in HEADS], ("params", "flops", "head_cost", "time_budget"))
+
+
+def modules() -> list[Cell]:
+    """Table 5: which processing module should EffSeg use?"""
+    subjects = [subject("effseg", module=module) for module in MODULES]
+    return cells("modules", subjects, ("params", "flops", "speed", "accuracy"))
+
+
+def overfit() -> list[Cell]:
+    """Can every head learn? The small preset on four real images."""
+    subjects = [subject(head, backbone="small_fpn", preset="small") for head in HEADS]
+    return cells("overfit", subjects, ("overfit",))
+
+
+def oracle() -> list[Cell]:
+    """The ladder: what each mask resolution would reach with perfect masks, and heads on perfect boxes."""
+    rungs = [f"grid{side}_{kind}" for side in GRID_SIDES for kind in ("binary", "soft")]
+    ladder = cells("oracle", [Subject(head=rung, weights="none") for rung in rungs], ("ceiling",))
+    trained = [subject(head) for head in HEADS]
+    return [*ladder, *cells("oracle", trained, ("accuracy", "accuracy_true_boxes"))]
+
+
+def test_dev() -> list[Cell]:
+    """Result files for COCO's test server, which alone can score test-dev."""
+    return cells("test_dev", _table3(), ("test_dev",))
+
+
+def sparsity() -> list[Cell]:
+    """Table 2, measured: what each backend can do, its multiply-adds, bytes and latency per stage."""
+    return cells("sparsity", backends(), ("backend_cost", "backend_speed", "memory"))
+
+
+def break_even() -> list[Cell]:
+    """Time, multiply-adds and bytes beside Dense, by active fraction and by number of regions."""
+    naive = [of for of in kernels_of_sps() if of.kernel == "reference"]
+    return cells("break_even", [of for of in [*backends(), *naive] if of.backend != "dense"], ("break_even",))
+
+
+def coco_mini() -> list[Cell]:
+    """Real photographs: four heads trained on 495 listed images, on detected and on true boxes."""
+    return _listed("coco_mini", "small_fpn")
+
+
+def coco_mini_r50() -> list[Cell]:
+    """The same with ResNet-50, started from ImageNet's weights."""
+    return _listed("coco_mini_r50", "r50_fpn")
+
+
+def policies() -> list[Cell]:
+    """Where should EffSeg refine? Five rules at the same budget, on true boxes."""
+    return cells("policies", [embedded("effseg")], ("policies",))
+
+
+def budget() -> list[Cell]:
+    """What does accuracy cost? EffSeg with more and fewer refined cells, on true boxes."""
+    return cells("budget", [embedded("effseg")], ("budget",))
+
+
+def views() -> list[Cell]:
+    """Do heads differ in what they reach, or in how soon? Class-agnostic ones after 1,500, 3,000 and 6,000 images."""
+    subjects = [
+        msgspec.structs.replace(
+            embedded(head, preset="small" if head == "effseg" else "small_agnostic"), schedule=schedule
+        )
+        for schedule in VIEWS
+        for head in HEADS
+    ]
+    return cells("views", subjects, ("accuracy_true_boxes",))
+
+
+def kernels() -> list[Cell]:
+    """The kernels of SPS for a CPU beside the naive method and beside Dense; `--backends sps:triton` on a GPU."""
+    return cells("kernels", [of for of in kernels_of_sps() if of.kernel != "triton"], ("kernels",))
+
+
+def certify() -> list[Cell]:
+    """Does every sparse backend, with every kernel, compute what a dense network computes?"""
+    return cells("certify", [*backends(), *kernels_of_sps()], ("certificate",))
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.__name__: recipe
+    for recipe in (
+        demo,
+        main,
+        heads,
+        modules,
+        oracle,
+        coco_mini,
+        coco_mini_r50,
+        policies,
+        budget,
+        views,
+        sparsity,
+        break_even,
+        kernels,
+        certify,
+        test_dev,
+        overfit,
+    )
+}
+
+
+def backends() -> list[Subject]:
+    """Every backend by itself, without a head; `sps` with the best kernel that can run."""
+    return [Subject(backend=backend, weights="none") for backend in catalog.plugins("sparsity")]
+
+
+def kernels_of_sps() -> list[Subject]:
+    """The backend `sps` with each of its kernels by name."""
+    return [Subject(backend="sps", kernel=kernel, weights="none") for kernel in catalog.kernels()]
+
+
+def _table3() -> list[Subject]:
+    rows = (("r50_fpn", "12ep"), ("r50_fpn", "24ep"), ("r50_defenc", "12ep"))
+    return [subject(head, backbone=backbone, schedule=schedule) for backbone, schedule in rows for head in HEADS]
+
+
+def subject(
+    head: str,
+    *,
+    backbone: str = "r50_fpn",
+    preset: str = "paper",
+    schedule: str = "12ep",
+    module: str = "sfm",
+    backend: str = "sps",
+) -> Subject:
+    """A head on a backbone. Only EffSeg has a module and a backend; the others ignore both."""
+    return Subject(
+        head=head,
+        backend=backend if head == "effseg" else None,
+        module=module if head == "effseg" else None,
+        backbone=backbone,
+        preset=preset,
+        schedule=schedule,
+    )
+
+
+def _listed(recipe: str, backbone: str) -> list[Cell]:
+    subjects = [subject(head, backbone=backbone, preset="small", schedule="coco_mini") for head in HEADS]
+    return [
+        *cells(recipe, subjects[:1], ("box_accuracy",)),
+        *cells(recipe, subjects, ("params", "accuracy")),
+        *cells(recipe, subjects, ("accuracy_true_boxes",)),
+    ]
+
+
+def embedded(head: str, *, module: str = "sfm", preset: str = "small", seed: int = 0) -> Subject:
+    """A head with the weights that the project ships, trained on the embedded data."""
+    found = subject(head, backbone="small_fpn", preset=preset, schedule="glyphs", module=module)
+    return msgspec.structs.replace(found, seed=seed)
+
+
+def cells(
+    recipe: str,
+    subjects: Iterable[Subject],
+    probes: Sequence[str],
+    *,
+    images: int | None = None,
+    regions: int | None = None,
+    budget: int | None = None,
+) -> list[Cell]:
+    """Every subject with every probe, subject by subject; the limits are those of `Cell`.
+
+    `recipe` names the directory of the records.
+    """
+    limits = {"images": images, "regions": regions, "budget": budget}
+    return [Cell(recipe=recipe, subject=subject, probe=probe, **limits) for subject in subjects for probe in probes]
+
+
+def load(name: str) -> list[Cell]:
+    """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none."""
+    module_name, colon, function = name.partition(":")
+    if not colon:
+        catalog.check("recipe", name, RECIPES)
+        return RECIPES[name]()
+    try:
+        recipe = getattr(importlib.import_module(module_name), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"The recipe {name!r} cannot be imported: {error}. A recipe is package.module:function. "
+            "Check the spelling and that Python finds the package (PYTHONPATH)."
+        ) from error
+    made = recipe()
+    if not (isinstance(made, list) and made and all(isinstance(cell, Cell) for cell in made)):
+        raise ValueError(
+            f"The recipe {name!r} did not return cells. A recipe returns a list of bench.planning.plan.Cell. "
+            "Make it with bench.planning.recipes.cells(name, subjects, probes)."
+        )
+    return made
+
+
+def select(
+    cells: Iterable[Cell],
+    *,
+    heads: Collection[str] = (),
+    backbones: Collection[str] = (),
+    modules: Collection[str] = (),
+    backends: Sequence[str] = (),
+    probes: Sequence[str] = (),
+) -> list[Cell]:
+    """Part of a recipe; nothing given for a part keeps all of it.
+
+    A recipe says which heads, backbones and modules belong together: these are filters, and a subject without a
+    module, or without weights, passes. A probe that the recipe lacks is for all its subjects. `backends` take the place
+    of the recipe's own, as in `backends=("dense", "sps:native")`.
+    Raises ValueError for an unknown name and where no cell is left.
+    """
+    _check_names(heads, backbones, modules, backends)
+    all_cells = list(cells)
+    kept = [
+        cell
+        for cell in all_cells
+        if cell.subject.weights == "none"
+        or (
+            (not heads or cell.subject.head in heads)
+            and (not backbones or cell.subject.backbone in backbones)
+            and (not modules or cell.subject.module is None or cell.subject.module in modules)
+        )
+    ]
+    if not kept:
+        have = "; ".join(_have(all_cells, field) for field in ("head", "backbone", "module"))
+        raise ValueError(f"No cell of the recipe is left. It has {have}. Choose among these, or another recipe.")
+    if probes:
+        order = list(dict.fromkeys(cell.subject for cell in kept))
+        chosen = [cell for probe in probes for cell in _with_probe(kept, probe)]
+        kept = sorted(chosen, key=lambda cell: order.index(cell.subject))
+    if backends:
+        kept = [
+            dataclasses.replace(cell, subject=other) for cell in kept for other in _on(cell.subject, tuple(backends))
+        ]
+    return list(dict.fromkeys(kept))
+
+
+def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
+    """Fill in whose weights are measured: those of a file or folder, or None for random ones, which know no schedule.
+
+    Subjects that differ only in their schedule become one when weights are random. Those that have no weights stay as
+    they are. Raises ValueError where a file does not exist, or one file would have to fit several subjects.
+    """
+    found = list(cells)
+    if weights is None:
+        return list(dict.fromkeys(_with_subject(cell, schedule="none", weights="random") for cell in found))
+    needing = {cell.subject: cell.subject.name for cell in found if cell.subject.weights != "none"}
+    if len(set(needing.values())) > 1 and weights.is_file():
+        raise ValueError(
+            f"One file of weights cannot fit {len(set(needing.values()))} subjects: "
+            f"{', '.join(sorted(set(needing.values())))}. Weights belong to one head, backbone and schedule. Narrow "
+            "the recipe with --heads, --backbones and --modules, or give a folder with a file for each."
+        )
+    checksums = {of: weights_folder.checksum(weights_folder.files_of(weights, of)) for of in needing}
+    return [
+        _with_subject(cell, schedule=cell.subject.schedule, weights=checksums[cell.subject])
+        if cell.subject in checksums
+        else cell
+        for cell in found
+    ]
+
+
+def _check_names(
+    heads: Iterable[str], backbones: Iterable[str], modules: Iterable[str], backends: Iterable[str]
+) -> None:
+    for head in heads:
+        catalog.check("head", head, catalog.plugins("heads"))
+    for backbone in backbones:
+        catalog.check("backbone", backbone, catalog.BACKBONES)
+    for module in modules:
+        catalog.check("processing module", module, catalog.plugins("heads._modules"))
+    for backend in backends:
+        catalog.check_backend(backend)
+
+
+def _have(cells: Iterable[Cell], field: str) -> str:
+    values = dict.fromkeys(getattr(cell.subject, field) for cell in cells)
+    return f"{field} " + ", ".join(str(value) for value in values if value is not None)
+
+
+def _with_probe(cells: Sequence[Cell], probe: str) -> list[Cell]:
+    """The cells of a probe; where the recipe has none, one for every subject."""
+    own = [cell for cell in cells if cell.probe == probe]
+    subjects = {cell.subject: cell for cell in cells}
+    return own or [dataclasses.replace(cell, probe=probe) for cell in subjects.values()]
+
+
+def _on(subject: Subject, backends: tuple[str, ...]) -> list[Subject]:
+    """The subject on every backend and kernel; itself where it has no backend."""
+    if subject.backend is None:
+        return [subject]
+    parts = [backend.partition(":") for backend in backends]
+    return [msgspec.structs.replace(subject, backend=name, kernel=kernel or None) for name, _, kernel in parts]
+
+
+def _with_subject(cell: Cell, *, schedule: str, weights: str) -> Cell:
+    if cell.subject.weights == "none":
+        return cell
+    subject = msgspec.structs.replace(cell.subject, schedule=schedule, weights=weights)
+    return dataclasses.replace(cell, subject=subject)

@@ -1,0 +1,163 @@
+"""The verbs from Python: what `run`, `evaluate` and `compare` do, without printing."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.contract import Context
+from bench.model import weights_folder
+from bench.planning import own_data, plan, recipes
+from bench.planning.plan import Cell, Step
+from bench.record import Record
+from bench.store import Store
+
+if TYPE_CHECKING:
+    import bench.accuracy.comparison
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Part of a recipe; nothing given for a part keeps all of it. `probes` and `backends` replace the recipe's own."""
+
+    heads: Collection[str] = ()
+    backbones: Collection[str] = ()
+    modules: Collection[str] = ()
+    backends: Sequence[str] = ()
+    probes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The steps of a recipe, and the cells that are left out because they need images or weights and there are none.
+
+    `context` is what the run was given, for the embedded benchmark with its data and weights, for recipes of listed
+    images with these alone. `without_weights` would mean nothing for random ones; `without_file` are the cells of
+    subjects that the folder of weights lacks, by the file that it lacks.
+    """
+
+    context: Context
+    steps: list[Step]
+    without_images: list[Cell]
+    without_weights: list[Cell]
+    without_file: dict[Path, list[Cell]]
+
+
+def prepare(
+    recipe: str | Sequence[Cell], context: Context, store: Store, selection: Selection, *, force: bool = False
+) -> Plan:
+    """Say what a recipe, or a list of cells, measures and what of it is in the store already; measure nothing.
+
+    The accuracy of random weights is measured only where its probe is asked for by name. Raises ValueError for unknown
+    names, weights that are not there, a folder that has none for the recipe and a COCO directory that is incomplete.
+    """
+    if isinstance(recipe, str):
+        context = own_data.complete(recipe, context)
+        recipe = recipes.load(recipe)
+    chosen = recipes.select(
+        recipe,
+        heads=selection.heads,
+        backbones=selection.backbones,
+        modules=selection.modules,
+        backends=selection.backends,
+        probes=selection.probes,
+    )
+    without_file = _without_file(chosen, context.weights)
+    left_out = {cell for cells in without_file.values() for cell in cells}
+    cells = recipes.with_weights([cell for cell in chosen if cell not in left_out], context.weights)
+    probes = plan.load_probes(cell.probe for cell in cells)
+    without_images = plan.lacking_images(cells, probes, context)
+    without_weights = [cell for cell in plan.lacking_weights(cells, probes) if cell.probe not in selection.probes]
+    wanted = [cell for cell in cells if cell not in without_images and cell not in without_weights]
+    if context.coco is not None and any(not getattr(probes[cell.probe], "OWN_FILES", False) for cell in wanted):
+        from bench.data.coco import open_coco
+
+        open_coco(context.coco, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
+    return Plan(
+        context=context,
+        steps=plan.prepare(wanted, probes, context, store, force=force),
+        without_images=without_images,
+        without_weights=without_weights,
+        without_file=without_file,
+    )
+
+
+def _without_file(cells: Sequence[Cell], weights: Path | None) -> dict[Path, list[Cell]]:
+    """The cells of trained subjects whose file a folder of weights lacks, by that file."""
+    if weights is None or not weights.is_dir():
+        return {}
+    lacking = weights_folder.lacking(weights, [cell.subject for cell in cells if cell.subject.weights != "none"])
+    return {
+        path: [cell for cell in cells if lacking.get(cell.subject) == path] for path in dict.fromkeys(lacking.values())
+    }
+
+
+def run(
+    recipe: str | Sequence[Cell],
+    context: Context | None = None,
+    *,
+    results: Path | str = "results",
+    selection: Selection | None = None,
+    force: bool = False,
+) -> list[Record]:
+    """Measure the missing cells of a recipe and give the records of all; those of cells that failed hold the error.
+
+    `recipe` is a name as on the command line, or cells of one's own, made with `bench.planning.recipes.cells`.
+    `bench.run("heads", selection=bench.Selection(probes=["params", "flops"]))` is the table of the README.
+    """
+    store = Store(Path(results))
+    planned = prepare(recipe, context or Context(), store, selection or Selection(), force=force)
+    return [outcome.record for outcome in plan.run(planned.steps, planned.context, store)]
+
+
+def evaluate(
+    predictions: Path | str | Sequence[Mapping[str, object]],
+    *,
+    coco: Path | str | None = None,
+    lvis: Path | str | None = None,
+    images: Collection[int] | None = None,
+    verify: bool = False,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Record:
+    """Score COCO results, a file or what it would hold, on the images that the model was run on, and give the record.
+
+    `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what the official libraries say.
+    Raises ValueError as that does.
+    """
+    from bench.accuracy.evaluate import evaluate as score  # with pycocotools, which only this needs
+
+    return score(
+        Path(predictions) if isinstance(predictions, str) else predictions,
+        coco=None if coco is None else Path(coco),
+        lvis=None if lvis is None else Path(lvis),
+        images=images,
+        verify=verify,
+        resamples=resamples,
+        seed=seed,
+    ).record()
+
+
+def compare(
+    first: Path | str,
+    second: Path | str,
+    *,
+    results: Path | str = "results",
+    coco: Path | str | None = None,
+    lvis: Path | str | None = None,
+    images: Collection[int] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> "list[bench.accuracy.comparison.Difference]":
+    """What separates two cells of a store, or two results files with their annotations: a difference per metric.
+
+    Raises ValueError as `bench.accuracy.comparison`.
+    """
+    from bench.accuracy import comparison
+
+    annotations = (None if coco is None else Path(coco), None if lvis is None else Path(lvis))
+    sides = [
+        comparison.result(str(side), Path(results), coco=annotations[0], lvis=annotations[1], images=images)
+        for side in (first, second)
+    ]
+    return comparison.compare(*sides, resamples=resamples, seed=seed)

@@ -1,0 +1,1 @@
+"""What a computation costs, measured: clocks, multiply-adds, peak memory."""

@@ -1,0 +1,106 @@
+"""Image files of every kind become the 8-bit RGB image that was annotated, or are reported."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from bench.data.images import Unreadable, read_image
+
+HEIGHT, WIDTH = 24, 40
+ORIENTATION_TAG = 0x0112
+
+
+def colours() -> Image.Image:
+    """An image without symmetry, so that every flip and rotation shows."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    return Image.fromarray(np.stack([rows * 10, columns * 6, rows + columns], -1).astype(np.uint8))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "P", "CMYK"])
+def test_every_mode_is_read_as_the_colours_it_shows(mode: str, tmp_path: Path) -> None:
+    image = colours().convert(mode)
+    path = tmp_path / "image.file"
+    image.save(path, format="TIFF" if mode == "CMYK" else "PNG")
+    read = read_image(path, (HEIGHT, WIDTH))
+    assert read.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(read), np.asarray(image.convert("RGB")))
+
+
+def test_a_palette_with_transparency_keeps_its_colours(tmp_path: Path) -> None:
+    image = colours().convert("P")
+    image.save(tmp_path / "image.png", transparency=bytes(range(256)))
+    read = read_image(tmp_path / "image.png", (HEIGHT, WIDTH))
+    np.testing.assert_array_equal(np.asarray(read), np.asarray(image.convert("RGB")))
+
+
+def test_cmyk_jpeg_is_read(tmp_path: Path) -> None:
+    Image.new("CMYK", (WIDTH, HEIGHT), (0, 255, 255, 0)).save(tmp_path / "image.jpg", quality=95)
+    red, green, blue = np.asarray(read_image(tmp_path / "image.jpg", (HEIGHT, WIDTH)))[5, 5]
+    assert red > 200
+    assert max(green, blue) < 60
+
+
+@pytest.mark.parametrize(("suffix", "dtype"), [("png", "<u2"), ("tif", "<u2"), ("tif", ">u2"), ("tif", "<i4")])
+def test_16_bit_greyscale_is_scaled_and_not_clipped(suffix: str, dtype: str, tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(dtype)
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(values).save(path)
+    read = np.asarray(read_image(path, (HEIGHT, WIDTH))).astype(float)
+    assert np.abs(read - values[..., None] / 257).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(np.full((HEIGHT, WIDTH), 70_000, np.int32)),
+        Image.fromarray(np.full((HEIGHT, WIDTH), -1, np.int32)),
+        Image.fromarray(np.full((HEIGHT, WIDTH), 0.5, np.float32)),
+    ],
+)
+def test_pixels_of_unknown_range_are_reported(image: Image.Image, tmp_path: Path) -> None:
+    image.save(tmp_path / "image.tif")
+    with pytest.raises(Unreadable, match="no known range"):
+        read_image(tmp_path / "image.tif", (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_rotated_image_is_turned_only_where_the_annotation_was(orientation: int, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image.{suffix}"
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    colours().save(path, exif=exif)
+    with Image.open(path) as stored:
+        raw, turned = np.asarray(stored.convert("RGB")), np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    np.testing.assert_array_equal(np.asarray(read_image(path, (HEIGHT, WIDTH))), raw)
+    np.testing.assert_array_equal(np.asarray(read_image(path, (WIDTH, HEIGHT))), turned)
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 3])
+def test_without_a_quarter_turn_a_transposed_annotation_does_not_fit(orientation: int | None, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    if orientation:
+        exif[ORIENTATION_TAG] = orientation
+    colours().save(tmp_path / "image.jpg", exif=exif)
+    with pytest.raises(Unreadable, match=r"24 x 40 pixels .* annotation says 40 x 24"):
+        read_image(tmp_path / "image.jpg", (WIDTH, HEIGHT))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("part", [0.0, 0.01, 0.3, 0.6, 0.9])
+def test_a_truncated_file_is_reported_and_never_padded(part: float, suffix: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (HEIGHT * 8, WIDTH * 8, 3), np.uint8)
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(noise).save(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    with pytest.raises(Unreadable, match=f"image.{suffix} cannot be decoded"):
+        read_image(path, (HEIGHT * 8, WIDTH * 8))
+
+
+def test_what_is_no_image_or_not_there_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "page.jpg").write_text("<html>404 Not Found</html>")
+    for name in ("page.jpg", "absent.jpg"):
+        with pytest.raises(Unreadable, match=f"{name} cannot be decoded"):
+            read_image(tmp_path / name, (HEIGHT, WIDTH))

@@ -1,0 +1,113 @@
+"""Boxes of the common detector are scored as pycocotools scores them, whichever head stands behind it."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from bench.contract import Context
+from bench.glyphs import write
+from bench.inference import looks
+from bench.model.segmenter import Look
+from bench.planning import own_data
+from bench.planning.recipes import embedded as shipped
+from bench.probes import box_accuracy
+from bench.probes.box_accuracy import _results
+from heads import Detections
+
+NUM_IMAGES = 6
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    folder = tmp_path_factory.mktemp("glyphs")
+    write(folder, "tune", NUM_IMAGES)
+    return Context(coco=folder, weights=own_data.SHIPPED)
+
+
+def test_values_are_those_of_pycocotools(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[dict[str, object]] = []
+
+    def noted(image_id: int, look: Look, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
+        kept.extend(_results(image_id, look, category_ids))
+        return _results(image_id, look, category_ids)
+
+    monkeypatch.setattr(box_accuracy, "_results", noted)
+    found = box_accuracy.measure(shipped("effseg"), context)
+    assert context.coco is not None
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(context.coco / "annotations" / "instances_val2017.json")
+        official = COCOeval(truth, truth.loadRes(kept), "bbox")
+        official.evaluate()
+        official.accumulate()
+        official.summarize()
+    names = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l", "ar1", "ar10", "ar100", "ar_s", "ar_m", "ar_l")
+    for name, expected in zip(names, official.stats, strict=True):
+        assert found.values[f"box_{name}"] == pytest.approx(100 * expected, abs=1e-9), name
+    assert found.values["box_ap"] > 30, "the shipped detector finds things"
+    low, high = found.intervals["box_ap"]
+    assert low < found.values["box_ap"] < high
+    assert found.values["images"] == NUM_IMAGES
+    assert found.units.keys() == found.values.keys()
+
+
+def test_no_head_changes_the_boxes_and_true_ones_are_not_asked_for(context: Context) -> None:
+    first = box_accuracy.measure(shipped("mask_rcnn"), context)
+    looks._last = None
+    true = dataclasses.replace(context, detections="ground_truth")
+    assert box_accuracy.measure(shipped("effseg"), true).values == first.values
+    assert box_accuracy.protocol(shipped("effseg"), true)["detections"] == "detector"
+
+
+def test_boxes_are_in_pixels_of_the_original_image() -> None:
+    detections = Detections(
+        boxes=torch.tensor([[10.0, 20.0, 30.0, 60.0], [5.0, 5.0, 4.0, 9.0]]),
+        image=torch.tensor([0, 0]),
+        queries=torch.zeros(2, 1),
+        region=torch.tensor([1, 0]),
+        labels=torch.tensor([2, 0]),
+        scores=torch.tensor([0.5, 0.25]),
+        region_counts=(2,),
+        prediction_counts=(2,),
+    )
+    look = Look(pyramid={}, detections=detections, input_sizes=((100, 200),), original_sizes=((50, 800),))
+    turned, plain = _results(7, look, (11, 12, 13))
+    assert plain == {"image_id": 7, "category_id": 11, "score": 0.25, "bbox": [40.0, 10.0, 80.0, 20.0]}
+    assert turned == {"image_id": 7, "category_id": 13, "score": 0.5, "bbox": [20.0, 2.5, 0.0, 2.0]}, "never negative"
+
+
+def test_an_empty_result_is_no_error(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(box_accuracy, "_results", lambda image_id, look, category_ids: [])
+    found = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, images=2))
+    assert found.values["box_ap"] == 0
+    assert found.values["boxes"] == 0
+
+
+def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Path) -> None:
+    assert context.coco is not None
+    coco = tmp_path / "coco"
+    shutil.copytree(context.coco, coco)
+    path = coco / "annotations" / "instances_val2017.json"
+    annotations = json.loads(path.read_bytes())
+    left_out = annotations["images"].pop()["id"]
+    annotations["annotations"] = [each for each in annotations["annotations"] if each["image_id"] != left_out]
+    path.write_text(json.dumps(annotations))
+    lvis = coco / "annotations" / "glyphs_fine_val.json"
+    both = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=coco, lvis=lvis))
+    alone = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=coco))
+    assert both.values["images"] == NUM_IMAGES
+    assert both.values["box_images"] == alone.values["images"] == NUM_IMAGES - 1
+    for name in ("box_ap", "boxes"):
+        assert both.values[name] == alone.values[name]
+
+
+def test_coco_annotations_are_needed(context: Context, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, OSError), match="instances_val2017"):
+        box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=tmp_path))

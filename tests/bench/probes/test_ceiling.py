@@ -1,0 +1,216 @@
+"""True masks through grids: exact where it can be, better with finer and soft grids, scored against their own file."""
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from bench.contract import Context
+from bench.data.ground_truth import GroundTruth
+from bench.inference.squeeze import Rung, Squeezed, coverage, own_boxes, squeeze
+from bench.probes import ceiling
+from bench.record import Subject
+
+SIZE = (40, 50)
+BITMAPS = arrays(np.uint8, (12, 10), elements=st.integers(0, 1))
+EDGES = st.floats(-3, 14, allow_nan=False)
+
+
+def truth_of(*masks: np.ndarray, boxes: list[list[float]] | None = None, crowd: int | None = None) -> GroundTruth:
+    """An annotation file about one image; boxes are those of the masks unless given."""
+    encoded = [coco_mask.encode(np.asfortranarray(mask, np.uint8)) for mask in masks]
+    none = np.zeros((0, 2), np.int64)
+    return GroundTruth(
+        name="synthetic",
+        sha256="",
+        version="",
+        image_ids=np.array([7]),
+        sizes=np.array([SIZE]),
+        category_ids=np.array([3]),
+        category_names=("thing",),
+        frequencies=("",),
+        image=np.zeros(len(masks), np.int64),
+        category=np.zeros(len(masks), np.int64),
+        area=np.array([float(mask.sum()) for mask in masks]),
+        boxes=np.array(boxes or [coco_mask.toBbox(each) for each in encoded], np.float64),
+        crowd=np.arange(len(masks)) == crowd,
+        ignore=np.zeros(len(masks), bool),
+        counts=tuple(each["counts"] for each in encoded),
+        negative=none,
+        not_exhaustive=none,
+    )
+
+
+def through(side: int, kind: str, truth: GroundTruth) -> list[Squeezed]:
+    return list(squeeze(truth, Rung(side=side, soft=kind == "soft"), {7}))
+
+
+def disc(row: float, column: float, radius: float) -> np.ndarray:
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    return ((rows - row) ** 2 + ((columns - column) / 1.3) ** 2 <= radius**2).astype(np.uint8)
+
+
+def test_a_box_whose_area_is_no_number_covers_nothing() -> None:
+    box = np.array([0.0, 0.0, 1e-200, 1e-200])
+    np.testing.assert_array_equal(coverage(np.ones((4, 4), np.uint8), box, 2), np.zeros((2, 2)))
+
+
+@given(BITMAPS, st.tuples(EDGES, EDGES, EDGES, EDGES), st.integers(1, 9))
+def test_coverage_is_the_area_of_pixels_in_cells(mask: np.ndarray, edges: tuple[float, ...], side: int) -> None:
+    left, right = sorted(edges[:2])
+    top, bottom = sorted(edges[2:])
+    covered = coverage(mask, np.array([left, top, right, bottom]), side)
+    if right - left < 1e-3 or bottom - top < 1e-3:
+        return  # the area of such a cell is lost in rounding
+
+    def lengths(low: float, high: float, count: int) -> np.ndarray:
+        """What every cell has of every pixel, along one axis."""
+        cells, pixels = np.linspace(low, high, side + 1), np.arange(count + 1)
+        inside = np.minimum(cells[1:, None], pixels[1:]) - np.maximum(cells[:-1, None], pixels[:-1])
+        return inside.clip(min=0) / ((high - low) / side)
+
+    expected = lengths(top, bottom, mask.shape[0]) @ mask @ lengths(left, right, mask.shape[1]).T
+    np.testing.assert_allclose(covered, expected, atol=1e-6)
+
+
+def test_a_box_without_area_covers_nothing() -> None:
+    assert not coverage(np.ones((4, 4), np.uint8), np.array([2.0, 1.0, 2.0, 3.0]), 14).any()
+
+
+@given(arrays(np.uint8, (14, 14), elements=st.integers(0, 1)), st.sampled_from(["soft", "binary"]))
+def test_what_fits_the_cells_is_reproduced_exactly(pixels: np.ndarray, kind: str) -> None:
+    pixels[[0, -1], [0, -1]] = 1  # so that the box is the mask's own
+    mask = np.zeros(SIZE, np.uint8)
+    mask[20:34, 5:19] = pixels
+    (squeezed,) = through(14, kind, truth_of(mask, boxes=[[5, 20, 14, 14]]))
+    assert (squeezed.mask.top, squeezed.mask.left) == (20, 5)
+    np.testing.assert_array_equal(squeezed.mask.mask.numpy(), pixels)
+    assert squeezed.iou == 1
+
+
+def test_finer_and_soft_grids_are_better() -> None:
+    truth = truth_of(disc(18, 20, 14), disc(12, 35, 9.5), disc(30, 11, 7.3))
+    iou = {
+        (side, kind): np.mean([each.iou for each in through(side, kind, truth)])
+        for side in (14, 28, 56, 224)
+        for kind in ("soft", "binary")
+    }
+    assert iou[224, "binary"] > iou[28, "binary"] > iou[14, "binary"]
+    assert iou[28, "soft"] > iou[14, "soft"]
+    assert iou[28, "soft"] > iou[28, "binary"]
+    assert iou[14, "soft"] > iou[14, "binary"]
+    assert iou[224, "soft"] == 1.0
+
+
+def test_crowds_are_no_predictions_and_empty_masks_are_lost() -> None:
+    truth = truth_of(disc(18, 20, 14), disc(12, 35, 9), np.zeros(SIZE, np.uint8), crowd=0)
+    squeezed = through(28, "soft", truth)
+    assert [each.truth for each in squeezed] == [1, 2]
+    assert squeezed[0].iou > 0.9
+    assert squeezed[1].iou == 0
+    assert not squeezed[1].mask.mask.any()
+
+
+def test_the_box_of_something_else_is_replaced() -> None:
+    own, other, cut = [20.0, 2.0, 30.0, 20.0], [0.0, 25.0, 15.0, 12.0], [28.0, 2.0, 22.0, 20.0]
+    truth = truth_of(*[disc(12, 35, 9)] * 3, boxes=[own, other, cut])
+    squeezed = through(56, "soft", truth)
+    assert [each.box_replaced for each in squeezed] == [False, True, False]
+    assert squeezed[1].iou > 0.95
+    # A box that is only inexact is what a head would get.
+    assert 0.8 < squeezed[2].iou < 0.95
+
+
+def test_boxes_have_corners() -> None:
+    boxes, replaced = own_boxes(np.array([[1.5, 2, 10, 20], [0, 0, 0, 0]]), np.array([[1.0, 2, 11, 20], [3, 3, 0, 0]]))
+    assert boxes.tolist() == [[1.5, 2, 11.5, 22], [0, 0, 0, 0]]
+    assert replaced.tolist() == [False, False]
+
+
+def test_other_images_are_left_out() -> None:
+    assert list(squeeze(truth_of(disc(18, 20, 14)), Rung(side=14, soft=True), {8})) == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        Subject(head="mask_rcnn", weights="none"),
+        Subject(head="grid0_soft", weights="none"),
+        Subject(head="grid14", weights="none"),
+        Subject(head="grid14_hard", weights="none"),
+        Subject(head=None, weights="none"),
+        Subject(head="grid14_soft"),
+        Subject(head="grid14_soft", weights="none", schedule="12ep"),
+    ],
+)
+def test_only_grids_have_a_ceiling(subject: Subject) -> None:
+    with pytest.raises(ValueError, match=r"grid\{side\}_soft"):
+        ceiling.rung(subject)
+
+
+def grid(name: str) -> Subject:
+    return Subject(head=name, weights="none")
+
+
+def test_the_ladder_on_real_data(coco_mini: Path, tmp_path: Path) -> None:
+    lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
+    context = Context(coco=coco_mini, lvis=lvis, images=20)
+    coarse, fine = (ceiling.measure(grid(name), context) for name in ("grid14_binary", "grid112_soft"))
+    for name in ("ap", "apb", "ap_star", "apb_star", "mean_iou", "mean_iou_star", "mean_boundary_iou"):
+        assert coarse.values[name] < fine.values[name], name
+    assert fine.values["ap"] > 99
+    assert coarse.values["apb"] < coarse.values["ap"]
+    low, high = coarse.intervals["ap"]
+    assert low < coarse.values["ap"] < high
+    assert coarse.units.keys() == coarse.values.keys()
+    assert coarse.values["images"] == 20
+
+    path = coco_mini / "annotations" / "instances_val2017.json"
+    predictions = tmp_path / "predictions.json"
+    predictions.write_bytes(coarse.files["predictions.json"])
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(path)
+        starred = {image["id"] for image in json.loads(lvis.read_bytes())["images"]}
+        first = sorted(starred | truth.imgs.keys())[:20]
+        official = COCOeval(truth, truth.loadRes(str(predictions)), "segm")
+        official.params.imgIds = [image_id for image_id in first if image_id in truth.imgs]
+        official.evaluate()
+        official.accumulate()
+        official.summarize()
+    assert coarse.values["ap"] == pytest.approx(100 * official.stats[0], abs=1e-7)
+    assert coarse.values["ap_images"] == len(official.params.imgIds)
+    assert coarse.values["ap_star_images"] == len(starred & set(first))
+    assert coarse.values["objects"] == len(truth.getAnnIds(official.params.imgIds, iscrowd=False))
+    assert {result["score"] for result in json.loads(coarse.files["predictions_star.json"])} == {1.0}
+
+
+def test_either_annotation_file_will_do(coco_mini: Path, tmp_path: Path) -> None:
+    """No image file is read, and a directory without COCO's annotations still gives AP*."""
+    (tmp_path / "annotations").mkdir()
+    lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
+    with pytest.raises(ValueError, match="There are no annotations"):
+        ceiling.measure(grid("grid28_soft"), Context(coco=tmp_path, images=5))
+    starred = ceiling.measure(grid("grid28_soft"), Context(coco=tmp_path, lvis=lvis, images=5)).values
+    assert starred["ap_star"] > 90
+    assert "ap" not in starred
+    plain = ceiling.measure(grid("grid28_soft"), Context(coco=coco_mini, images=5)).values
+    assert plain["ap"] > 90
+    assert "ap_star" not in plain
+
+
+def test_other_annotations_are_another_measurement(coco_mini: Path) -> None:
+    lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
+    contexts = [Context(coco=coco_mini), Context(coco=coco_mini, images=4), Context(coco=coco_mini, lvis=lvis)]
+    found = [ceiling.protocol(grid("grid28_soft"), context) for context in contexts]
+    assert found[0] != found[1]
+    assert found[0] != found[2]
+    assert found[2]["lvis"] != found[2]["annotations"]

@@ -1,0 +1,158 @@
+"""Costs: the paper's numbers at its operating point, and two rulers that agree."""
+
+import dataclasses
+from pathlib import Path
+
+import jaxtyping
+import pytest
+import torch
+
+import heads.point_rend
+from bench.contract import Context
+from bench.model.build import build
+from bench.probes import flops
+from bench.record import Subject
+from bench.rulers.multiply_adds import Count, counting
+from sparsity import names
+
+HEADS = names("heads")
+
+# Table 3 minus Table 4: the detector; Table 4: the heads, transposed convolutions counted as the paper did.
+PAPER_DETECTOR = 165.1
+PAPER_HEADS = {"mask_rcnn": 70.3, "point_rend": 137.8, "refine_mask": 281.2, "effseg": 80.3}
+CORRECT_HEADS = {"mask_rcnn": 55.5, "point_rend": 122.9}
+# Table 5 and the DefEnc rows of Table 3: totals.
+PAPER_MODULES = {"mlp": 227.3, "conv": 234.0, "deform_conv": 235.0, "sfm": 245.4, "dense_sfm": 337.3}
+PAPER_DEFENC = {"mask_rcnn": 321.8, "point_rend": 387.4, "refine_mask": 529.1, "effseg": 332.6}
+
+
+def subject(head: str, module: str = "sfm", backbone: str = "r50_fpn", preset: str = "paper") -> Subject:
+    effseg = {"backend": "sps", "module": module} if head == "effseg" else {}
+    return Subject(head=head, backbone=backbone, preset=preset, **effseg)
+
+
+def nominal(subject: Subject) -> dict[str, float]:
+    """GMACs by part, without the second ruler."""
+    with counting():
+        images, regions = flops.nominal_counts(subject, Context())
+    totals = {part: sum(image[part].torch.total for image in images) / len(images) / 1e9 for part in flops.PARTS}
+    paper = {part: sum(image[part].torch.total_paper for image in images) / len(images) / 1e9 for part in flops.PARTS}
+    detector = totals["backbone"] + totals["neck"] + totals["detector"]
+    mean_regions = sum(regions) / len(regions)
+    return {"detector": detector, "head": totals["head"], "head_paper": paper["head"], "regions": mean_regions}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_costs_of_table_4(head: str) -> None:
+    gmacs = nominal(subject(head))
+    assert gmacs["detector"] == pytest.approx(PAPER_DETECTOR, rel=0.005)
+    assert gmacs["head_paper"] == pytest.approx(PAPER_HEADS[head], rel=0.01)
+    assert gmacs["head"] == pytest.approx(CORRECT_HEADS.get(head, PAPER_HEADS[head]), rel=0.01)
+    assert gmacs["regions"] == (60.5 if head == "effseg" else 97)
+
+
+@pytest.fixture
+def one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """800 x 1112, the paper's mean image area, instead of the 41 sizes of the nominal protocol."""
+    monkeypatch.setattr(flops, "nominal_sizes", lambda: [(800, 1112)])
+
+
+@pytest.mark.usefixtures("one_size")
+@pytest.mark.parametrize("module", PAPER_MODULES)
+def test_costs_of_table_5(module: str) -> None:
+    gmacs = nominal(subject("effseg", module))
+    assert gmacs["detector"] + gmacs["head"] == pytest.approx(PAPER_MODULES[module], rel=0.01)
+
+
+def test_point_rend_with_two_steps() -> None:
+    """To 112x112, as the paper's text says; its cost fits three steps."""
+    config = dataclasses.replace(heads.point_rend.PRESETS["paper"], steps=2)
+    with torch.device("meta"):
+        model = build(subject("point_rend"))
+        model.head = heads.point_rend.build(config, 256, 256, 80)
+    with counting():
+        _, pyramid = flops._meta_detector(subject("mask_rcnn"), (800, 1112))
+        count, _ = flops._count_head(model.eval(), pyramid, flops._meta_regions(97, pyramid), (800, 1112))
+    assert count.torch.total_paper / 1e9 == pytest.approx(114.5, abs=0.5)
+    assert count.torch.total / 1e9 == pytest.approx(99.5, abs=0.5)
+
+
+@pytest.mark.usefixtures("one_size")
+@pytest.mark.parametrize("head", HEADS)
+def test_costs_with_the_deformable_encoder(head: str) -> None:
+    gmacs = nominal(subject(head, backbone="r50_defenc"))
+    assert gmacs["detector"] + gmacs["head_paper"] == pytest.approx(PAPER_DEFENC[head], rel=0.01)
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under fvcore's trace sizes are tensors, which the run-time type checks do not take for numbers."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("module", names("heads._modules"))
+def test_rulers_agree_on_every_processing_module(module: str) -> None:
+    assert_rulers_agree(subject("effseg", module, "small_fpn", "small"))
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize("preset", ["small", "paper"])
+@pytest.mark.parametrize("head", HEADS)
+def test_rulers_agree_on_every_head(head: str, preset: str) -> None:
+    assert_rulers_agree(subject(head, backbone="small_fpn" if preset == "small" else "r50_fpn", preset=preset))
+
+
+@pytest.mark.usefixtures("traced")
+def test_rulers_agree_on_the_deformable_encoder() -> None:
+    assert_rulers_agree(subject("mask_rcnn", backbone="r50_defenc"))
+
+
+def assert_rulers_agree(subject: Subject) -> None:
+    model = build(subject).eval()
+    with counting():
+        counts, pyramid, _ = flops._count_detector(model, torch.zeros(1, 3, 128, 160), fvcore=True)
+        regions = flops._random_regions(5, pyramid)
+        counts["head"], _ = flops._count_head(model, pyramid, regions, (128, 160), fvcore=True)
+    for part, count in counts.items():
+        assert isinstance(count.fvcore, Count)
+        assert count.torch.conv_and_matmul == count.fvcore.conv_and_matmul, part
+        assert count.torch.macs == count.fvcore.macs, part
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_meta_tensors_cost_what_real_ones_cost(head: str) -> None:
+    small = subject(head, backbone="small_fpn", preset="small")
+    with counting():
+        real, pyramid, _ = flops._count_detector(build(small).eval(), torch.zeros(1, 3, 128, 160))
+        real["head"], _ = flops._count_head(build(small).eval(), pyramid, flops._random_regions(5, pyramid), (128, 160))
+        meta_model = flops._meta_model(small)
+        meta, shapes, _ = flops._count_detector(meta_model, torch.zeros(1, 3, 128, 160, device="meta"))
+        meta["head"], _ = flops._count_head(meta_model, shapes, flops._meta_regions(5, shapes), (128, 160))
+    # On a CPU a pointwise layer may be a convolution and RoIAlign a sum of samples: other kinds, equal costs.
+    for part, count in real.items():
+        assert count.torch.total == meta[part].torch.total, part
+        assert count.torch.conv_and_matmul == meta[part].torch.conv_and_matmul, part
+
+
+def test_regions_can_be_given_and_must_be_for_other_models() -> None:
+    small = subject("mask_rcnn", backbone="small_fpn", preset="small")
+    with pytest.raises(ValueError, match="give --regions N"):
+        flops.protocol(small, Context())
+    assert flops.protocol(small, Context(regions=7))["regions"] == "7"
+
+
+@pytest.mark.usefixtures("traced")
+def test_measured_costs_follow_the_detections(coco_mini: Path) -> None:
+    small = subject("effseg", backbone="small_fpn", preset="small")
+    detected = flops.measure(small, Context(coco=coco_mini, images=2))
+    annotated = flops.measure(small, Context(coco=coco_mini, images=2, detections="ground_truth"))
+    for measurement in (detected, annotated):
+        values = measurement.values
+        assert values["images"] == 2
+        assert values["check_torch_conv_matmul"] == values["check_fvcore_conv_matmul"]
+        assert values["macs"] == pytest.approx(sum(values[f"macs_{part}"] for part in flops.PARTS))
+        assert len(measurement.samples["macs_head"]) == 2
+    assert annotated.values["regions"] < detected.values["regions"]
+    assert annotated.values["macs_head"] < detected.values["macs_head"]
+    assert annotated.values["macs_detector"] == detected.values["macs_detector"]
