@@ -4,12 +4,12 @@ Imports no torch; probes do.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 from bench.store import Array
 
 Dtype = Literal["float32", "float64", "bfloat16", "float16"]
@@ -47,15 +47,13 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What a probe found: values with their units ("" for a plain number), as in a `Record`.
+    """What a probe found: values as rows of a `Record`, no two with the same name and axes.
 
     `samples` are arrays kept in the npz file beside the record, `files` whole files by name, such as
     {"predictions.json.gz": content}. `uncounted` names operations that a cost does not include.
     """
 
-    values: Mapping[str, int | float]
-    units: Mapping[str, str]
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    values: Sequence[Value] = ()
     samples: Mapping[str, Array] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     uncounted: tuple[str, ...] = ()

@@ -48,8 +48,9 @@ def _cautions(record: Record, here: Machine) -> Iterator[str]:
     yield from _of_machine(record, here)
     if record.uncounted:
         yield f"Operations that the cost leaves out: {', '.join(record.uncounted)}."
-    if record.values.get("images_skipped"):
-        yield f"{record.values['images_skipped']} images could not be read and are left out."
+    skipped = record.find("images_skipped")
+    if skipped is not None and skipped.value:
+        yield f"{skipped.value} images could not be read and are left out."
 
 
 def _of_code(record: Record) -> Iterator[str]:
@@ -86,14 +87,14 @@ def _of_protocol(record: Record) -> Iterator[str]:
         yield f"It is over the {protocol['images']} images by id, not over the whole data set."
     if str(protocol.get("detections", "")).startswith("ground_truth"):
         yield "The boxes are true ones: mistakes of the detector do not count."
-    if record.intervals:
+    if any(value.interval is not None for value in record.values):
         yield "Intervals are over the choice of images; they say nothing of training seeds."
     if protocol.get("dtype") not in (None, "float32"):
         yield f"Weights and images were {protocol['dtype']}; the tables of the paper are float32."
 
 
 def _of_machine(record: Record, here: Machine) -> Iterator[str]:
-    if not any(unit in ("ms", "s", "1/s") for unit in record.units.values()):
+    if not any(unit in ("ms", "s", "1/s") for unit in {value.unit for value in record.values}):
         return
     threads = f", {record.machine.threads} threads of torch" if record.machine.threads is not None else ""
     yield f"Times are of {record.machine.name}{threads}, and of what else it did then: compare them on one machine."

@@ -4,13 +4,22 @@ Structs of msgspec rather than dataclasses: only these refuse unknown fields whe
 neither torch nor numpy, so that reports and the command line start fast.
 """
 
+import difflib
 import hashlib
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 
 import msgspec
 
-SCHEMA = 1
+from bench import schema1
+
+SCHEMA = 2
+
+_NUM_OFFERED = 5
+"""How many values an error names."""
 
 Scalar = str | int | float | bool | None
 
@@ -87,13 +96,52 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     frames: tuple[str, ...]
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One measured cell. Values are never rounded; `units` has an entry for every value ("" for a plain number).
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One number of a record: what it is, of what part of the measurement, and how sure it is.
 
-    `protocol` says how it was measured, with at least `probe` and `version`. `intervals` are (low, high) of some
-    values. `samples` is the name of the npz file beside the record, `files` maps the names of other files beside it
-    to their "sha256:...". `uncounted` names operations a cost does not include. `started` is UTC in ISO 8601,
-    `seconds` the time the probe took. A record with an `error` has no values.
+    `name` says what was measured, such as `ms` or `apb_star`; `unit` is "" for a plain number. `at` says of what, as
+    axes with their places: {"stage": 1, "operation": "sfm"}; what is of the whole has none. The axes that come with the
+    project are in `bench.names`. `interval` is (low, high).
+    """
+
+    name: str
+    value: int | float
+    unit: str = ""
+    at: dict[str, str | int] = {}
+    interval: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a number or its interval is not finite, and for an axis that is a field's name."""
+        if not _RESERVED.isdisjoint(self.at):
+            axis = ", ".join(sorted(_RESERVED & self.at.keys()))
+            raise ValueError(
+                f"The value {self.name!r} has the axis {axis}, which is the name of a field of records; an axis must "
+                "have a name of its own; take another."
+            )
+        if not all(map(math.isfinite, (self.value, *(self.interval or ())))):
+            raise ValueError(
+                f"Values are not finite: {self.label}; all of them must be; leave out what does not exist."
+            )
+
+    @property
+    def label(self) -> str:
+        """Name and axes as one word, such as `stage1_sfm_ms`: for names of arrays and files, never to be read back."""
+        parts = (f"{axis}{place}" if isinstance(place, int) else place for axis, place in self.at.items())
+        return "_".join([*parts, self.name])
+
+
+_OF_RECORD = ("recipe", "probe", "machine", "commit", "started", "protocol", "samples", "record")
+_RESERVED = frozenset({*Subject.__struct_fields__, *Value.__struct_fields__, "low", "high", *_OF_RECORD})
+"""What is no name of an axis: fields that stand beside the axes in a frame of values."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One measured cell. Its values are rows, never rounded; no two have the same name and axes.
+
+    `protocol` says how it was measured, with at least `probe` and `version`. `samples` is the name of the npz file
+    beside the record, `files` maps the names of other files beside it to their "sha256:...". `uncounted` names
+    operations a cost does not include. `started` is UTC in ISO 8601, `seconds` the time the probe took. A record with
+    an `error` has no values.
     """
 
     schema: int = SCHEMA
@@ -101,9 +149,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     protocol: dict[str, Scalar]
     machine: Machine
     code: Code
-    values: dict[str, int | float] = {}
-    intervals: dict[str, tuple[float, float]] = {}
-    units: dict[str, str] = {}
+    values: tuple[Value, ...] = ()
     samples: str | None = None
     files: dict[str, str] = {}
     uncounted: tuple[str, ...] = ()
@@ -116,26 +162,87 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not {"probe", "version"} <= self.protocol.keys():
             found = ", ".join(self.protocol) or "nothing"
             raise ValueError(f"The protocol of a record has {found}; it must have 'probe' and 'version'; add them.")
-        if self.values.keys() != self.units.keys():
-            odd = ", ".join(sorted(self.values.keys() ^ self.units.keys()))
+        counts = Counter((value.name, frozenset(value.at.items())) for value in self.values)
+        twice = [f"{name} {dict(sorted(at))}" if at else name for (name, at), count in counts.items() if count > 1]
+        if twice:
             raise ValueError(
-                f"Values and units differ in {odd}; they must have the same names; give every value a unit."
+                f"A record has two values of {', '.join(twice)}; a name must have one at each place; leave one out, or "
+                "say by an axis in what they differ."
             )
-        if not self.intervals.keys() <= self.values.keys():
-            odd = ", ".join(sorted(self.intervals.keys() - self.values.keys()))
-            raise ValueError(f"There is no value to the interval {odd}; it must have the same name; leave it out.")
-        infinite = [name for name, value in self.values.items() if not math.isfinite(value)]
-        if infinite:
-            names = ", ".join(infinite)
-            raise ValueError(f"Values are not finite: {names}; all of them must be; leave out what does not exist.")
         if self.error is not None and self.values:
-            odd = ", ".join(self.values)
+            odd = ", ".join(value.label for value in self.values)
             raise ValueError(f"A record with an error has {odd}; it must have no values; leave them out.")
 
     @property
     def probe(self) -> str:
         """Name of the probe that measured."""
         return str(self.protocol["probe"])
+
+    def find(self, name: str, **at: str | int) -> Value | None:
+        """The value of a name at exactly this place; None where there is none."""
+        return next((value for value in self.values if value.name == name and value.at == at), None)
+
+    def get(self, name: str, **at: str | int) -> Value:
+        """The value of a name at exactly this place: `record.get("ms", stage=1, operation="sfm").value`.
+
+        Raises ValueError that names what there is where there is none.
+        """
+        found = self.find(name, **at)
+        if found is None:
+            raise ValueError(self._absent(name, at))
+        return found
+
+    def where(self, name: str | None = None, **at: str | int) -> tuple[Value, ...]:
+        """All values of a name (None: of every name) whose axes include these places, in the order of the record."""
+        return tuple(value for value in self.values if name in (None, value.name) and at.items() <= value.at.items())
+
+    def axes(self, axis: str) -> tuple[str | int, ...]:
+        """The places of an axis that the values have, each once, in the order of the record."""
+        return tuple(dict.fromkeys(value.at[axis] for value in self.values if axis in value.at))
+
+    def _repr_html_(self) -> str:
+        """Show the values, or the error, in a notebook."""
+        title = f"<p><b>{escape(self.subject.name)}</b>, {escape(self.probe)}</p>"
+        if self.error is not None:
+            return f"{title}<p>{escape(self.error.type)}: {escape(self.error.message)}</p>"
+        lines = [_html_line("th", ("name", "of", "value", "unit", "interval"))]
+        for value in self.values:
+            interval = "" if value.interval is None else "{:.6g} to {:.6g}".format(*value.interval)
+            number = str(value.value) if isinstance(value.value, int) else f"{value.value:.6g}"
+            lines.append(_html_line("td", (value.name, _place(value.at), number, value.unit, interval)))
+        return f"{title}<table>{''.join(lines)}</table>"
+
+    def _absent(self, name: str, at: Mapping[str, str | int]) -> str:
+        """Say that there is no such value, and which there are: of the name, else the closest or first names."""
+        place = f" at {_place(at)}" if at else ""
+        of_name = [f"{name} at {_place(value.at)}" if value.at else name for value in self.where(name)]
+        names = list(dict.fromkeys(value.name for value in self.values))
+        offered = of_name or difflib.get_close_matches(name, names, n=_NUM_OFFERED) or names
+        more = f" ({len(offered)} in all)" if len(offered) > _NUM_OFFERED else ""
+        return (
+            f"The record of {self.probe} has no value {name!r}{place}; it has "
+            f"{', '.join(offered[:_NUM_OFFERED]) or 'none'}{more}; name one of these, or look with `where`."
+        )
+
+
+def rows(
+    named: Mapping[str, int | float],
+    unit: str = "",
+    *,
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+    **at: str | int,
+) -> Iterator[Value]:
+    """Values of one unit at one place, from numbers by name; `intervals` has those of some of them."""
+    for name, value in named.items():
+        yield Value(name=name, value=value, unit=unit, at=dict(at), interval=(intervals or {}).get(name))
+
+
+def _place(at: Mapping[str, str | int]) -> str:
+    return ", ".join(f"{axis}={place}" for axis, place in at.items())
+
+
+def _html_line(tag: str, cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
 
 class _Version(msgspec.Struct):
@@ -155,17 +262,29 @@ def key(subject: Subject, protocol: dict[str, Scalar], machine: Machine | None) 
 
 
 def encode(record: Record, *, indent: int = 0) -> bytes:
-    """Write a record as JSON: on one line, or indented for people."""
-    line = msgspec.json.encode(record)
-    return msgspec.json.format(line, indent=indent) if indent else line
+    """Write a record as JSON: on one line, or indented for people, with a line for every value."""
+    if not indent:
+        return msgspec.json.encode(record)
+    without = msgspec.json.encode(msgspec.structs.replace(record, values=()))
+    margin = b"\n" + b" " * indent
+    rows = b",".join(margin + b" " * indent + msgspec.json.encode(value) for value in record.values)
+    values = b"[" + rows + margin + b"]" if rows else b"[]"
+    # No text of a record has these bytes, because quotes inside a text are escaped.
+    return msgspec.json.format(without, indent=indent).replace(b'"values": []', b'"values": ' + values)
 
 
 def decode(text: bytes) -> Record:
-    """Read a record strictly. Raises ValueError that names the place of a wrong, missing or unknown field."""
+    """Read a record strictly; one of schema 1 comes apart into rows as `bench.schema1` says.
+
+    Raises ValueError that names the place of a wrong, missing or unknown field.
+    """
     schema = msgspec.json.decode(text, type=_Version).schema
+    if schema == 1:
+        text = schema1.upgraded(text)
+        schema = SCHEMA
     if schema != SCHEMA:
         raise ValueError(
-            f"The record has schema {schema}; this version reads schema {SCHEMA}. "
+            f"The record has schema {schema}; this version reads schemas 1 to {SCHEMA}. "
             "Read it with the version of the project that wrote it, or measure the cell again."
         )
     return msgspec.json.decode(text, type=Record)

@@ -52,6 +52,17 @@ class Entry:
         """What it is of, as `list` prints it: `recipe/subject/probe`."""
         return f"{self.recipe}/{self.record.subject.name}/{self.record.probe}"
 
+    @property
+    def place(self) -> str:
+        """Path of the record relative to the directory of the store."""
+        return "/".join(self.path.parts[-4:])
+
+    @property
+    def samples_path(self) -> Path | None:
+        """The npz file beside the record; None where the probe kept none, or the file is gone."""
+        path = None if self.record.samples is None else self.path.with_name(self.record.samples)
+        return path if path is not None and path.is_file() else None
+
     def arrays(self) -> dict[str, Array]:
         """Per-sample values by name; none where the probe kept none."""
         if self.record.samples is None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 CellValue = str | float | None
@@ -52,6 +53,17 @@ class Table:
         """All cells as they are shown."""
         return [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows for the table: the best numbers bold, the caption below."""
+        best = self.best()
+        head = "".join(f"<th>{escape(column.name)}</th>" for column in self.columns)
+        body = "".join(
+            f"<tr>{''.join(_html(text, bold=(row, place) in best) for place, text in enumerate(texts))}</tr>"
+            for row, texts in enumerate(self.texts())
+        )
+        notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in self.caption)
+        return f"<h4>{escape(self.title)}</h4><table><tr>{head}</tr>{body}</table>{notes}"
+
     def best(self) -> frozenset[tuple[int, int]]:
         """Row and column of every number that is the best of its column, all that look like it included.
 
@@ -71,6 +83,10 @@ class Table:
         for number, row in enumerate(self.rows):
             groups.setdefault(tuple(row[place] for place in places), []).append(number)
         return list(groups.values())
+
+
+def _html(text: str, *, bold: bool) -> str:
+    return f"<td><b>{escape(text)}</b></td>" if bold else f"<td>{escape(text)}</td>"
 
 
 def _best(column: Column, values: Mapping[int, CellValue]) -> list[int]:

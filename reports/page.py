@@ -19,7 +19,6 @@ from bench.store import Entry
 from reports.cells import record_of, title_of
 from reports.figures import Figure
 from reports.layout import CellValue, Column, Table
-from reports.select.frame import place
 
 _TEMPLATE = Path(__file__).with_name("page.html.j2")
 _LONG = 40
@@ -97,7 +96,7 @@ def _measured(entries: Sequence[Entry]) -> str:
 def _cards(tables: Sequence[Table], entries: Sequence[Entry], folder: Path) -> dict[str, _Card]:
     """The records that some cell is from, by their path in the store, in the order of these."""
     cited = {record_of(value) for table in tables for row in table.rows for value in row}
-    found = sorted((place(entry), entry) for entry in entries if place(entry) in cited)
+    found = sorted((entry.place, entry) for entry in entries if entry.place in cited)
     return {
         name: _Card(
             anchor=f"record-{number}",

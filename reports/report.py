@@ -1,16 +1,21 @@
-"""A report from Python: all tables and figures of a store into a folder (`write`), or one figure (`curve`)."""
+"""A report from Python: all of a store in a folder (`write`), its values (`load`), one table, or one figure (`curve`)."""
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.files import write_whole
+from bench.record import Record
 from bench.store import Entry, Store
 from reports.layout import Table
+from reports.select.measured import Measured, failures, measured
+from reports.tables import of_paper
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     import reports.figures.style
 
 
@@ -33,7 +38,6 @@ def write(results: Path | str = "results", out: Path | str = "report", *, traini
     from reports.figures import all_figures
     from reports.files import write_figures, write_tables
     from reports.page import page
-    from reports.select.frame import frame_of_entries
     from reports.select.trainings import read_trainings
     from reports.summary import in_short
     from reports.tables.provenance import provenance
@@ -41,22 +45,22 @@ def write(results: Path | str = "results", out: Path | str = "report", *, traini
     folder = Path(out)
     store = Store(Path(results))
     entries = list(store)
-    frame = frame_of_entries(entries)
-    if frame.empty:
+    found, failed = measured(entries), failures(entries)
+    if not any(each.record.values for each in found):
         raise ValueError(
             f"There is no record with values in {results}. A report needs measurements. "
             "Make some, for example: run_bench.py run heads --probes params flops."
         )
     gc.freeze()  # of a large store, to look for garbage among its records again and again took a tenth of the time
     try:
-        tables = all_tables(frame, [entry.record for entry in entries if entry.record.error is not None])
+        tables = all_tables(found, failed)
         trained = [] if trainings is None else read_trainings(trainings)
-        figures = all_figures(entries, trained)
+        figures = all_figures(found, trained)
         folder.mkdir(parents=True, exist_ok=True)
         files = write_tables(tables, folder) + write_figures(figures, folder)
         index = folder / "index.html"
         text = page(
-            short=in_short(frame),
+            short=in_short(found),
             tables=tables,
             figures=figures,
             made=provenance(entries, trained, store.skipped),
@@ -69,6 +73,22 @@ def write(results: Path | str = "results", out: Path | str = "report", *, traini
     return Report(tables=tables, files=[index, *files])
 
 
+def load(results: Path | str = "results") -> "pd.DataFrame":
+    """Read the newest record of every cell of a store into a tidy frame; see `reports.select.frame.frame`."""
+    from reports.select.frame import frame  # pandas takes half a second, and nothing else needs it
+
+    return frame(Store(Path(results)))
+
+
+def table(recipe: str, results: Path | str | Iterable[Entry | Record] = "results") -> Table:
+    """Make the table of the paper that a recipe measures (see `TABLES`) from a store, or from records of `bench.run`.
+
+    Raises ValueError for a recipe without a table.
+    """
+    records = list(Store(Path(results)) if isinstance(results, (Path, str)) else results)
+    return of_paper.table(recipe, measured(records), failures(records))
+
+
 def curve(name: str, results: Path | str = "results") -> "reports.figures.style.Figure":
     """Draw accuracy against cost (`cost`) or against the number of refined cells (`budget`).
 
@@ -78,11 +98,11 @@ def curve(name: str, results: Path | str = "results") -> "reports.figures.style.
     from reports.figures.budget import budget
     from reports.figures.cost import cost
 
-    drawers: dict[str, Callable[[Sequence[Entry]], reports.figures.style.Figure | None]]
+    drawers: dict[str, Callable[[Sequence[Measured]], reports.figures.style.Figure | None]]
     drawers = {"cost": cost, "budget": budget}
     if name not in drawers:
         raise ValueError(f"There is no curve named {name!r}. Known: {', '.join(drawers)}. Use one of these.")
-    drawn = drawers[name](list(Store(Path(results))))
+    drawn = drawers[name](measured(Store(Path(results))))
     if drawn is None:
         raise ValueError(
             f"No record in {results} belongs into the curve {name!r}. It needs the accuracy of trained weights, and "

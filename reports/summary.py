@@ -2,44 +2,51 @@
 
 from collections.abc import Iterator, Sequence
 
-import pandas as pd
-
-from reports.select.trained import Result, by_seed, of_one_run, results, usual
+from bench.names import METRICS
+from reports.select.comparable import comparable
+from reports.select.field import Field
+from reports.select.measured import Measured
+from reports.select.trained import AGNOSTIC, BOXES, PRESET, by_seed, first_seeds, numbers, usual
 from reports.tables.differences import difference
 
-_OUTLINES = {"apb_star": "APB*", "apb": "APB"}
-_BOXES = {"accuracy": "on detected boxes", "accuracy_true_boxes": "on true boxes"}
+_OUTLINES = ("apb_star", "apb")
+_COSTS = (
+    Field(heading="GMACs of the head for an image", probe="flops", name="macs_head", scale=1e9),
+    Field(heading="ms of the whole model for an image", probe="speed", name="latency_ms_median"),
+)
 
 
-def in_short(frame: pd.DataFrame) -> list[str]:
-    """Sentences about the heads trained on the embedded data; none where these were not measured.
+def in_short(found: Sequence[Measured]) -> list[str]:
+    """Sentences about the small heads that a demo measures; none where these were not measured.
 
     They repeat what the tables say: means over seeds, and differences with paired intervals of the seeds that two heads
     share.
     """
+    small = [each for each in found if each.subject.preset in (PRESET, AGNOSTIC)]
     sentences: list[str] = []
-    for probe, boxes in _BOXES.items():
-        alike, _ = of_one_run(usual(results(frame, probe)))
-        sentences += _outlines(list(by_seed(alike).values()), boxes)
-    sentences += _costs(frame, "flops", "macs_head", 1e9, "GMACs of the head for an image")
-    sentences += _costs(frame, "speed", "latency_ms_median", 1, "ms of the whole model for an image")
+    for probe in ("accuracy", "accuracy_true_boxes"):
+        models = list(by_seed(usual(comparable(small, probe)).shown).values())
+        sentences += _outlines(models, BOXES[probe])
+    for cost in _COSTS:
+        sentences += _cost(first_seeds(usual(comparable(small, str(cost.probe))).shown), cost)
     return sentences
 
 
-def _outlines(models: Sequence[Sequence[Result]], boxes: str) -> Iterator[str]:
+def _outlines(models: Sequence[Sequence[Measured]], boxes: str) -> Iterator[str]:
     """The heads by the accuracy of their outlines, and which of them nothing separates from the first."""
-    metric = next((name for name in _OUTLINES if any(name in seeds[0].values for seeds in models)), None)
-    known = [seeds for seeds in models if all(metric in each.values for each in seeds)]
-    if metric is None or len(known) < 2:
+    metric = next((name for name in _OUTLINES if any(seeds[0].has(name) for seeds in models)), "")
+    known = [(found, seeds) for seeds in models if len(found := numbers(seeds, metric)) == len(seeds)]
+    if len(known) < 2:
         return
-    ranked = sorted(known, key=lambda seeds: -_mean(seeds, metric))
-    numbers = ", ".join(f"{seeds[0].head} {_mean(seeds, metric):.1f}" for seeds in ranked)
-    close = [seeds[0].head for seeds in ranked[1:] if not _is_separate(metric, ranked[0], seeds)]
+    ranked = sorted(((sum(found) / len(found), seeds) for found, seeds in known), key=lambda each: -each[0])
+    told = ", ".join(f"{seeds[0].head} {mean:.1f}" for mean, seeds in ranked)
+    (_, first), *others = ranked
+    close = [seeds[0].head for _, seeds in others if not _is_separate(metric, first, seeds)]
     verdict = f"; not separated from the first: {', '.join(close)}" if close else "; the first is ahead of all"
-    yield f"Outlines {boxes} ({_OUTLINES[metric]}; more is better): {numbers}{verdict}."
+    yield f"Outlines on {boxes} ({METRICS[metric]}; more is better): {told}{verdict}."
 
 
-def _is_separate(metric: str, first: Sequence[Result], second: Sequence[Result]) -> bool:
+def _is_separate(metric: str, first: Sequence[Measured], second: Sequence[Measured]) -> bool:
     """Whether the interval of the difference leaves out 0; without an interval nothing is known."""
     seeds = {each.subject.seed for each in first} & {each.subject.seed for each in second}
     sides = [[each for each in side if each.subject.seed in seeds] for side in (first, second)]
@@ -47,18 +54,11 @@ def _is_separate(metric: str, first: Sequence[Result], second: Sequence[Result])
     return found is not None and found.significant
 
 
-def _costs(frame: pd.DataFrame, probe: str, name: str, per_unit: float, unit: str) -> Iterator[str]:
+def _cost(found: Sequence[Measured], cost: Field) -> Iterator[str]:
     """The heads by a cost of their first seed, on the machine that measured last."""
-    found = usual(results(frame, probe))
-    last = max(found, key=lambda each: each.started, default=None)
-    alike, _ = of_one_run(each for each in found if last is not None and each.machine == last.machine)
-    known = [seeds[0] for seeds in by_seed(alike).values() if name in seeds[0].values]
+    known = [(number, each) for each in found if (number := cost.number(each)) is not None]
     if len(known) > 1:
-        ranked = sorted(known, key=lambda each: each.values[name])
-        numbers = ", ".join(f"{each.head} {each.values[name] / per_unit:.3g}" for each in ranked)
-        where = f", on {known[0].machine}" if probe == "speed" else ""
-        yield f"Cost ({unit}{where}; less is better): {numbers}."
-
-
-def _mean(seeds: Sequence[Result], metric: str) -> float:
-    return sum(each.values[metric] for each in seeds) / len(seeds)
+        known.sort(key=lambda each: each[0])
+        told = ", ".join(f"{each.head} {number:.3g}" for number, each in known)
+        where = f", on {known[0][1].machine}" if cost.probe == "speed" else ""
+        yield f"Cost ({cost.heading}{where}; less is better): {told}."

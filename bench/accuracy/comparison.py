@@ -124,7 +124,7 @@ def _of_cell(name: str, store: Store) -> Result:
             f"measure it again; the record is {newest.path}."
         )
     record = newest.record
-    if record.samples is None or not any(f"{prefix}_classes" in record.values for prefix in VALUE_PREFIXES.values()):
+    if record.samples is None or not any(record.find(f"{prefix}_classes") for prefix in VALUE_PREFIXES.values()):
         raise ValueError(
             f"The record of {name} holds no match tables; expected that of a probe of accuracy; "
             f"name another cell; the record is {newest.path}."

@@ -8,7 +8,7 @@ import hashlib
 import io
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from bench.accuracy.protocol import PRESETS, VALUE_PREFIXES, ScoringProtocol
 from bench.accuracy.verify import Check, check
 from bench.data.cocofy import read_cocofied
 from bench.data.ground_truth import GroundTruth, read_ground_truth
-from bench.record import Failure, Record, Scalar, Subject
+from bench.record import Failure, Record, Scalar, Subject, Value, rows
 
 VERSION = 1
 """Version of the accuracy in records, whoever made the predictions. Raise it when the same input gives other values."""
@@ -93,25 +93,31 @@ def value_name(protocol: str, metric: str) -> str:
     return metric[:2] + prefix.removeprefix("ap") + metric[2:]
 
 
-def values(
-    scores: Iterable[Score],
-) -> tuple[dict[str, int | float], dict[str, str], dict[str, tuple[float, float]]]:
-    """Values, units and intervals of a record; beside the metrics, how many classes and images each mean is over.
+def values(scores: Iterable[Score]) -> Iterator[Value]:
+    """Values of a record: the metrics, and over how many classes and images each mean is.
 
     Raises KeyError for a protocol that has no name in records.
     """
-    found: dict[str, int | float] = {}
-    units: dict[str, str] = {}
-    bounds: dict[str, tuple[float, float]] = {}
     for each in scores:
         protocol = each.protocol.name
         prefix = VALUE_PREFIXES[protocol]
-        named = {value_name(protocol, metric): value for metric, value in each.metrics.items()}
-        counted = {f"{prefix}_classes": each.num_classes, f"{prefix}_images": len(each.matches.image_ids)}
-        found |= named | counted
-        units |= dict.fromkeys(named, "points") | {f"{prefix}_classes": "classes", f"{prefix}_images": "images"}
-        bounds |= {value_name(protocol, metric): interval for metric, interval in each.intervals.items()}
-    return found, units, bounds
+        for metric, value in each.metrics.items():
+            interval = each.intervals.get(metric)
+            yield Value(name=value_name(protocol, metric), value=value, unit="points", interval=interval)
+        yield Value(name=f"{prefix}_classes", value=each.num_classes, unit="classes")
+        yield Value(name=f"{prefix}_images", value=len(each.matches.image_ids), unit="images")
+
+
+def unscored(predictions: Predictions, matches: Matches) -> Iterator[Value]:
+    """What metrics do not show: predictions on images that are not of these matches, and images without a prediction.
+
+    There are many of the latter where a part of a data set was run and all of it scored.
+    """
+    prefix = VALUE_PREFIXES[matches.protocol.name]
+    num_elsewhere = int((~np.isin(predictions.image_id, matches.image_ids)).sum())
+    num_empty = int((~np.isin(matches.image_ids, predictions.image_id)).sum())
+    yield Value(name=f"{prefix}_left_out", value=num_elsewhere, unit="predictions")
+    yield Value(name=f"{prefix}_images_empty", value=num_empty, unit="images")
 
 
 def resampled_arrays(scores: Iterable[Score]) -> dict[str, Float64[np.ndarray, "B"]]:
@@ -176,7 +182,6 @@ class Evaluation:
 
         A check that failed makes it a record with an error: numbers that two libraries disagree on are none.
         """
-        found, units, bounds = self._values()
         failed = [check.sentence() for check in self.checks if not check.passed]
         error = Failure(type="VerificationError", message=" ".join(failed), frames=()) if failed else None
         return Record(
@@ -187,9 +192,7 @@ class Evaluation:
             protocol=self.protocol,
             machine=machine.card(),
             code=machine.code(),
-            values={} if failed else found,
-            units={} if failed else units,
-            intervals={} if failed else bounds,
+            values=() if failed else tuple(self._values()),
             error=error,
             started=self.started,
             seconds=self.seconds,
@@ -213,34 +216,19 @@ class Evaluation:
                 writer.writerow((each.protocol.name, row.category_id, names[row.category_id], *counts, *numbers))
         return text.getvalue()
 
-    def _values(self) -> tuple[dict[str, int | float], dict[str, str], dict[str, tuple[float, float]]]:
-        found, units, bounds = values(self.scores)
-        extra = {"predictions": len(self.predictions.score), "predictions_unknown": self.predictions.num_unknown}
-        empty = {}
-        for each in self.scores:
-            prefix = VALUE_PREFIXES[each.protocol.name]
-            extra[f"{prefix}_left_out"] = num_elsewhere(self.predictions, each.matches)
-            empty[f"{prefix}_images_empty"] = num_empty(self.predictions, each.matches)
-        differences = {
-            f"check_{check.library.replace('-', '_')}_{VALUE_PREFIXES[check.protocol]}": check.difference
-            for check in self.checks
-        }
-        units |= dict.fromkeys(extra, "predictions") | dict.fromkeys(empty, "images") | dict.fromkeys(differences, "")
-        return found | extra | empty | differences, units, bounds
+    def _values(self) -> Iterator[Value]:
+        yield from values(self.scores)
+        counts = {"predictions": len(self.predictions.score), "predictions_unknown": self.predictions.num_unknown}
+        yield from rows(counts, "predictions")
+        for scored in self.scores:
+            yield from unscored(self.predictions, scored.matches)
+        for each in self.checks:
+            library = each.library.replace("-", "_")
+            yield Value(name=f"check_{library}_{VALUE_PREFIXES[each.protocol]}", value=each.difference)
 
 
 def _named(checksum: str) -> str:
     return f"sha256:{checksum.removeprefix('sha256:')}"
-
-
-def num_elsewhere(predictions: Predictions, matches: Matches) -> int:
-    """Predictions that do not count because they are on images that are not of these matches."""
-    return int((~np.isin(predictions.image_id, matches.image_ids)).sum())
-
-
-def num_empty(predictions: Predictions, matches: Matches) -> int:
-    """Images of these matches without any prediction: many, where a part of a data set was run and all of it scored."""
-    return int((~np.isin(matches.image_ids, predictions.image_id)).sum())
 
 
 def evaluate(

@@ -20,10 +20,8 @@ from bench.backends.masked_dense import MaskedDense
 from bench.backends.operations import OPERATIONS, Inputs
 from bench.backends.scenes import Scene, make_scenes
 from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check, Trial
+from bench.names import NO_WAITING
 from sparsity import Grid, GridType
-
-NO_WAITING = "no_host_sync"
-"""Name of the check that a stage runs without waiting for the device."""
 
 _NEVER_WAITING = [operation for operation in OPERATIONS if not operation.may_wait]
 

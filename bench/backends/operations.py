@@ -14,10 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 import sparsity
+from bench.backends.stages import DILATIONS
 from sparsity import Grid
-
-DILATIONS = (1, 3, 5)
-"""Of the semantic fusion module (Sec. 3.3)."""
 
 _BIAS_OFF_KINK = 16.0
 """Far more than a convolution of normal inputs adds up to, and exact in every dtype."""

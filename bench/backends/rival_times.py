@@ -14,6 +14,7 @@ from bench.backends.dense_layouts import LAYOUTS
 from bench.backends.peers import COMPILED, SPCONV
 from bench.backends.rivals import NAIVE, NAIVE_FLOAT32, OURS, Rivals
 from bench.rulers.in_turn import alternate
+from bench.rulers.repeated import Repeated
 from bench.store import Array
 
 Clock = Literal["thread", "wall"]
@@ -32,28 +33,27 @@ class Times:
         """The layout in which Dense has the lower median."""
         return min(LAYOUTS, key=lambda layout: float(np.median(self.ms[layout])))
 
-    def quantities(self) -> dict[str, Float[np.ndarray, "N"]]:
+    def quantities(self) -> Iterator[Repeated]:
         """What is compared, round by round: neighbours in time, whose ratio survives a busy machine.
 
         `eta` is the sparsity efficiency, active fraction x Dense / ours: 1 where a kernel costs exactly its share of
         the cells.
         """
         ours, naive, dense = (self.ms[name] for name in (OURS, NAIVE, self.dense_layout))
-        found = {
-            "ms": ours,
-            "naive_ms": naive,
-            "dense_ms": dense,
-            "speedup": naive / ours,
-            "ratio": ours / dense,
-            "eta": self.active_fraction * dense / ours,
-        }
+        yield Repeated(name="ms", array=ours, unit="ms")
+        yield Repeated(name="naive_ms", array=naive, unit="ms")
+        yield Repeated(name="dense_ms", array=dense, unit="ms")
+        yield Repeated(name="speedup", array=naive / ours)
+        yield Repeated(name="ratio", array=ours / dense)
+        yield Repeated(name="eta", array=self.active_fraction * dense / ours)
         if NAIVE_FLOAT32 in self.ms:
-            found["speedup_float32"] = self.ms[NAIVE_FLOAT32] / ours
+            yield Repeated(name="speedup_float32", array=self.ms[NAIVE_FLOAT32] / ours)
         if COMPILED in self.ms:
-            found |= {"compiled_dense_ms": self.ms[COMPILED], "compiled_ratio": ours / self.ms[COMPILED]}
+            yield Repeated(name="compiled_dense_ms", array=self.ms[COMPILED], unit="ms")
+            yield Repeated(name="compiled_ratio", array=ours / self.ms[COMPILED])
         if SPCONV in self.ms:
-            found |= {"spconv_ms": self.ms[SPCONV], "spconv_ratio": ours / self.ms[SPCONV]}
-        return found
+            yield Repeated(name="spconv_ms", array=self.ms[SPCONV], unit="ms")
+            yield Repeated(name="spconv_ratio", array=ours / self.ms[SPCONV])
 
 
 def time_rivals(rivals: Rivals, clock: Clock, device: str, *, repetitions: int, limit_s: float) -> dict[str, Array]:

@@ -5,7 +5,7 @@ roof is what cannot be exceeded. Of a GPU whose data sheet is known, `limit_ms` 
 its arithmetic, its memory or its gathers, whichever is slowest. The peak of its L2 cache is an assumption.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from bench.backends.rival_times import Clock, time_rivals
 from bench.contract import Context
+from bench.record import Value
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}
 """Rows and columns of both matrices: large enough that reading them takes no time that counts."""
@@ -30,8 +31,8 @@ NUM_TAPS = 27
 INDEX_BYTES = 4
 
 
-def roof(clock: Clock, context: Context) -> Mapping[str, float]:
-    """`macs_per_s` in the precision of the run, and `bytes_per_s`, read and written bytes together.
+def roof(clock: Clock, context: Context) -> Iterator[Value]:
+    """`roof_macs_per_s` in the precision of the run, `roof_bytes_per_s` of read and written bytes together.
 
     On a CPU, torch's matrix product and its convolution are those of two libraries, of which one may not know the
     processor: the faster counts. On a GPU the convolution may round to TF32 where the product does not.
@@ -56,10 +57,10 @@ def roof(clock: Clock, context: Context) -> Mapping[str, float]:
         rivals["convolution"] = lambda: F.conv2d(features, weight)
         macs["convolution"] = 9 * FEATURES**2 * (MAP_SIDE - 2) ** 2
     ms = time_rivals(rivals, clock, context.device, repetitions=REPETITIONS, limit_s=LIMIT_S)
-    return {
-        "macs_per_s": max(number / float(ms[name].min()) for name, number in macs.items()) * 1000,
-        "bytes_per_s": 2 * COPY_BYTES / float(ms["copy"].min()) * 1000,
-    }
+    macs_per_s = max(number / float(ms[name].min()) for name, number in macs.items()) * 1000
+    bytes_per_s = 2 * COPY_BYTES / float(ms["copy"].min()) * 1000
+    yield Value(name="roof_macs_per_s", value=macs_per_s, unit="MACs/s", at={"clock": clock})
+    yield Value(name="roof_bytes_per_s", value=bytes_per_s, unit="bytes/s", at={"clock": clock})
 
 
 def roof_protocol(device: str) -> str:

@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from bench.backends.activity import Activity, activity, grids
+from bench.backends.activity import FIRST_SIDE, Activity, activity, grids
 from bench.contract import Context
 from bench.model.build import backend_name
+from bench.names import STAGES
 from bench.record import Scalar, Subject
 from sparsity import Grid, GridType, backend, conv2d, deform_conv2d, sfm, window
 
@@ -23,12 +24,11 @@ PAPER_BUDGET = 10_000
 FEATURES = (256, 128, 64, 32)
 """Feature size of stage 0 and of the three sparse stages (the paper's EffSeg)."""
 
-NUM_STAGES = len(FEATURES) - 1
-DILATIONS = (1, 3, 5)
+REGIONS_OF_STAGE = (32, 12, 6)
+"""Regions of a sweep over active fractions: fewer where lattices are larger, so that all stages take about as long."""
 
-OPERATIONS = ("linear", "conv", "sfm", "deform", "subdivide", "halve")
-"""On the active cells of a stage: a pointwise layer, a 3x3 convolution, the branches of the SFM, a deformable 3x3
-convolution. On the way into it: splitting the kept cells, and halving the feature size of all that is stored."""
+DILATIONS = (1, 3, 5)
+"""Of the semantic fusion module (Sec. 3.3)."""
 
 Operation = Callable[[], Grid | Tensor]
 
@@ -77,6 +77,17 @@ def operating_point(context: Context) -> tuple[int, int]:
     return regions, budget
 
 
+def regions_of_stages(context: Context) -> tuple[int, ...]:
+    """Regions of a sweep over active fractions, by stage: those given, or ours."""
+    return REGIONS_OF_STAGE if context.regions is None else (operating_point(context)[0],) * len(STAGES)
+
+
+def budget_of(percent: int, stage: int, regions: int) -> int:
+    """Refined cells that make so many percent of the cells of a stage active."""
+    cells = regions * (FIRST_SIDE * 2**stage) ** 2
+    return max(1, round(cells * percent / 400))  # a refined cell makes four active ones
+
+
 def stages_protocol(context: Context) -> dict[str, Scalar]:
     """What all measurements of a backend depend on."""
     return {
@@ -106,7 +117,7 @@ def arrivals(kind: GridType, made: Activity, context: Context) -> Iterator[Arriv
         yield Arrival(before=before, keep=kept, children=children, split=split, grid=grid)
 
 
-def draw_activity(regions: int, budget: int, context: Context, *, stages: int = NUM_STAGES) -> Activity:
+def draw_activity(regions: int, budget: int, context: Context, *, stages: int = len(STAGES)) -> Activity:
     """The activity of the run's seed."""
     return activity(regions, budget, torch.Generator().manual_seed(context.seed), stages=stages)
 

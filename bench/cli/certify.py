@@ -35,9 +35,9 @@ class Certify:
         )
         code, outcomes = verb.run()
         for outcome in outcomes:
-            values = outcome.record.values
-            if values.get("failed"):
-                count = f"{values['failed']} of {values['checks']} checks"
+            failed = outcome.record.find("failed")
+            if failed is not None and failed.value:
+                count = f"{failed.value} of {outcome.record.get('checks').value} checks"
                 tell(f"[red]{outcome.cell}: {count} failed[/red], see {outcome.entry.path}")
                 code = INCOMPLETE
         return code

@@ -12,7 +12,7 @@ from tyro.conf import Positional, arg
 
 from bench.cli.output import COMPLETE
 from bench.explanation import Explanation, explain
-from bench.record import Record
+from bench.record import Value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ def _print(explanation: Explanation) -> None:
     console.print(f"[bold]{escape(entry.cell)}[/bold]")
     console.print(f"{escape(explanation.what)}\n" if explanation.what else "")
     sections: dict[str, Mapping[str, object]] = {
-        "values": {name: _value(record, name) for name in record.values},
+        "values": {_label(value): _number(value) for value in record.values},
         "how": record.protocol,
         "subject": msgspec.structs.asdict(record.subject),
         "machine": msgspec.structs.asdict(record.machine),
@@ -72,9 +72,13 @@ def _print_section(console: Console, title: str, lines: Mapping[str, object]) ->
     console.print()
 
 
-def _value(record: Record, name: str) -> str:
-    interval = record.intervals.get(name)
-    bounds = "" if interval is None else f"  [{interval[0]:.6g}, {interval[1]:.6g}]"
-    value = record.values[name]
-    number = str(value) if isinstance(value, int) else f"{value:.6g}"
-    return f"{number} {record.units[name]}".rstrip() + bounds
+def _label(value: Value) -> str:
+    """Name of a value, and where it stands on its axes."""
+    places = ", ".join(f"{axis} {place}" for axis, place in value.at.items())
+    return f"{value.name} ({places})" if places else value.name
+
+
+def _number(value: Value) -> str:
+    bounds = "" if value.interval is None else "  [{:.6g}, {:.6g}]".format(*value.interval)
+    number = str(value.value) if isinstance(value.value, int) else f"{value.value:.6g}"
+    return f"{number} {value.unit}".rstrip() + bounds

@@ -141,9 +141,10 @@ class Run:
         """The tables of the recipe: the paper's with ours beside, its own, or just all values."""
         from reports.choice import tables_of
         from reports.renderers.terminal import terminal
-        from reports.select.frame import frame_of_entries
+        from reports.select.measured import failures, measured
 
-        for shown in tables_of(self.recipe, frame_of_entries(outcome.entry for outcome in outcomes)):
+        entries = [outcome.entry for outcome in outcomes]
+        for shown in tables_of(self.recipe, measured(entries), failures(entries)):
             print_table(terminal(shown), stderr=self.json == "-")
 
     def _context(self) -> Context:

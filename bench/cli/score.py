@@ -46,7 +46,7 @@ class Evaluate:
         from bench.accuracy.predictions import read_images
         from bench.files import write_whole
         from reports.renderers.terminal import terminal
-        from reports.select.frame import frame
+        from reports.select.measured import measured
         from reports.tables.accuracy import accuracy
 
         if self.per_class is not None:
@@ -69,7 +69,7 @@ class Evaluate:
         if self.per_class is not None:
             write_whole(self.per_class, found.per_class_csv().encode())
         if record.error is None:
-            print_table(terminal(accuracy(frame([record]))), stderr=self.json == "-")
+            print_table(terminal(accuracy(measured([record]))), stderr=self.json == "-")
         for check in found.checks:
             tell(f"{'[green]verified[/green]' if check.passed else '[red]FAILED[/red]'} {check.sentence()}")
             for repair in check.repairs:

@@ -18,7 +18,7 @@ from bench.data.samples import Batch, CocoDataset, Skipped, collate, readable
 from bench.model.boxes_file import read_detections
 from bench.model.build import initial_weights
 from bench.model.segmenter import Boxes
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.clock import NUM_WARM_UP
 
 _SOURCES = ("detector", "ground_truth")
@@ -68,9 +68,10 @@ class ImageRun:
             return None
         return [self.given_boxes[image_id].to(self.device) for image_id in batch.image_ids]
 
-    def values(self) -> dict[str, int]:
+    def rows(self) -> Iterator[Value]:
         """How many images the run has, and how many of them could not be read."""
-        return {"images": len(self.dataset) - len(self.skipped), "images_skipped": len(self.skipped)}
+        counts = {"images": len(self.dataset) - len(self.skipped), "images_skipped": len(self.skipped)}
+        yield from rows(counts, "images")
 
     def report(self) -> dict[str, bytes]:
         """A file that says which images were skipped and why, where there are any."""
@@ -177,10 +178,3 @@ def timing_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
         "paste": "box extent, original size",
         "initial": initial_weights(subject, context),
     }
-
-
-def unit(name: str) -> str:
-    """Unit of a value of the timing probes."""
-    if name.startswith("latency_ms"):
-        return "ms"
-    return "1/s" if name.startswith("fps") else "images" if name.startswith("images") else "regions"

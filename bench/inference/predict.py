@@ -1,7 +1,7 @@
 """What a model finds on the images of a run, each rank of torchrun on its share of them."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -13,7 +13,7 @@ from bench.inference.looks import looks
 from bench.memory import Releaser
 from bench.model.build import initial_weights, load
 from bench.model.segmenter import Result, coco_results
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 
 log = logging.getLogger(__name__)
 
@@ -35,18 +35,16 @@ class Found:
         """The images of the run as a JSON list of ids: what `evaluate --images` needs to know."""
         return msgspec.json.encode(list(self.results))
 
-    def values(self) -> dict[str, int | float]:
+    def rows(self) -> Iterator[Value]:
         """How many images were read or skipped, on how many nothing was found, and how many predictions there are."""
-        return {
+        num_predictions = [len(of_image) for of_image in self.results.values()]
+        images = {
             "images": len(self.results),
             "images_skipped": len(self.skipped),
-            "images_empty": sum(not of_image for of_image in self.results.values()),
-            "predictions": sum(len(of_image) for of_image in self.results.values()),
+            "images_empty": num_predictions.count(0),
         }
-
-    def units(self) -> dict[str, str]:
-        """Units of `values`."""
-        return {name: "predictions" if name == "predictions" else "images" for name in self.values()}
+        yield from rows(images, "images")
+        yield Value(name="predictions", value=sum(num_predictions), unit="predictions")
 
     def report(self) -> dict[str, bytes]:
         """A file that says which images were skipped and why, where there are any."""

@@ -5,28 +5,28 @@ Everything is computed from the bytes of `predictions.json`, so that the numbers
 
 from collections.abc import Sequence
 
+import msgspec
+
 from bench import ranks
 from bench.accuracy.archive import pack
 from bench.accuracy.evaluate import (
     COCO_PROTOCOLS,
     LVIS_PROTOCOLS,
-    num_elsewhere,
-    num_empty,
     protocols,
     resampled_arrays,
     rules,
     score,
+    unscored,
     values,
 )
 from bench.accuracy.matching import Matches, match, merge
 from bench.accuracy.predictions import decode_predictions
-from bench.accuracy.protocol import VALUE_PREFIXES
 from bench.contract import Context, Measurement
 from bench.data import cocofy
 from bench.data.ground_truth import GroundTruth, read_ground_truth
 from bench.inference.image_run import coco_annotations, images_protocol, open_run
 from bench.inference.predict import Found, join, model_protocol, predict
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 
 # The same for all, because two results are compared on the same resamples of the images.
 RESAMPLES = 1000
@@ -73,17 +73,13 @@ def measure_accuracy(subject: Subject, context: Context) -> Measurement:
     annotated = truths(context)  # first: a damaged file must not cost the predictions
     shares = ranks.gather(_matched(predict(subject, context, open_run(subject, context)), annotated))
     if ranks.rank() > 0:
-        return Measurement(values={}, units={})
+        return Measurement()
     found = join((share for share, _, _ in shares), subject)
     tables = [merge(parts) for parts in zip(*(tables for _, tables, _ in shares), strict=True)]
     scores = score(tables, resamples=RESAMPLES, seed=SEED)
-    scored, units, intervals = values(scores)
-    counted = {name: sum(counts[name] for _, _, counts in shares) for name in shares[0][2]}
-    counted_units = {name: "images" if name.endswith("_empty") else "predictions" for name in counted}
+    counts = [_sum(of_ranks) for of_ranks in zip(*(counts for _, _, counts in shares), strict=True)]
     return Measurement(
-        values={**found.values(), **scored, **counted},
-        units={**found.units(), **units, **counted_units},
-        intervals=intervals,
+        values=(*found.rows(), *values(scores), *counts),
         samples={**pack(tables), **resampled_arrays(scores)},
         files={"predictions.json": found.content, "images.json": found.image_ids, **found.report()},
     )
@@ -91,16 +87,17 @@ def measure_accuracy(subject: Subject, context: Context) -> Measurement:
 
 def _matched(
     found: Found, annotated: Sequence[tuple[GroundTruth, tuple[str, ...]]]
-) -> tuple[Found, list[Matches], dict[str, int]]:
+) -> tuple[Found, list[Matches], list[Value]]:
     """What a rank found, its match tables, and for each the predictions left out and the images without any."""
     predictions = decode_predictions(found.content, "predictions.json", [truth for truth, _ in annotated])
-    tables: list[Matches] = []
-    counted: dict[str, int] = {}
-    for truth, names in annotated:
-        matched = match(truth, predictions, protocols(names), images=found.results.keys())
-        for table in matched:
-            prefix = VALUE_PREFIXES[table.protocol.name]
-            counted[f"{prefix}_left_out"] = num_elsewhere(predictions, table)
-            counted[f"{prefix}_images_empty"] = num_empty(predictions, table)
-        tables += matched
-    return found, tables, counted
+    tables = [
+        table
+        for truth, names in annotated
+        for table in match(truth, predictions, protocols(names), images=found.results.keys())
+    ]
+    return found, tables, [value for table in tables for value in unscored(predictions, table)]
+
+
+def _sum(of_ranks: Sequence[Value]) -> Value:
+    """The same count of all ranks together."""
+    return msgspec.structs.replace(of_ranks[0], value=sum(each.value for each in of_ranks))

@@ -3,7 +3,7 @@
 Backbone, neck and detector run once per image, so that all ways see the same regions, one right after the other.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -14,14 +14,14 @@ from bench.accuracy.evaluate import protocols, score, value_name
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.predictions import decode_predictions
 from bench.accuracy.significance import paired
-from bench.contract import Context, Measurement
+from bench.contract import Context
 from bench.data.samples import Batch
 from bench.inference.image_run import ImageRun, open_run, with_true_boxes
 from bench.inference.scoring import RESAMPLES, SEED, accuracy_protocol, truths
 from bench.model.assemble import assemble
 from bench.model.build import load
 from bench.model.segmenter import Result, coco_results, image_size
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 from bench.rulers.clock import NUM_WARM_UP, Clock
 from bench.store import Array
 from heads import Pyramid
@@ -103,30 +103,32 @@ def run_ways(subject: Subject, context: Context, ways: Mapping[str, Change]) -> 
     return found, run
 
 
-def accuracies(ways: Mapping[str, Way], reference: str) -> Measurement:
-    """AP metrics of every way as `<metric>_<way>`, and what separates each from the `reference`, with intervals.
+def accuracies(ways: Mapping[str, Way], axis: str, reference: str) -> Iterator[Value]:
+    """AP metrics of every way, which is a place on an axis, and what separates each from the `reference`.
 
-    `<metric>_<way>_minus_<reference>` is the way's value minus the reference's; its interval is that of the paired
-    bootstrap over images.
+    `<metric>_difference` is the way's value minus the reference's; its interval is that of the paired bootstrap over
+    images.
     """
-    values: dict[str, int | float] = {}
-    bounds: dict[str, tuple[float, float]] = {}
     scores = {name: score(way.tables, resamples=RESAMPLES, seed=SEED) for name, way in ways.items()}
     for name, of_way in scores.items():
         for each, base in zip(of_way, scores[reference], strict=True):
             for metric in METRICS:
                 if metric not in each.metrics:
                     continue
-                of = f"{value_name(each.protocol.name, metric)}_{name}"
-                values[of] = each.metrics[metric]
-                bounds |= {of: each.intervals[metric]} if metric in each.intervals else {}
+                of, value = value_name(each.protocol.name, metric), each.metrics[metric]
+                yield Value(name=of, value=value, unit="points", at={axis: name}, interval=each.intervals.get(metric))
                 if name == reference:
                     continue
-                values[f"{of}_minus_{reference}"] = each.metrics[metric] - base.metrics[metric]
+                apart = None
                 if metric in each.resampled and metric in base.resampled:
                     apart = paired(base.resampled[metric], each.resampled[metric])
-                    bounds |= {f"{of}_minus_{reference}": apart[0]} if apart else {}
-    return Measurement(values=values, units=dict.fromkeys(values, "points"), intervals=bounds)
+                yield Value(
+                    name=f"{of}_difference",
+                    value=value - base.metrics[metric],
+                    unit="points",
+                    at={axis: name, "reference": reference},
+                    interval=apart[0] if apart else None,
+                )
 
 
 def times_budget(factor: float | None) -> Change:

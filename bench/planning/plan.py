@@ -16,13 +16,13 @@ from pathlib import Path
 
 from bench import catalog, machine, memory, ranks
 from bench.contract import Context, Measurement, Probe
-from bench.record import Code, Failure, Machine, Record, Scalar, Subject, key
+from bench.record import Code, Failure, Machine, Record, Scalar, Subject, Value, key
 from bench.store import Entry, Store
 
 _FRAMES_KEPT = 5
 
 
-_NOTHING = Measurement(values={}, units={})
+_NOTHING = Measurement()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,9 +159,7 @@ def _finish(step: Step, context: Context, store: Store, here: Machine, code: Cod
             protocol=step.protocol,
             machine=here,
             code=code,
-            values={name: _number(value) for name, value in measurement.values.items()},
-            intervals={name: (float(low), float(high)) for name, (low, high) in measurement.intervals.items()},
-            units=dict(measurement.units),
+            values=tuple(map(_plain, measurement.values)),
             uncounted=tuple(measurement.uncounted),
             error=error,
             started=started,
@@ -204,6 +202,8 @@ def _failure(error: Exception) -> Failure:
     return Failure(type=type(error).__name__, message=str(error), frames=tuple(places))
 
 
-def _number(value: int | float) -> int | float:
-    """A plain number: counts stay whole, and numpy's float64, which calls itself a float, becomes one."""
-    return value if isinstance(value, int) else float(value)
+def _plain(value: Value) -> Value:
+    """The same value in plain numbers: counts stay whole, and numpy's float64, which calls itself a float, is one."""
+    number = value.value if isinstance(value.value, int) else float(value.value)
+    interval = None if value.interval is None else (float(value.interval[0]), float(value.interval[1]))
+    return Value(name=value.name, value=number, unit=value.unit, at=value.at, interval=interval)

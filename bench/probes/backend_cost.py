@@ -23,7 +23,7 @@ from bench.backends.stages import (
 )
 from bench.backends.storage import FORMULAS, Census, censuses
 from bench.contract import Context, Measurement
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.multiply_adds import count_torch, counting
 from sparsity import Grid, GridType, Unsupported, conv2d, deform_conv2d, window
 
@@ -45,17 +45,17 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Try every ability, then count every stage. Operations that the backend cannot do have no multiply-adds."""
     kind = grid_type(subject)
-    values: dict[str, int | float] = {
-        f"supports_{name}": int(supported) for name, supported in abilities(kind, context.device).items()
-    }
+    able = abilities(kind, context.device)
+    values = [Value(name="supports", value=int(can), at={"ability": ability}) for ability, can in able.items()]
     made = draw_activity(*operating_point(context), context)
     stages = zip(arrivals(kind, made, context), censuses(made), made.active_fractions, strict=True)
     for stage, (arrival, census, fraction) in enumerate(stages, start=1):
-        found = {"active_fraction": fraction, "cells_active": census.active, "features_passive": census.passive}
-        found |= dict(_bytes(str(subject.backend), arrival.grid, census))
-        found |= dict(_macs(arrival, census, context))
-        values |= {f"stage{stage}_{name}": value for name, value in found.items()}
-    return Measurement(values=values, units={name: _unit(name) for name in values})
+        values += rows({"active_fraction": fraction}, stage=stage)
+        values += rows({"cells_active": census.active}, "cells", stage=stage)
+        values += rows({"features_passive": census.passive}, stage=stage)
+        values += _bytes(stage, str(subject.backend), arrival.grid, census)
+        values += _macs(stage, arrival, census, context)
+    return Measurement(values=values)
 
 
 def abilities(kind: GridType, device: str) -> dict[str, bool]:
@@ -90,25 +90,26 @@ def _can(operation: Callable[[], object]) -> bool:
     return True
 
 
-def _bytes(backend: str, grid: Grid, census: Census) -> Iterator[tuple[str, int]]:
+def _bytes(stage: int, backend: str, grid: Grid, census: Census) -> Iterator[Value]:
     """Bytes stored by part and in all; in closed form where there is one; of Dense, for comparison.
 
     A backend with `copied_bytes` may also be read literally: nine feature rows for every active cell.
     """
     row = grid.active.shape[1] * grid.active.element_size()
     stored = grid.storage()
-    yield from ((f"bytes_{part}", number) for part, number in stored.items())
-    yield "bytes", sum(stored.values())
-    yield "bytes_dense", FORMULAS["dense"](census, row)
+    for part, number in stored.items():
+        yield from rows({"bytes": number}, "bytes", stage=stage, part=part)
+    found = {"bytes": sum(stored.values()), "bytes_dense": FORMULAS["dense"](census, row)}
     if backend in FORMULAS:
-        yield "bytes_formula", FORMULAS[backend](census, row)
+        found["bytes_formula"] = FORMULAS[backend](census, row)
     copied: int | None = getattr(grid, "copied_bytes", None)
     if copied is not None:
         # Without ids, but with the list of active cells, which every method needs.
-        yield "bytes_nine_rows", copied + grid.cells.nbytes
+        found["bytes_nine_rows"] = copied + grid.cells.nbytes
+    yield from rows(found, "bytes", stage=stage)
 
 
-def _macs(arrival: Arrival, census: Census, context: Context) -> Iterator[tuple[str, int]]:
+def _macs(stage: int, arrival: Arrival, census: Census, context: Context) -> Iterator[Value]:
     """Multiply-adds counted; of `linear`, `conv` and `sfm` also in closed form at the active and at all cells."""
     features = arrival.grid.active.shape[1]
     weights = weights_like(arrival.grid.active, context)
@@ -119,13 +120,8 @@ def _macs(arrival: Arrival, census: Census, context: Context) -> Iterator[tuple[
                 count, _ = count_torch(of_stage[name])
         except Unsupported:
             continue
-        yield f"{name}_macs", count.total
+        yield from rows({"macs": count.total}, "MACs", stage=stage, operation=name)
     for name in ("linear", "conv", "sfm"):
-        yield f"{name}_macs_active", macs_of_cells(name, census.active, features)
-        yield f"{name}_macs_all", macs_of_cells(name, census.cells, features)
-
-
-def _unit(name: str) -> str:
-    if "_macs" in name:
-        return "MACs"
-    return "bytes" if "_bytes" in name else "cells" if name.endswith("cells_active") else ""
+        for cells, number in (("active", census.active), ("all", census.cells)):
+            macs = macs_of_cells(name, number, features)
+            yield from rows({"macs": macs}, "MACs", stage=stage, operation=name, cells=cells)

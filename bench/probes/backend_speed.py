@@ -5,13 +5,9 @@ returns the active ones. The ratio of the two survives a busy machine better tha
 ratio is that of a program with itself: its distance from 1 is the noise.
 """
 
-from collections.abc import Iterator
-
-import numpy as np
 import torch
 
 from bench.backends.stages import (
-    OPERATIONS,
     arrivals,
     draw_activity,
     grid_type,
@@ -22,8 +18,10 @@ from bench.backends.stages import (
     weights_like,
 )
 from bench.contract import Context, Measurement
-from bench.record import Scalar, Subject
+from bench.names import OPERATIONS
+from bench.record import Scalar, Subject, Value
 from bench.rulers.in_turn import MIN_REPETITIONS, alternate
+from bench.rulers.repeated import beside_dense
 from bench.store import Array
 from sparsity import Unsupported, backend
 
@@ -54,8 +52,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Time every operation that the backend can do. Intervals are quartiles over the repetitions."""
     made = draw_activity(*operating_point(context), context)
-    values: dict[str, int | float] = {}
-    intervals: dict[str, tuple[float, float]] = {}
+    values: list[Value] = []
     samples: dict[str, Array] = {}
     stages = zip(arrivals(grid_type(subject), made, context), arrivals(backend("dense"), made, context), strict=True)
     for stage, (ours, dense) in enumerate(stages, start=1):
@@ -69,16 +66,8 @@ def measure(subject: Subject, context: Context) -> Measurement:
                 times = alternate(pair, context.device, repetitions=REPETITIONS, limit_s=LIMIT_S)
             except Unsupported:
                 continue
-            for suffix, array in _named(times["ours"], times["dense"]):
-                value = f"stage{stage}_{name}_{suffix}"
-                low, middle, high = (float(number) for number in np.percentile(array, [25, 50, 75]))
-                values[value], intervals[value], samples[value] = middle, (low, high), array
-    units = {name: "ms" if name.endswith("_ms") else "" for name in values}
-    return Measurement(values=values, units=units, intervals=intervals, samples=samples)
-
-
-def _named(ours: Array, dense: Array) -> Iterator[tuple[str, Array]]:
-    """Times, those of Dense beside them, and the ratios of neighbours in time, of which the median counts."""
-    yield "ms", ours
-    yield "dense_ms", dense
-    yield "ratio", ours / dense
+            for repeated in beside_dense(times["ours"], times["dense"]):
+                value = repeated.row(stage=stage, operation=name)
+                values.append(value)
+                samples[value.label] = repeated.array
+    return Measurement(values=values, samples=samples)

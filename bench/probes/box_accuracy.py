@@ -18,7 +18,7 @@ from bench.inference.predict import model_protocol
 from bench.inference.scoring import RESAMPLES, SEED
 from bench.model.build import load
 from bench.model.segmenter import Look
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 
 VERSION = evaluate.VERSION
 TIMED = False
@@ -56,18 +56,18 @@ def measure(subject: Subject, context: Context) -> Measurement:
     predictions = decode_predictions(content, "boxes.json", [truth])
     (table,) = match(truth, predictions, [RULES], images=found.keys())
     (scored,) = score([table], resamples=RESAMPLES, seed=SEED)
-    counts = {"box_classes": scored.num_classes, "box_images": len(table.image_ids), "boxes": len(predictions.score)}
-    named = {f"box_{name}": value for name, value in scored.metrics.items()}
+    metrics = (
+        Value(name=f"box_{name}", value=value, unit="points", interval=scored.intervals.get(name))
+        for name, value in scored.metrics.items()
+    )
     return Measurement(
-        values={**named, **counts, **run.values()},
-        units={
-            **dict.fromkeys(named, "points"),
-            **dict.fromkeys(run.values(), "images"),
-            "box_classes": "classes",
-            "box_images": "images",
-            "boxes": "boxes",
-        },
-        intervals={f"box_{name}": interval for name, interval in scored.intervals.items()},
+        values=(
+            *metrics,
+            Value(name="box_classes", value=scored.num_classes, unit="classes"),
+            Value(name="box_images", value=len(table.image_ids), unit="images"),
+            Value(name="boxes", value=len(predictions.score), unit="boxes"),
+            *run.rows(),
+        ),
         files=run.report(),
     )
 

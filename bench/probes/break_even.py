@@ -9,32 +9,35 @@ memory layouts, in turn with the backend. Both sides end with the rows of the ac
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bench.backends.activity import FIRST_SIDE
 from bench.backends.crossing import crossing_interval, first_crossing, num_crossings
 from bench.backends.dense_layouts import LAYOUTS, dense_in_layouts
 from bench.backends.stages import (
-    NUM_STAGES,
     Operation,
     Weights,
+    budget_of,
     draw_activity,
     grid_type,
     macs_of_cells,
     operating_point,
     operations_in,
+    regions_of_stages,
     stage_grids,
     stages_protocol,
     weights_like,
 )
 from bench.contract import Context, Measurement
-from bench.record import Scalar, Subject
+from bench.names import STAGES
+from bench.record import Scalar, Subject, Value
 from bench.rulers.in_turn import MIN_REPETITIONS, alternate
 from bench.rulers.multiply_adds import count_torch, counting
+from bench.rulers.repeated import beside_dense
 from bench.store import Array
 from sparsity import Grid, GridType, Unsupported, backend
 
@@ -45,9 +48,6 @@ NEEDS_WEIGHTS = False
 
 PERCENTS = (1, 2, 5, 10, 20, 35, 50, 75, 100)
 REGION_COUNTS = (5, 10, 25, 50, 100)
-
-REGIONS_OF_STAGE = (32, 12, 6)
-"""Regions of the fraction sweep in stages 1 to 3: fewer where lattices are larger, so that all take about as long."""
 
 CONV_STAGE = 2
 """Where the convolution is measured beside the SFM: the middle stage, so that all backends end in minutes."""
@@ -73,8 +73,13 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Such as `stage1_fraction5` or `stage3_regions100`: what the names of its values start with."""
+        """Such as `stage1_fraction5` or `stage3_regions100`: what the names of its arrays start with."""
         return f"stage{self.stage}_{self.sweep}{self.place}"
+
+    @property
+    def at(self) -> dict[str, str | int]:
+        """The axes of its values."""
+        return {"stage": self.stage, "sweep": self.sweep, "place": self.place}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +92,6 @@ class Pair:
     macs: tuple[int, int]
     bytes: tuple[int, int]
     active_fraction: float
-
-    def times(self) -> dict[str, Array]:
-        """Milliseconds on the backend and on Dense, and their ratios, of every repetition."""
-        return {"ms": self.ours_ms, "dense_ms": self.dense_ms, "ratio": self.ours_ms / self.dense_ms}
 
     def log_ratios(self, cost: str) -> Array:
         """Logarithms of ours / Dense: of every repetition for `time`, of the one exact number for the others."""
@@ -105,7 +106,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     _, budget = operating_point(context)
     return {
         "fractions": ", ".join(f"{percent} %" for percent in PERCENTS),
-        "fractions_regions": "/".join(str(number) for number in _regions_of_stage(context)),
+        "fractions_regions": "/".join(str(number) for number in regions_of_stages(context)),
         "region_counts": ", ".join(str(number) for number in REGION_COUNTS),
         "region_counts_budget": budget,
         "conv_fractions_stage": CONV_STAGE,
@@ -121,23 +122,17 @@ def measure(subject: Subject, context: Context) -> Measurement:
     """Measure all points, then find the crossings with Dense. Intervals are quartiles, those of crossings 95 %."""
     kind = grid_type(subject)
     chosen = hardest(kind, context)
-    values: dict[str, int | float] = {f"operation_is_{chosen}": 1}
-    intervals: dict[str, tuple[float, float]] = {}
+    values = [Value(name="operation_is", value=1, at={"operation": chosen})]
     samples: dict[str, Array] = {}
     for operation, sweep in _sweeps(chosen, context):
         pairs = [measure_point(kind, operation, point, context) for point in sweep]
         for point, pair in zip(sweep, pairs, strict=True):
-            values |= {f"{point.name}_{name}": value for name, value in _point_values(pair).items()}
-            for name, array in pair.times().items():
-                low, middle, high = (float(number) for number in np.percentile(array, [25, 50, 75]))
-                values[f"{point.name}_{name}"], intervals[f"{point.name}_{name}"] = middle, (low, high)
-                samples[f"{point.name}_{name}"] = array
-        for name, value, interval in _crossings(sweep, pairs, context.seed):
-            values[name] = value
-            if interval is not None:
-                intervals[name] = interval
-    units = {name: _unit(name) for name in values}
-    return Measurement(values=values, units=units, intervals=intervals, samples=samples)
+            values += _costs(point, pair)
+            for repeated in beside_dense(pair.ours_ms, pair.dense_ms):
+                values.append(repeated.row(**point.at))
+                samples[f"{point.name}_{repeated.name}"] = repeated.array
+        values += _crossings(sweep, pairs, context.seed)
+    return Measurement(values=values, samples=samples)
 
 
 def hardest(kind: GridType, context: Context) -> str:
@@ -188,26 +183,16 @@ def _at_active_cells(grid: Grid, weights: Weights, operation: str) -> Operation:
 
 def _sweeps(chosen: str, context: Context) -> Iterator[tuple[str, list[Point]]]:
     """All sweeps of a backend, each with the operation that is measured in it."""
-    for stage, make_sweep in product(range(1, NUM_STAGES + 1), (_fraction_sweep, _regions_sweep)):
+    for stage, make_sweep in product(STAGES, (_fraction_sweep, _regions_sweep)):
         yield chosen, make_sweep(stage, context)
     if chosen == "sfm":
         yield "conv", [replace(point, sweep="conv_fraction") for point in _fraction_sweep(CONV_STAGE, context)]
 
 
 def _fraction_sweep(stage: int, context: Context) -> list[Point]:
-    regions = _regions_of_stage(context)[stage - 1]
-    cells = regions * (FIRST_SIDE * 2**stage) ** 2
-    return [
-        # A refined cell makes four active ones.
-        Point(
-            stage=stage,
-            sweep="fraction",
-            place=percent,
-            regions=regions,
-            budget=max(1, round(cells * percent / 400)),
-        )
-        for percent in PERCENTS
-    ]
+    regions = regions_of_stages(context)[stage - 1]
+    point = partial(Point, stage=stage, sweep="fraction", regions=regions)
+    return [point(place=percent, budget=budget_of(percent, stage, regions)) for percent in PERCENTS]
 
 
 def _regions_sweep(stage: int, context: Context) -> list[Point]:
@@ -217,48 +202,32 @@ def _regions_sweep(stage: int, context: Context) -> list[Point]:
     ]
 
 
-def _regions_of_stage(context: Context) -> tuple[int, ...]:
-    if context.regions is None:
-        return REGIONS_OF_STAGE
-    regions, _ = operating_point(context)
-    return (regions,) * NUM_STAGES
-
-
-def _point_values(pair: Pair) -> dict[str, int | float]:
+def _costs(point: Point, pair: Pair) -> Iterator[Value]:
     """What is known without a clock; times come with their spread."""
-    return {
-        "active_fraction": pair.active_fraction,
-        "macs": pair.macs[0],
-        "dense_macs": pair.macs[1],
-        "bytes": pair.bytes[0],
-        "dense_bytes": pair.bytes[1],
-        "dense_is_channels_last": int(pair.dense_layout == "channels_last"),
-    }
+    value = partial(Value, at=point.at)
+    yield value(name="active_fraction", value=pair.active_fraction)
+    yield value(name="macs", value=pair.macs[0], unit="MACs")
+    yield value(name="dense_macs", value=pair.macs[1], unit="MACs")
+    yield value(name="bytes", value=pair.bytes[0], unit="bytes")
+    yield value(name="dense_bytes", value=pair.bytes[1], unit="bytes")
+    yield value(name="dense_is_channels_last", value=int(pair.dense_layout == "channels_last"))
 
 
-def _crossings(
-    sweep: Sequence[Point], pairs: Sequence[Pair], seed: int
-) -> Iterator[tuple[str, int | float, tuple[float, float] | None]]:
-    """Name, value and interval of how often each cost crosses that of Dense, and where from the sparse end on."""
+def _crossings(sweep: Sequence[Point], pairs: Sequence[Pair], seed: int) -> Iterator[Value]:
+    """How often each cost crosses that of Dense, and where from the sparse end on."""
     ordered = list(zip(sweep, pairs, strict=True))
-    if sweep[0].sweep == "regions":
+    is_of_regions = sweep[0].sweep == "regions"
+    if is_of_regions:
         ordered.reverse()  # sparse methods are at their best where there are many regions
     places = np.array([float(point.place) for point, _ in ordered])
     for cost in COSTS:
         log_ratios = [pair.log_ratios(cost) for _, pair in ordered]
         medians = np.array([float(np.median(of_point)) for of_point in log_ratios])
-        name = f"stage{sweep[0].stage}_{sweep[0].sweep}_{cost}_crossing"
-        yield f"{name}s", num_crossings(medians), None
+        value = partial(Value, at={"stage": sweep[0].stage, "sweep": sweep[0].sweep, "cost": cost})
+        yield value(name="crossings", value=num_crossings(medians))
         place = first_crossing(places, medians)
         if place is not None:
             exact = cost != "time"
-            yield name, place, None if exact else crossing_interval(places, log_ratios, np.random.default_rng(seed))
-
-
-def _unit(name: str) -> str:
-    for ending, unit in (("_ms", "ms"), ("macs", "MACs"), ("bytes", "bytes")):
-        if name.endswith(ending):
-            return unit
-    if name.endswith("_crossing"):
-        return "%" if "_fraction_" in name else "regions"
-    return ""
+            interval = None if exact else crossing_interval(places, log_ratios, np.random.default_rng(seed))
+            unit = "regions" if is_of_regions else "%"
+            yield value(name="crossing", value=place, unit=unit, interval=interval)

@@ -3,14 +3,12 @@
 The time is that of the head alone, for the regions of one image, all budgets one right after the other.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from bench.contract import Context, Measurement
 from bench.inference.image_run import with_true_boxes
 from bench.inference.variants import accuracies, run_ways, times_budget, variants_protocol
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 from bench.rulers.clock import NUM_WARM_UP
 
 VERSION = 1
@@ -35,13 +33,13 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 
 def measure(subject: Subject, context: Context) -> Measurement:
-    """Measure every budget; `<metric>_double_minus_trained` is what twice the cells change, with a paired interval."""
+    """Measure every budget; `<metric>_difference` is what another one than in training changes, with an interval."""
     found, run = run_ways(subject, with_true_boxes(context), {name: times_budget(by) for name, by in FACTORS.items()})
-    measured = accuracies(found, REFERENCE)
-    values: dict[str, int | float] = {**measured.values, **run.values()}
-    units = {**measured.units, **dict.fromkeys(run.values(), "images")}
+    values = [*accuracies(found, "budget", REFERENCE), *run.rows()]
     for name, way in found.items():
-        values |= {f"cells_{name}": float(way.cells.mean()), f"latency_ms_{name}": float(np.median(way.head_ms))}
-        units |= {f"cells_{name}": "cells", f"latency_ms_{name}": "ms"}
+        values += [
+            Value(name="cells", value=float(way.cells.mean()), unit="cells", at={"budget": name}),
+            Value(name="latency_ms", value=float(np.median(way.head_ms)), unit="ms", at={"budget": name}),
+        ]
     samples = {f"latency_ms_{name}": way.head_ms for name, way in found.items()}
-    return replace(measured, values=values, units=units, samples=samples, files=run.report())
+    return Measurement(values=values, samples=samples, files=run.report())

@@ -24,7 +24,7 @@ from bench.inference.scoring import RESAMPLES, SEED, scoring_protocol, truths
 from bench.inference.squeeze import Rung, Squeezed, squeeze
 from bench.model.assemble import encode_crop
 from bench.model.segmenter import Result
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 
 VERSION = 1
 TIMED = False
@@ -70,9 +70,10 @@ def measure(subject: Subject, context: Context) -> Measurement:
     ]
     parts = [part for part, _ in scored]
     return Measurement(
-        values={"images": len(images)} | {name: value for part in parts for name, value in part.values.items()},
-        units={"images": "images"} | {name: unit for part in parts for name, unit in part.units.items()},
-        intervals={name: bounds for part in parts for name, bounds in part.intervals.items()},
+        values=(
+            Value(name="images", value=len(images), unit="images"),
+            *(value for part in parts for value in part.values),
+        ),
         samples=pack([table for _, tables in scored for table in tables]),
         files={name: content for part in parts for name, content in part.files.items()},
     )
@@ -89,7 +90,6 @@ def _score(
     predictions = decode_predictions(content, f"predictions{suffix}.json", [truth])
     scoring = protocols(names)
     tables = match(truth, predictions, scoring, images=images)
-    scored, units, intervals = values(score(tables, resamples=RESAMPLES, seed=SEED))
     counts = {
         f"objects{suffix}": len(objects),
         f"objects_lost{suffix}": len(objects) - len(kept),
@@ -103,9 +103,7 @@ def _score(
         overlaps[f"mean_iou{suffix}"] = float(ious.sum() / len(objects))
         overlaps[f"mean_boundary_iou{suffix}"] = float(np.minimum(ious, bands).sum() / len(objects))
     measured = Measurement(
-        values={**scored, **counts, **overlaps},
-        units={**units, **dict.fromkeys(counts, "objects"), **dict.fromkeys(overlaps, "")},
-        intervals=intervals,
+        values=(*values(score(tables, resamples=RESAMPLES, seed=SEED)), *rows(counts, "objects"), *rows(overlaps)),
         files={f"predictions{suffix}.json": content},
     )
     return measured, tables

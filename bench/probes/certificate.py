@@ -1,18 +1,20 @@
 """Certificate of a backend or kernel: how far it is from masked dense, operation by operation.
 
-A value such as `conv3_d1_gradient_float32` is the largest relative error of that operation over all stages, activities
-and, for gradients, everything they are taken in; `..._absolute` belongs to it. There is no such value for what the
-backend cannot do or what gave no numbers. `failed` counts the comparisons that failed (`..._failed` those of one
-value), `failures.json` names them; it is never 0 where nothing was equal. `unsupported` counts the operations that the
-backend cannot do, `unsupported.json` holds what it says about them.
+An `error` is the largest relative one of an operation over all stages, activities and, for gradients, everything they
+are taken in; `error_absolute` belongs to it. There is none for what the backend cannot do or what gave no numbers.
+`failed` counts the comparisons that failed, of all and by place, `failures.json` names them; it is never 0 where
+nothing was equal. `unsupported` counts the operations that the backend cannot do, `unsupported.json` holds what it says
+about them.
 """
 
 import dataclasses
 import gzip
 import hashlib
 import importlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,12 +23,20 @@ from bench.backends.scenes import make_scenes
 from bench.backends.stages import grid_type
 from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check
 from bench.contract import Context, Measurement
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 
 VERSION = 2
 TIMED = False
 NEEDS_IMAGES = False
 NEEDS_WEIGHTS = False
+
+
+class Place(NamedTuple):
+    """The axes of an error."""
+
+    operation: str
+    passes: str
+    dtype: str
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
@@ -45,16 +55,11 @@ def measure(subject: Subject, context: Context) -> Measurement:
     """Make the certificate of the backend. Raises ValueError for a subject without one and for unknown names."""
     certificate = certify(grid_type(subject), context.device)
     failures, unsupported = certificate.failures, certificate.unsupported
-    values: dict[str, int | float] = {
-        "checks": len(certificate.checks),
-        "failed": len(failures),
-        "unsupported": len(unsupported),
-        **_worst(certificate.checks),
-    }
-    for failure in failures:
-        counter = f"{_name(failure)}_failed"
-        values[counter] = values.get(counter, 0) + 1
-    units = {name: _unit(name) for name in values}
+    values = [*rows({"checks": len(certificate.checks), "failed": len(failures)}, "checks")]
+    values += rows({"unsupported": len(unsupported)}, "operations")
+    values += _errors(certificate.checks)
+    for place, count in Counter(map(_place, failures)).items():
+        values.append(Value(name="failed", value=count, unit="checks", at=place._asdict()))
     # mtime 0 makes equal certificates equal files.
     files = {"checks.json.gz": gzip.compress(_json(certificate.checks), mtime=0)}
     if failures:
@@ -64,35 +69,28 @@ def measure(subject: Subject, context: Context) -> Measurement:
             check.operation: check.reason for check in certificate.checks if check.outcome in ("cannot", "missing")
         }
         files["unsupported.json"] = msgspec.json.format(msgspec.json.encode(reasons), indent=1)
-    return Measurement(values=values, units=units, files=files)
+    return Measurement(values=values, files=files)
 
 
-def _worst(checks: Iterable[Check]) -> dict[str, int | float]:
-    """The largest relative error by operation, quantity and dtype, and the absolute one of the same comparison."""
-    worst: dict[str, Check] = {}
+def _errors(checks: Iterable[Check]) -> Iterator[Value]:
+    """The largest relative error by operation, passes and dtype, and the absolute one of the same comparison."""
+    worst: dict[Place, Check] = {}
     for check in checks:
         if check.relative is None:
             continue
-        name = _name(check)
-        if name not in worst or check.relative > (worst[name].relative or 0):
-            worst[name] = check
-    errors: dict[str, int | float] = {}
-    for name, check in worst.items():
+        place = _place(check)
+        if place not in worst or check.relative > (worst[place].relative or 0):
+            worst[place] = check
+    for place, check in worst.items():
         assert check.relative is not None
         assert check.absolute is not None
-        errors |= {name: check.relative, f"{name}_absolute": check.absolute}
-    return errors
+        yield Value(name="error", value=check.relative, at=place._asdict())
+        yield Value(name="error_absolute", value=check.absolute, at=place._asdict())
 
 
-def _name(check: Check) -> str:
-    """Name of the value that a comparison belongs to; the gradients in all inputs share one."""
-    return f"{check.operation}_{check.quantity.partition(' ')[0]}_{check.dtype}"
-
-
-def _unit(name: str) -> str:
-    if name == "unsupported":
-        return "operations"
-    return "checks" if name == "checks" or name.endswith("failed") else ""
+def _place(check: Check) -> Place:
+    """Where the values of a comparison belong; the gradients in all inputs share a place."""
+    return Place(operation=check.operation, passes=check.quantity.partition(" ")[0], dtype=check.dtype)
 
 
 def _text(limits: dict[str, float]) -> str:

@@ -23,7 +23,8 @@ from bench.detector.fqdet import FQDetOutput
 from bench.inference.image_run import images_protocol, open_run
 from bench.model.build import build, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
-from bench.record import Scalar, Subject
+from bench.names import MODEL_PARTS
+from bench.record import Scalar, Subject, rows
 from bench.rulers.multiply_adds import Count, count_fvcore, count_torch, counting
 from bench.rulers.parts import BackbonePart, DetectorPart, HeadPart, NeckPart, as_pyramid
 from heads import Detections
@@ -33,7 +34,6 @@ TIMED = False
 NEEDS_IMAGES = False
 NEEDS_WEIGHTS = False
 
-PARTS = ("backbone", "neck", "detector", "head")
 CHECK_SIZE = (800, 1112)
 
 # Regions per image that explain the paper's totals; fitted, not measured. First those of a class-specific head, which
@@ -103,28 +103,25 @@ def _measured(subject: Subject, context: Context) -> Measurement:
         images.append(counts)
         regions.append(len(found.boxes))
     measurement = _measurement(images, regions, images[0])
-    values, units = run.values(), dict.fromkeys(run.values(), "images")
-    return replace(
-        measurement, values={**measurement.values, **values}, units={**measurement.units, **units}, files=run.report()
-    )
+    return replace(measurement, values=(*measurement.values, *run.rows()), files=run.report())
 
 
 def _measurement(images: Sequence[dict[str, Ruled]], regions: Sequence[int], check: dict[str, Ruled]) -> Measurement:
     """Means over images, and both rulers on the one image that both have seen."""
-    samples = {f"macs_{part}": np.array([image[part].torch.total for image in images]) for part in PARTS}
-    samples["regions"] = np.array(regions)
-    old = np.array([sum(image[part].torch.old_deconvolution for part in PARTS) for image in images])
-    values = {name: float(array.mean()) for name, array in samples.items()}
-    values["macs"] = sum(values[f"macs_{part}"] for part in PARTS)
-    values["macs_paper"] = values["macs"] + float(old.mean())
-    values["macs_head_paper"] = values["macs_head"] + float(old.mean())
+    samples = {f"macs_{part}": np.array([image[part].torch.total for image in images]) for part in MODEL_PARTS}
+    old = np.array([sum(image[part].torch.old_deconvolution for part in MODEL_PARTS) for image in images])
+    means = {name: float(array.mean()) for name, array in samples.items()}
+    total, on_top = sum(means[f"macs_{part}"] for part in MODEL_PARTS), float(old.mean())
+    paper = {"macs": total, "macs_paper": total + on_top, "macs_head_paper": means["macs_head"] + on_top}
+    values = [*rows(means | paper, "MACs"), *rows({"regions": float(np.mean(regions))}, "regions")]
     for ruler in ("torch", "fvcore"):
-        counts = {part: getattr(check[part], ruler) for part in PARTS}
-        values |= {f"check_{ruler}_{part}": count.total for part, count in counts.items()}
-        values[f"check_{ruler}_conv_matmul"] = sum(count.conv_and_matmul for count in counts.values())
-    units = {name: "regions" if name == "regions" else "MACs" for name in values}
-    uncounted = sorted(set(chain.from_iterable(check[part].torch.uncounted for part in PARTS)))
-    return Measurement(values=values, units=units, samples=samples, uncounted=tuple(uncounted))
+        counts: dict[str, Count] = {part: getattr(check[part], ruler) for part in MODEL_PARTS}
+        for part, count in counts.items():
+            values += rows({"check_macs": count.total}, "MACs", ruler=ruler, part=part)
+        agreeing = sum(count.conv_and_matmul for count in counts.values())
+        values += rows({"check_macs_conv_matmul": agreeing}, "MACs", ruler=ruler)
+    uncounted = sorted(set(chain.from_iterable(check[part].torch.uncounted for part in MODEL_PARTS)))
+    return Measurement(values=values, samples={**samples, "regions": np.array(regions)}, uncounted=tuple(uncounted))
 
 
 def _count_detector(

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from bench.contract import Context, Measurement
-from bench.inference.image_run import open_run, timing_protocol, unit
+from bench.inference.image_run import open_run, timing_protocol
 from bench.model.assemble import assemble
 from bench.model.build import load
 from bench.model.segmenter import image_size
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, rows
 from bench.rulers.clock import NUM_WARM_UP, Clock
 from heads import Pyramid
 
@@ -48,16 +48,14 @@ def measure(subject: Subject, context: Context) -> Measurement:
         for name, clock in (("whole", whole), ("detector", detector), ("head", head)):
             times[name].append(clock.total_ms)
     samples = {f"latency_ms_{name}": np.array(ms) for name, ms in times.items()}
-    rates = {name: float((1000 / np.array(ms)).mean()) for name, ms in times.items()}
-    subtracted_ms = 1000 / rates["whole"] - 1000 / rates["detector"]
-    values = {
-        **run.values(),
-        "fps_paper": rates["whole"],
-        "fps_detector": rates["detector"],
-        "fps_head_isolated": rates["head"],
+    whole_fps, detector_fps, head_fps = (float((1000 / np.array(ms)).mean()) for ms in times.values())
+    rates = {"fps_paper": whole_fps, "fps_detector": detector_fps, "fps_head_isolated": head_fps}
+    subtracted_ms = 1000 / whole_fps - 1000 / detector_fps
+    if subtracted_ms > 0:  # noise can make a cheap head look free: then it has no rate
+        rates["fps_head_subtracted"] = 1000 / subtracted_ms
+    latencies = {
         "latency_ms_head_isolated": float(np.median(samples["latency_ms_head"])),
         "latency_ms_head_subtracted": subtracted_ms,
     }
-    if subtracted_ms > 0:  # noise can make a cheap head look free: then it has no rate
-        values["fps_head_subtracted"] = 1000 / subtracted_ms
-    return Measurement(values=values, units={name: unit(name) for name in values}, samples=samples, files=run.report())
+    values = (*run.rows(), *rows(rates, "1/s"), *rows(latencies, "ms"))
+    return Measurement(values=values, samples=samples, files=run.report())

@@ -10,19 +10,25 @@ compiled Dense and spconv-triton. `roof` is what the machine reaches at most in 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
 
-from bench.backends.activity import FIRST_SIDE
 from bench.backends.dense_layouts import LAYOUTS
 from bench.backends.peers import peers, spconv_version
 from bench.backends.rival_times import Clock, Times, time_rivals
 from bench.backends.rivals import OURS, Rivals, Scene, forward, make_scene, training
 from bench.backends.roof import Work, arithmetic_of, limit_ms, peaks_of, roof, roof_protocol
-from bench.backends.stages import NUM_STAGES, draw_activity, grid_type, operating_point, stages_protocol
+from bench.backends.stages import (
+    budget_of,
+    draw_activity,
+    grid_type,
+    operating_point,
+    regions_of_stages,
+    stages_protocol,
+)
 from bench.contract import Context, Measurement
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 from bench.rulers.in_turn import MIN_REPETITIONS
 from bench.rulers.peak_memory import peak_bytes
 from bench.store import Array
@@ -33,9 +39,6 @@ NEEDS_IMAGES = False
 NEEDS_WEIGHTS = False
 
 PERCENTS = (5, 10, 20, 35, 65)
-
-REGIONS_OF_STAGE = (32, 12, 6)
-"""Regions at the percentages in stages 1 to 3: fewer where lattices are larger, so that all take about as long."""
 
 REPETITIONS = 9
 POINT_LIMIT_S = 4.0
@@ -56,8 +59,13 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Such as `stage1_point` or `stage3_active65`: what the names of its values start with."""
+        """Such as `stage1_point` or `stage3_active65`: what the names of its arrays start with."""
         return f"stage{self.stage}_" + ("point" if self.percent is None else f"active{self.percent}")
+
+    @property
+    def at(self) -> dict[str, str | int]:
+        """The axes of its values."""
+        return {"stage": self.stage, "place": "point" if self.percent is None else self.percent}
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
@@ -67,7 +75,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
         "regions": regions,
         "budget": budget,
         "percents": ", ".join(f"{percent} %" for percent in PERCENTS),
-        "percents_regions": "/".join(str(number) for number in _regions_of_stage(context)),
+        "percents_regions": "/".join(str(number) for number in regions_of_stages(context)),
         **stages_protocol(context),
         "operation": "SFM",
         "clocks": "wall, synchronised" if _on_gpu(context) else "one thread: its CPU time; all threads: wall",
@@ -86,66 +94,67 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Measure all settings. Intervals are quartiles over the repetitions."""
     kind = grid_type(subject)
-    values: dict[str, int | float] = {}
-    intervals: dict[str, tuple[float, float]] = {}
+    values: list[Value] = []
     samples: dict[str, Array] = {}
     for place in _places(context):
         made = draw_activity(place.regions, place.budget, context, stages=place.stage)
-        scene = make_scene(kind, made, context)
-        values[f"{place.name}_active_fraction"] = made.active_fractions[-1]
-        for name, times in _times(scene, place, made.active_fractions[-1], context):
-            values[f"{name}_dense_is_channels_last"] = int(times.dense_layout == "channels_last")
-            for quantity, array in times.quantities().items():
-                low, middle, high = (float(number) for number in np.percentile(array, [25, 50, 75]))
-                values[f"{name}_{quantity}"], intervals[f"{name}_{quantity}"] = middle, (low, high)
-                samples[f"{name}_{quantity}"] = array
+        scene, active_fraction = make_scene(kind, made, context), made.active_fractions[-1]
+        values.append(Value(name="active_fraction", value=active_fraction, at=place.at))
+        for passes, clock, times in _times(scene, place, active_fraction, context):
+            at = place.at | {"passes": passes, "clock": clock}
+            is_channels_last = int(times.dense_layout == "channels_last")
+            values.append(Value(name="dense_is_channels_last", value=is_channels_last, at=at))
+            for repeated in times.quantities():
+                values.append(repeated.row(**at))
+                samples[f"{place.name}_{passes}_{clock}_{repeated.name}"] = repeated.array
         if place.percent is None:
-            values |= {f"{place.name}_{name}": number for name, number in _sizes(scene, context).items()}
-            work = _work(scene)
-            values |= {f"{place.name}_macs": work.macs, f"{place.name}_needed_bytes": work.needed_bytes}
-            values |= _limit(work, place, values[f"{place.name}_forward_wall_ms"], context)
+            of_wall = place.at | {"passes": "forward", "clock": "wall"}
+            wall_ms = next(value.value for value in values if value.name == "ms" and value.at == of_wall)
+            values += _of_point(scene, place, wall_ms, context)
     for clock in _clocks(context):
-        values |= {f"roof_{clock}_{name}": rate for name, rate in roof(clock, context).items()}
-    units = {name: _unit(name) for name in values}
-    return Measurement(values=values, units=units, intervals=intervals, samples=samples)
+        values += roof(clock, context)
+    return Measurement(values=values, samples=samples)
 
 
 def _places(context: Context) -> Iterator[Place]:
     regions, budget = operating_point(context)
-    for stage, fewer in enumerate(_regions_of_stage(context), start=1):
+    for stage, fewer in enumerate(regions_of_stages(context), start=1):
         yield Place(stage=stage, percent=None, regions=regions, budget=budget)
-        cells = fewer * (FIRST_SIDE * 2**stage) ** 2
         for percent in PERCENTS:
-            # A refined cell makes four active ones.
-            yield Place(stage=stage, percent=percent, regions=fewer, budget=max(1, round(cells * percent / 400)))
+            yield Place(stage=stage, percent=percent, regions=fewer, budget=budget_of(percent, stage, fewer))
 
 
-def _regions_of_stage(context: Context) -> tuple[int, ...]:
-    if context.regions is None:
-        return REGIONS_OF_STAGE
-    regions, _ = operating_point(context)
-    return (regions,) * NUM_STAGES
-
-
-def _times(scene: Scene, place: Place, active_fraction: float, context: Context) -> Iterator[tuple[str, Times]]:
-    """Times of a setting, by the start of the names of their values, such as `stage1_point_training_wall`."""
+def _times(scene: Scene, place: Place, active_fraction: float, context: Context) -> Iterator[tuple[str, Clock, Times]]:
+    """Times of a setting by passes and clock."""
     clocks = _clocks(context)
     is_point = place.percent is None
-    for made_of in _PASSES if is_point else ("forward",):
-        rivals = _PASSES[made_of](scene)
-        if is_point and made_of == "forward":
+    for passes in _PASSES if is_point else ("forward",):
+        rivals = _PASSES[passes](scene)
+        if is_point and passes == "forward":
             rivals = {**rivals, **peers(scene)}
         for clock in clocks if is_point else clocks[:1]:
             limit_s = POINT_LIMIT_S if is_point else PERCENT_LIMIT_S
             ms = time_rivals(rivals, clock, context.device, repetitions=REPETITIONS, limit_s=limit_s)
-            yield f"{place.name}_{made_of}_{clock}", Times(ms=ms, active_fraction=active_fraction)
+            yield passes, clock, Times(ms=ms, active_fraction=active_fraction)
 
 
-@torch.inference_mode()
-def _sizes(scene: Scene, context: Context) -> dict[str, int]:
-    """Peak of a forward pass on top of what was there before, and the part of it that is the result."""
-    peak = peak_bytes(forward(scene)[OURS], context.device)
-    return {"peak_bytes": peak, "output_bytes": scene.ours.active.nbytes}
+def _of_point(scene: Scene, place: Place, wall_ms: float, context: Context) -> Iterator[Value]:
+    """Peak of a forward pass on top of what was there, and its result; the work, and how fast a known GPU can be.
+
+    `of_limit` is the share of that limit in the time measured; 1 is as fast as can be.
+    """
+    value, work = partial(Value, at=place.at), _work(scene)
+    with torch.inference_mode():
+        peak = peak_bytes(forward(scene)[OURS], context.device)
+    yield value(name="peak_bytes", value=peak, unit="bytes")
+    yield value(name="output_bytes", value=scene.ours.active.nbytes, unit="bytes")
+    yield value(name="macs", value=work.macs, unit="MACs")
+    yield value(name="needed_bytes", value=work.needed_bytes, unit="bytes")
+    peaks = peaks_of(context.device)
+    if peaks is not None:
+        limit = limit_ms(work, peaks, arithmetic_of(context.dtype))
+        yield value(name="limit_ms", value=limit, unit="ms")
+        yield value(name="of_limit", value=limit / wall_ms)
 
 
 def _work(scene: Scene) -> Work:
@@ -158,23 +167,9 @@ def _work(scene: Scene) -> Work:
     )
 
 
-def _limit(work: Work, place: Place, wall_ms: float, context: Context) -> dict[str, float]:
-    """The limit of a known GPU, and its share of the time measured; 1 is as fast as can be."""
-    peaks = peaks_of(context.device)
-    if peaks is None:
-        return {}
-    limit = limit_ms(work, peaks, arithmetic_of(context.dtype))
-    return {f"{place.name}_limit_ms": limit, f"{place.name}_of_limit": limit / wall_ms}
-
-
 def _clocks(context: Context) -> tuple[Clock, ...]:
     return ("wall",) if _on_gpu(context) else ("thread", "wall")
 
 
 def _on_gpu(context: Context) -> bool:
     return torch.device(context.device).type == "cuda"
-
-
-def _unit(name: str) -> str:
-    units = {"_ms": "ms", "_bytes": "bytes", "_macs": "MACs", "_macs_per_s": "MACs/s", "_bytes_per_s": "bytes/s"}
-    return next((unit for ending, unit in units.items() if name.endswith(ending)), "")

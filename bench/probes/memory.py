@@ -22,7 +22,7 @@ from bench.backends.stages import (
     weights_like,
 )
 from bench.contract import Context, Measurement
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.peak_memory import peak_bytes
 from sparsity import Unsupported
 
@@ -48,14 +48,15 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Measure every stage after the dense one; operations that the backend cannot do have no peak."""
     made = draw_activity(*operating_point(context), context)
-    peaks: dict[str, int] = {}
+    values: list[Value] = []
     stored = []
     for stage, arrival in enumerate(arrivals(grid_type(subject), made, context), start=1):
         stored.append(sum(arrival.grid.storage().values()))
-        peaks |= {f"stage{stage}_{operation}_peak_bytes": peak for operation, peak in _peaks(arrival, context)}
+        for operation, peak in _peaks(arrival, context):
+            values += rows({"peak_bytes": peak}, "bytes", stage=stage, operation=operation)
     # The two numbers that say what a head needs: its largest stage, its hungriest operation.
-    values = peaks | {"bytes_stored": max(stored), "bytes_peak": max(peaks.values())}
-    return Measurement(values=values, units=dict.fromkeys(values, "bytes"))
+    needs = {"bytes_stored": max(stored), "bytes_peak": max(int(peak.value) for peak in values)}
+    return Measurement(values=(*values, *rows(needs, "bytes")))
 
 
 def _peaks(arrival: Arrival, context: Context) -> Iterator[tuple[str, int]]:

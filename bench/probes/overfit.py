@@ -17,7 +17,7 @@ from bench.inference.image_run import images_protocol, open_run
 from bench.model.assemble import Crop
 from bench.model.build import build
 from bench.model.segmenter import Boxes, Segmenter
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, rows
 
 VERSION = 1
 TIMED = False
@@ -49,15 +49,12 @@ def measure(subject: Subject, context: Context) -> Measurement:
     model = build(subject).to(context.device)
     losses = train(model, samples, NUM_STEPS, subject.seed)
     overlaps = mask_overlaps(model, samples)
-    values = {
-        "mask_iou_mean": float(overlaps.mean()),
-        "mask_iou_min": float(overlaps.min()),
-        "objects": len(overlaps),
-    }
-    values |= {f"loss_{name}_last": float(of_name[-10:].mean()) for name, of_name in losses.items()}
-    units = {name: "objects" if name == "objects" else "" for name in values}
+    values = [*rows({"mask_iou_mean": float(overlaps.mean()), "mask_iou_min": float(overlaps.min())})]
+    values += rows({"objects": len(overlaps)}, "objects")
+    for name, of_name in losses.items():
+        values += rows({"loss_last": float(of_name[-10:].mean())}, loss=name)
     curves = {f"loss_{name}": of_name for name, of_name in losses.items()}
-    return Measurement(values=values, units=units, samples={**curves, "mask_iou": overlaps})
+    return Measurement(values=values, samples={**curves, "mask_iou": overlaps})
 
 
 def large_objects(samples: Iterable[Sample | Skipped]) -> list[Sample]:

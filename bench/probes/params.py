@@ -4,7 +4,7 @@ from torch import nn
 
 from bench.contract import Context, Measurement
 from bench.model.build import outline
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, rows
 
 VERSION = 1
 TIMED = False
@@ -23,7 +23,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     values = {"params_total": _count(model, frozen=True), "params_trainable": _count(model)}
     for name, part in model.named_children():
         values[f"params_{name}"] = _count(part)
-    return Measurement(values=values, units=dict.fromkeys(values, "parameters"))
+    return Measurement(values=tuple(rows(values, "parameters")))
 
 
 def _count(module: nn.Module, *, frozen: bool = False) -> int:

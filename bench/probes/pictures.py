@@ -7,7 +7,7 @@ every object, packed to some hundred bytes, and the image and the truth of the o
 import io
 import itertools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -32,7 +32,7 @@ from bench.inference.showable import SMALLEST, Candidate, Drawn, candidates, ext
 from bench.model.assemble import Crop, encode_crop
 from bench.model.build import load
 from bench.model.segmenter import Look
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 from bench.store import Array
 
 VERSION = 2
@@ -108,23 +108,19 @@ def measure(subject: Subject, context: Context) -> Measurement:
     check_readable(len(run.dataset), run.skipped)
     if not results:
         raise no_objects(truth, files)
-    values = _values(results)
     return Measurement(
-        values={**values, **run.values()},
-        units={**dict.fromkeys(values, ""), "objects": "objects", **dict.fromkeys(run.values(), "images")},
+        values=(*_values(results), *run.rows()),
         samples=_samples(results),
         files={**_pictures(results, truth, files), **run.report()},
     )
 
 
-def _values(results: Sequence[_Result]) -> dict[str, int | float]:
+def _values(results: Sequence[_Result]) -> Iterator[Value]:
     boundary_ious = [each.boundary_iou for each in results]
-    return {
-        "objects": len(results),
-        "iou_mean": float(np.mean([each.iou for each in results])),
-        "boundary_iou_mean": float(np.mean(boundary_ious)),
-        **{f"boundary_iou_{name}": float(np.quantile(boundary_ious, at)) for name, at in _QUANTILES.items()},
-    }
+    yield Value(name="objects", value=len(results), unit="objects")
+    yield Value(name="iou_mean", value=float(np.mean([each.iou for each in results])))
+    yield Value(name="boundary_iou_mean", value=float(np.mean(boundary_ious)))
+    yield from rows({f"boundary_iou_{name}": float(np.quantile(boundary_ious, at)) for name, at in _QUANTILES.items()})
 
 
 def _samples(results: Sequence[_Result]) -> dict[str, Array]:

@@ -4,8 +4,6 @@ The weights were trained with the learned rule, so this is about the choice at i
 rule may do better with it. `oracle` knows which cells are mixed, `all` refines every cell.
 """
 
-from dataclasses import replace
-
 import torch
 
 from bench.contract import Context, Measurement
@@ -13,7 +11,7 @@ from bench.data.samples import Batch
 from bench.inference.image_run import with_true_boxes
 from bench.inference.variants import Change, accuracies, run_ways, times_budget, variants_protocol
 from bench.model.segmenter import image_size
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 from heads import Targets
 from heads._policies import Policy, at_boundary, at_random, oracle, predicted, uncertainty
 from heads.effseg import EffSeg
@@ -32,7 +30,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 
 
 def measure(subject: Subject, context: Context) -> Measurement:
-    """Measure every rule; `<metric>_<rule>_minus_predicted` is what it gains or loses, with a paired interval."""
+    """Measure every rule; `<metric>_difference` is what it gains or loses to the learned one, with an interval."""
     generator = torch.Generator(context.device).manual_seed(context.seed)
     rules: dict[str, Policy] = {
         "predicted": predicted,
@@ -42,12 +40,8 @@ def measure(subject: Subject, context: Context) -> Measurement:
     }
     ways: dict[str, Change] = {name: _by(rule) for name, rule in rules.items()}
     found, run = run_ways(subject, with_true_boxes(context), {**ways, "oracle": _by_oracle, "all": times_budget(None)})
-    measured = accuracies(found, REFERENCE)
-    counts = {"cells_per_stage": float(found[REFERENCE].cells.mean()), **run.values()}
-    units = dict.fromkeys(run.values(), "images") | {"cells_per_stage": "cells"}
-    return replace(
-        measured, values={**measured.values, **counts}, units={**measured.units, **units}, files=run.report()
-    )
+    cells = Value(name="cells_per_stage", value=float(found[REFERENCE].cells.mean()), unit="cells")
+    return Measurement(values=(*accuracies(found, "policy", REFERENCE), cells, *run.rows()), files=run.report())
 
 
 def _by(rule: Policy) -> Change:

@@ -27,7 +27,6 @@ def measure(subject: Subject, context: Context) -> Measurement:
     shares = ranks.gather(predict(subject, context, open_run(subject, context)))
     found = join(shares, subject)
     return Measurement(
-        values=found.values(),
-        units=found.units(),
+        values=tuple(found.rows()),
         files={"predictions.json": found.content, "images.json": found.image_ids, **found.report()},
     )

@@ -48,8 +48,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     found = join(shares, subject)
     stem = f"detections_test-dev2017_{subject.name}_results"
     return Measurement(
-        values=found.values(),
-        units=found.units(),
+        values=tuple(found.rows()),
         files={f"{stem}.zip": zipped(f"{stem}.json", found.content), **found.report()},
     )
 

@@ -8,10 +8,10 @@ warm-up passes on the first image.
 import numpy as np
 
 from bench.contract import Context, Measurement
-from bench.inference.image_run import open_run, timing_protocol, unit
+from bench.inference.image_run import open_run, timing_protocol
 from bench.model.assemble import encode
 from bench.model.build import load
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, rows
 from bench.rulers.clock import NUM_WARM_UP, Clock
 
 VERSION = 1
@@ -42,15 +42,13 @@ def measure(subject: Subject, context: Context) -> Measurement:
         clock("encode")
         times.append({"total": total, **clock.ms})
         regions.append(sum(len(image.crops) for image in predictions))
-    samples = {f"latency_ms_{phase}": np.array([of_image[phase] for of_image in times]) for phase in times[0]}
-    total_ms = samples["latency_ms_total"]
-    values = {
-        **run.values(),
-        "fps_paper": float((1000 / total_ms).mean()),
-        "fps_throughput": float(1000 / total_ms.mean()),
-        "latency_ms_median": float(np.median(total_ms)),
-        "latency_ms_p95": float(np.percentile(total_ms, 95)),
-        **{f"{name}_median": float(np.median(array)) for name, array in samples.items() if name != "latency_ms_total"},
-        "regions": float(np.mean(regions)),
-    }
-    return Measurement(values=values, units={name: unit(name) for name in values}, samples=samples, files=run.report())
+    by_phase = {phase: np.array([of_image[phase] for of_image in times]) for phase in times[0]}
+    samples = {f"latency_ms_{phase}": ms for phase, ms in by_phase.items()}
+    total_ms = by_phase.pop("total")
+    rates = {"fps_paper": float((1000 / total_ms).mean()), "fps_throughput": float(1000 / total_ms.mean())}
+    latencies = {"latency_ms_median": float(np.median(total_ms)), "latency_ms_p95": float(np.percentile(total_ms, 95))}
+    values = [*run.rows(), *rows(rates, "1/s"), *rows(latencies, "ms")]
+    for phase, ms in by_phase.items():
+        values += rows({"latency_ms_median": float(np.median(ms))}, "ms", phase=phase)
+    values += rows({"regions": float(np.mean(regions))}, "regions")
+    return Measurement(values=values, samples=samples, files=run.report())

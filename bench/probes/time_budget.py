@@ -10,6 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from time import perf_counter, thread_time
 
 import numpy as np
@@ -22,9 +23,10 @@ from bench.inference.image_run import images_protocol, open_run
 from bench.model.assemble import assemble
 from bench.model.build import CHANNELS, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
-from bench.record import Scalar, Subject
+from bench.names import HEAD_PARTS
+from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.clock import NUM_WARM_UP
-from bench.rulers.op_clock import OUTSIDE, PARTS, Budget, OpClock
+from bench.rulers.op_clock import OUTSIDE, Budget, OpClock
 from bench.rulers.parts import PYRAMID_LEVELS
 from heads import Detections, MaskHead, Pyramid
 
@@ -93,31 +95,26 @@ def measure(subject: Subject, context: Context) -> Measurement:
                 given.walk(model.head)
             clocked.append(clock.ms)
         budgets.append(sorted(clocked, key=lambda ms: sum(ms.values()))[REPETITIONS // 2])
-    values = {
-        **values_of(budgets),
-        "latency_ms_head": float(np.median(latencies)),
-        "regions": float(np.mean(counts)),
-    }
-    return Measurement(values=values, units={name: "regions" if name == "regions" else "ms" for name in values})
+    values = [*values_of(budgets), *rows({"latency_ms_head": float(np.median(latencies))}, "ms")]
+    values += rows({"regions": float(np.mean(counts))}, "regions")
+    return Measurement(values=values)
 
 
-def values_of(budgets: Sequence[Budget]) -> dict[str, float]:
+def values_of(budgets: Sequence[Budget]) -> Iterator[Value]:
     """Mean milliseconds of all, of every part and of every part of a stage; what is not there is left out."""
     total: Budget = defaultdict(float)
     for budget in budgets:
         for place, ms in budget.items():
             total[place] += ms
-    parts = {part: [ms for (_, of), ms in total.items() if of == part] for part in PARTS}
-    values = {
-        "clocked_ms": sum(total.values()),
-        **{f"{part}_ms": sum(times) for part, times in parts.items() if times},
-        **{
-            f"stage{stage}_{part}_ms": total[stage, part]
-            for stage, part in sorted(total, key=_place)
-            if part not in OUTSIDE
-        },
-    }
-    return {name: ms / len(budgets) for name, ms in values.items()}
+    number = len(budgets)
+    yield from rows({"clocked_ms": sum(total.values()) / number}, "ms")
+    for part in HEAD_PARTS:
+        times = [ms for (_, of), ms in total.items() if of == part]
+        if times:
+            yield from rows({"clocked_ms": sum(times) / number}, "ms", part=part)
+    for stage, part in product(sorted({stage for stage, _ in total}), HEAD_PARTS):
+        if (stage, part) in total and part not in OUTSIDE:
+            yield from rows({"clocked_ms": total[stage, part] / number}, "ms", stage=stage, part=part)
 
 
 def stages_of(head: MaskHead) -> Sequence[nn.Module]:
@@ -200,8 +197,3 @@ def _now(context: Context) -> Callable[[], float]:
         return perf_counter()
 
     return wall
-
-
-def _place(key: tuple[int, str]) -> tuple[int, int]:
-    stage, part = key
-    return stage, PARTS.index(part)

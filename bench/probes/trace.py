@@ -24,7 +24,7 @@ from bench.inference.image_run import ImageRun, images_protocol, open_run
 from bench.inference.predict import model_protocol
 from bench.model.build import load
 from bench.model.segmenter import image_size
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 from bench.store import Array
 from heads import Detections, Pyramid, Stage, compose
 
@@ -76,16 +76,17 @@ class StageTrace:
         if len(self.image_maps) < NUM_IMAGE_MAPS:
             self.image_maps.append(counts.astype(np.uint16))
 
-    def values(self) -> dict[str, int | float]:
+    def rows(self, stage: int) -> Iterator[Value]:
         """Means over images, with the spread over images and over regions."""
         regions = np.concatenate(self.of_regions)
-        return {
-            "side": len(self.total),
+        yield from rows({"side": len(self.total)}, "cells", stage=stage)
+        fractions = {
             "active_fraction": float(np.mean(self.of_images)),
             "active_fraction_std": float(np.std(self.of_images)),
             "processed_fraction": float(np.mean(self.processed)),
             **{f"region_fraction_{name}": float(np.quantile(regions, at)) for name, at in _QUANTILES.items()},
         }
+        yield from rows(fractions, stage=stage)
 
     def samples(self) -> dict[str, Array]:
         """Share of the regions in which each cell was active, the counts of the first images, and all fractions."""
@@ -146,14 +147,14 @@ def measure(subject: Subject, context: Context) -> Measurement:
             traces.setdefault(number, StageTrace(total=np.zeros((side, side), np.int64))).add(refined)
             if len(traced_ids) <= NUM_SCENES:
                 scenes[-1].add(number, refined)
-    values: dict[str, int | float] = {**run.values(), "regions": float(np.mean(num_regions))}
+    values = [*run.rows(), *rows({"regions": float(np.mean(num_regions))}, "regions")]
     samples: dict[str, Array] = {"image_ids": np.array(traced_ids, np.int64)}
     for number, of_stage in traces.items():
-        values |= {f"stage{number}_{name}": value for name, value in of_stage.values().items()}
+        values += of_stage.rows(number)
         samples |= {f"stage{number}_{name}": array for name, array in of_stage.samples().items()}
     for image_id, scene in zip(traced_ids, scenes, strict=False):
         samples |= {f"scene{image_id}_{name}": array for name, array in scene.samples().items()}
-    return Measurement(values=values, units={name: _unit(name) for name in values}, samples=samples, files=run.report())
+    return Measurement(values=values, samples=samples, files=run.report())
 
 
 def trace(stages: Sequence[Stage]) -> Iterator[Refined]:
@@ -174,9 +175,3 @@ def _scene(run: ImageRun, batch: Batch, regions: Detections) -> Scene:
     scale = np.array([picture.width / input_size[1], picture.height / input_size[0]] * 2, np.float32)
     boxes = regions.boxes.float().cpu().numpy() * scale
     return Scene(pixels=np.asarray(picture), boxes=boxes)
-
-
-def _unit(name: str) -> str:
-    if name.endswith("_side"):
-        return "cells"
-    return "images" if name.startswith("images") else "regions" if name == "regions" else ""

@@ -19,20 +19,6 @@ import bench.model.assemble
 import heads
 import sparsity
 
-PARTS = (
-    "roi_align",
-    "dense_convolution",
-    "pointwise",
-    "selection",
-    "subdivision",
-    "sampling",
-    "convolution",
-    "bookkeeping",
-    "paste",
-    "other",
-)
-"""In the order in which they are shown. `convolution` is that of a grid, `other` what no operation of torch took."""
-
 OUTSIDE = ("paste", "other")
 """Parts that belong to no stage."""
 

@@ -7,7 +7,6 @@ kernels come to the machine's limits, and the losses of the trainings.
 
 from collections.abc import Sequence
 
-from bench.store import Entry
 from reports.figures.activity import activity
 from reports.figures.break_even import break_even
 from reports.figures.budget import budget
@@ -19,23 +18,24 @@ from reports.figures.roofline import roofline
 from reports.figures.storage import storage
 from reports.figures.style import Figure
 from reports.figures.time_budget import time_budget
+from reports.select.measured import Measured
 from reports.select.trainings import Training
 
 __all__ = ["Figure", "all_figures"]
 
 
-def all_figures(entries: Sequence[Entry], trainings: Sequence[Training]) -> list[Figure]:
+def all_figures(found: Sequence[Measured], trainings: Sequence[Training]) -> list[Figure]:
     """The figures of a store and of the trainings whose weights it may have measured, in the order of the page."""
-    found = (
-        cost(entries),
-        masks(entries),
-        time_budget(entries),
-        budget(entries),
-        activity(entries),
-        ladder(entries),
-        storage(entries),
-        break_even(entries),
-        roofline(entries),
+    drawn = (
+        cost(found),
+        masks(found),
+        time_budget(found),
+        budget(found),
+        activity(found),
+        ladder(found),
+        storage(found),
+        break_even(found),
+        roofline(found),
         losses(trainings),
     )
-    return [figure for figure in found if figure is not None]
+    return [figure for figure in drawn if figure is not None]

@@ -1,6 +1,5 @@
 """Where heads refine: how often each cell of a box was refined, and which cells of an image (the paper's Figure 1)."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, PowerNorm, to_rgb
 from matplotlib.figure import Figure as Drawing
 
-from bench.store import Array, Entry
+from bench.store import Array
+from reports.cells import Number
 from reports.figures.style import FAINT, Figure, colour, house_style, pdf, svg
-from reports.figures.subjects import names, newest_of_each
+from reports.select.comparable import comparable
+from reports.select.measured import Measured
+from reports.select.naming import names
+from reports.select.trained import first_seeds
 
 NUM_SCENES = 2
 """Images below the maps: so many in all, but at least one of every head."""
@@ -50,30 +53,27 @@ class _Traced:
     """A head with its maps by stage and, if the record has them, images."""
 
     name: str
-    entry: Entry
+    measured: Measured
     maps: Mapping[int, Float[np.ndarray, "S S"]]
     scenes: tuple[_Scene, ...]
 
     def percent(self, stage: int) -> float:
         """Share of the boxes that a stage refines, the mean over images."""
-        return 100 * self.entry.record.values[f"stage{stage}_active_fraction"]
+        return 100 * _fractions(self.measured)[stage]
 
 
-def activity(entries: Sequence[Entry]) -> Figure | None:
-    """Draw the newest maps of the probe `trace`, a row for every head, with images below; None without any.
+def activity(found: Sequence[Measured]) -> Figure | None:
+    """Draw the maps of the probe `trace`, a row for every head, with images below; None without any.
 
     Records whose arrays are not beside them any more are left out.
     """
-    found = [
-        entry
-        for entry in newest_of_each(entries, "trace")
-        if entry.record.samples is not None and entry.path.with_name(entry.record.samples).is_file() and _stages(entry)
-    ]
-    if not found:
+    chosen = comparable(found, "trace")
+    shown = [each for each in first_seeds(chosen.shown) if _fractions(each) and each.arrays()]
+    if not shown:
         return None
-    called = names([entry.record.subject for entry in found])
-    per_head = max(1, NUM_SCENES // len(found))
-    traced = [_traced(entry, name, per_head) for entry, name in zip(found, called, strict=True)]
+    called = names([each.subject for each in shown])
+    per_head = max(1, NUM_SCENES // len(shown))
+    traced = [_traced(each, name, per_head) for each, name in zip(shown, called, strict=True)]
     most = max(max(each.maps) for each in traced)
     heights = [height for each in traced for height in [1.0, *map(_tallness, each.scenes)]]
     with house_style():
@@ -84,7 +84,7 @@ def activity(entries: Sequence[Entry]) -> Figure | None:
         for each in traced:
             _draw_maps(next(rows), each)
             for scene in each.scenes:
-                _draw_scene(next(rows), scene, colour(each.entry.record.subject.head))
+                _draw_scene(next(rows), scene, colour(each.measured.subject.head))
         spoken = "; ".join(
             f"{each.name}: "
             + ", ".join(f"stage {stage} {each.percent(stage):.1f} % of the boxes" for stage in each.maps)
@@ -92,7 +92,7 @@ def activity(entries: Sequence[Entry]) -> Figure | None:
         )
         picture = svg(drawing, "activity", f"Where heads refine. {spoken}")
         printed = pdf(drawing)
-    images = ", ".join(dict.fromkeys(f"{each.entry.record.values['images']:.0f}" for each in traced))
+    images = ", ".join(dict.fromkeys(f"{each.measured.record.get('images').value:.0f}" for each in traced))
     on_images = (
         "On an image: the cells refined in any box, where they are, and their share of the area that boxes cover.",
     )
@@ -107,21 +107,22 @@ def activity(entries: Sequence[Entry]) -> Figure | None:
             "Percent: the share of the boxes that a stage refines, the mean over images.",
             *(on_images if any(each.scenes for each in traced) else ()),
             f"Over {images} images. The paper's Figure 1 gives 65, 35 and 20 % for the one object it shows.",
+            *chosen.sentences(),
         ),
     )
 
 
-def _stages(entry: Entry) -> list[int]:
-    matches = (re.fullmatch(r"stage(\d+)_active_fraction", name) for name in entry.record.values)
-    return sorted(int(match[1]) for match in matches if match)
+def _fractions(measured: Measured) -> dict[int, Number]:
+    """The shares of the boxes that were refined, by stage."""
+    return {int(stage): number for stage, number in sorted(measured.numbers("active_fraction", "stage").items())}
 
 
-def _traced(entry: Entry, name: str, num_scenes: int) -> _Traced:
-    arrays = entry.arrays()
-    maps = {stage: arrays[f"stage{stage}_active_map"] for stage in _stages(entry)}
+def _traced(measured: Measured, name: str, num_scenes: int) -> _Traced:
+    arrays = measured.arrays()
+    maps = {stage: arrays[f"stage{stage}_active_map"] for stage in _fractions(measured)}
     ids = [image_id for image_id in arrays.get("image_ids", ()) if f"scene{image_id}_pixels" in arrays]
     scenes = tuple(_scene(arrays, int(image_id), maps) for image_id in ids[:num_scenes])
-    return _Traced(name=name, entry=entry, maps=maps, scenes=scenes)
+    return _Traced(name=name, measured=measured, maps=maps, scenes=scenes)
 
 
 def _scene(arrays: Mapping[str, Array], image_id: int, maps: Mapping[int, Float[np.ndarray, "S S"]]) -> _Scene:
@@ -155,7 +156,7 @@ def _tallness(scene: _Scene) -> float:
 
 
 def _draw_maps(row: Sequence[Axes], each: _Traced) -> None:
-    shade = colour(each.entry.record.subject.head)
+    shade = colour(each.measured.subject.head)
     ramp = LinearSegmentedColormap.from_list(shade, [f"{shade}00", shade])
     for panel, stage in zip(row, range(1, len(row) + 1), strict=True):
         if stage in each.maps:

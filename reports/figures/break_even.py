@@ -1,44 +1,40 @@
 """Where sparse methods stop being cheaper than Dense: time and bytes beside Dense's, by active fraction and stage."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from bench.store import Entry
+from bench.names import STAGES
+from reports.cells import Number
 from reports.figures.style import INK, Figure, colour_of, house_style, line_of, pdf, svg
-from reports.select.backends import Comparison, Measured, compare
-from reports.select.frame import frame_of_entries
+from reports.select.backends import of_backends, over_dense
+from reports.select.measured import Measured
 
-_STAGES = (1, 2, 3)
 _COSTS = {"time": "time / Dense's", "bytes": "bytes / Dense's"}
 
 
-def break_even(entries: Sequence[Entry]) -> Figure | None:
+def break_even(found: Sequence[Measured]) -> Figure | None:
     """Draw the sweep over the active fraction of every backend and kernel; None where none was measured."""
-    found = compare(
-        frame_of_entries(entry for entry in entries if entry.record.probe == "break_even"),
-        "break_even",
-        same_machine=True,
-    )
-    if found is None or not any(_points(each, stage, "time") for each in found.backends for stage in _STAGES):
+    chosen = of_backends(found, "break_even")
+    backends = chosen.shown
+    if not any(_points(each, stage, "time") for each in backends for stage in STAGES):
         return None
     with house_style():
         drawing = Drawing(figsize=(7.6, 4.8))
-        grid = drawing.subplots(len(_COSTS), len(_STAGES), squeeze=False, sharex=True, sharey="row")
+        grid = drawing.subplots(len(_COSTS), len(STAGES), squeeze=False, sharex=True, sharey="row")
         for panels, (cost, label) in zip(grid, _COSTS.items(), strict=True):
-            for panel, stage in zip(panels, _STAGES, strict=True):
-                _draw(panel, found.backends, stage, cost)
+            for panel, stage in zip(panels, STAGES, strict=True):
+                _draw(panel, backends, stage, cost)
             panels[0].set_ylabel(label)
-        for panel, stage in zip(grid[0], _STAGES, strict=True):
+        for panel, stage in zip(grid[0], STAGES, strict=True):
             panel.set_title(f"Stage {stage}")
         for panel in grid[-1]:
             panel.set_xlabel("active cells, %")
-        drawing.legend(handles=_legend(found.backends), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
-        description = f"Time and bytes beside Dense by active fraction. {'; '.join(_spoken(found))}"
+        drawing.legend(handles=_legend(backends), loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+        description = f"Time and bytes beside Dense by active fraction. {'; '.join(_spoken(backends))}"
         picture = svg(drawing, "break-even", description)
         printed = pdf(drawing)
     return Figure(
@@ -49,7 +45,8 @@ def break_even(entries: Sequence[Entry]) -> Figure | None:
         caption=(
             "Below 1, a method is cheaper than Dense. Circles: where its time crosses Dense's, a line for the 95 % "
             "interval. Each method does the hardest operation that it can.",
-            f"Medians on {found.machine}; bands: quartiles.",
+            f"Medians on {backends[0].machine}; bands: quartiles.",
+            *chosen.sentences(),
         ),
     )
 
@@ -57,31 +54,22 @@ def break_even(entries: Sequence[Entry]) -> Figure | None:
 def _points(measured: Measured, stage: int, cost: str) -> list[tuple[float, float, float, float]]:
     """Active fraction in percent, ratio to Dense, and the quartiles of that, ascending."""
     points = []
-    for name in measured.values:
-        match = re.fullmatch(rf"stage{stage}_fraction(\d+)_ratio", name)
-        if match is None:
-            continue
-        start = f"stage{stage}_fraction{match[1]}"
-        if cost == "time":
-            ratio: float | None = measured.values[name]
-            low, high = measured.intervals.get(name, (ratio, ratio))
-        else:
-            ratio = measured.ratio(f"{start}_bytes", f"{start}_dense_bytes")
-            low = high = ratio
-        if ratio is not None and low is not None and high is not None:
-            points.append((float(match[1]), ratio, low, high))
+    for place in measured.numbers("ratio", "place", stage=stage, sweep="fraction"):
+        found = over_dense(measured, cost, stage=stage, sweep="fraction", place=place)
+        if found is not None:
+            points.append((float(place), float(found), *(found.interval or (found, found))))
     return sorted(points)
 
 
 def _draw(panel: Axes, backends: Sequence[Measured], stage: int, cost: str) -> None:
     panel.axhline(1, color=INK, linewidth=0.8)
-    stored: set[str] = set()
+    stored: set[str | None] = set()
     for measured in backends:
         points = _points(measured, stage, cost)
         # Kernels of one backend store the same.
-        if not points or (cost == "bytes" and measured.backend in stored):
+        if not points or (cost == "bytes" and measured.subject.backend in stored):
             continue
-        stored.add(measured.backend)
+        stored.add(measured.subject.backend)
         places, ratios, lows, highs = zip(*points, strict=True)
         shade, line = colour_of(measured), line_of(measured, backends)
         panel.plot(places, ratios, linestyle=line, color=shade, linewidth=1.3)
@@ -97,27 +85,26 @@ def _draw(panel: Axes, backends: Sequence[Measured], stage: int, cost: str) -> N
 
 
 def _draw_crossing(panel: Axes, measured: Measured, stage: int, shade: str) -> None:
-    name = f"stage{stage}_fraction_time_crossing"
-    if name in measured.values:
-        place = measured.values[name]
+    place = _crossing(measured, stage)
+    if place is not None:
         panel.plot([place], [1], "o", color=shade, markersize=5, markeredgecolor=INK, markeredgewidth=0.6)
-        panel.plot(measured.intervals.get(name, (place, place)), [1, 1], "-", color=shade, linewidth=3, alpha=0.6)
+        panel.plot(place.interval or (place, place), [1, 1], "-", color=shade, linewidth=3, alpha=0.6)
+
+
+def _crossing(measured: Measured, stage: int) -> Number | None:
+    return measured.number("crossing", stage=stage, sweep="fraction", cost="time")
 
 
 def _legend(backends: Sequence[Measured]) -> list[Line2D]:
     return [
-        Line2D([], [], color=colour_of(each), linestyle=line_of(each, backends), linewidth=1.3, label=each.label)
+        Line2D([], [], color=colour_of(each), linestyle=line_of(each, backends), linewidth=1.3, label=each.backend)
         for each in backends
     ]
 
 
-def _spoken(found: Comparison) -> list[str]:
-    told = []
-    for measured in found.backends:
-        for stage in _STAGES:
-            crossing = measured.values.get(f"stage{stage}_fraction_time_crossing")
-            told.append(
-                f"{measured.label}, stage {stage}: "
-                + ("no crossing" if crossing is None else f"crosses at {crossing:.3g} %")
-            )
-    return told
+def _spoken(backends: Sequence[Measured]) -> Iterator[str]:
+    for measured in backends:
+        for stage in STAGES:
+            place = _crossing(measured, stage)
+            told = "no crossing" if place is None else f"crosses at {place:.3g} %"
+            yield f"{measured.backend}, stage {stage}: {told}"

@@ -1,82 +1,81 @@
 """Accuracy against cost: what a head reaches, by the parameters, multiply-adds and rate of the whole model."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from bench.record import Record, Subject
-from bench.store import Entry
+from bench.names import METRICS
+from bench.record import Subject
+from reports.cells import Number
 from reports.figures.places import Labelled, label_points
 from reports.figures.style import INK, Figure, colour, house_style, marker, pdf, svg
-from reports.figures.subjects import names, newest_of_each
-
-_BOXES = {"accuracy_true_boxes": "true boxes", "accuracy": "detected boxes"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Axis:
-    """A kind of cost: the probe and the value that say it, and what to write at the axis; of a rate, more is better."""
-
-    probe: str
-    name: str
-    per_unit: float
-    label: str
-    is_rate: bool = False
-
+from reports.select.comparable import comparable
+from reports.select.field import Field, measured_of
+from reports.select.measured import Measured
+from reports.select.naming import names
+from reports.select.trained import BOXES, any_seed, first_seeds, of_models
 
 _PANEL = (2.4, 2.2)
 """About the size of a panel, in inches."""
 
-_COSTS = (
-    _Axis(probe="params", name="params_total", per_unit=1e6, label="million parameters"),
-    _Axis(probe="flops", name="macs", per_unit=1e9, label="GMACs of an image (paper: GFLOPs)"),
-    _Axis(probe="speed", name="fps_paper", per_unit=1, label="images per second (FPS)", is_rate=True),
-)
+_COSTS = {
+    "params": Field(heading="million parameters", name="params_total", scale=1e6),
+    "flops": Field(heading="GMACs of an image (paper: GFLOPs)", name="macs", scale=1e9),
+    "speed": Field(heading="images per second (FPS)", name="fps_paper", best="highest"),
+}
+"""Kinds of cost by their probe: the value, and what to write at its axis."""
+
+_OUTLINES = tuple(Field(heading=METRICS[name], name=name) for name in ("apb_star", "apb"))
+"""The accuracies that can be shown: the first that was measured is."""
 
 
-def cost(entries: Sequence[Entry]) -> Figure | None:
+def cost(found: Sequence[Measured]) -> Figure | None:
     """Draw APB* with its interval against all costs, a row of panels for either kind of boxes; None without any.
 
-    A subject needs an accuracy and a cost to have a point, and as many costs as any other: variants of which only the
-    parameters are known would crowd the panel of these.
+    A model has the point of its first seed. It needs an accuracy and a cost, and must have been measured by as many
+    costs as any other: variants of which only the parameters are known would crowd the panel of these.
     """
-    costs = {axis: _newest(entries, axis.probe) for axis in _COSTS}
-    rows = {probe: _newest(entries, probe) for probe in _BOXES}
+    trained = [each for each in of_models(found) if each.subject.weights != "random"]
+    costs = {probe: comparable(trained, probe) for probe in _COSTS}
+    accuracies = {probe: comparable(trained, probe) for probe in BOXES}
+    places = {probe: _numbers(of.shown, _COSTS[probe]) for probe, of in costs.items()}
+    num_costs = Counter(
+        model for of in costs.values() for model in {any_seed(each.subject) for each in (*of.shown, *of.left_out)}
+    )
+    outlines = {probe: (measured_of(_OUTLINES, of.shown) or _OUTLINES)[0] for probe, of in accuracies.items()}
+    rows = {probe: _numbers(of.shown, outlines[probe]) for probe, of in accuracies.items()}
+    known = {model for of in places.values() for model in of}
+    most = max((num_costs[model] for of in rows.values() for model in of if model in known), default=0)
     rows = {
-        probe: {
-            of: record
-            for of, record in found.items()
-            if _metric(record) is not None and any(of in known for known in costs.values())
-        }
-        for probe, found in rows.items()
+        probe: {model: number for model, number in of.items() if model in known and num_costs[model] == most}
+        for probe, of in rows.items()
     }
-    known_of = {of: sum(of in known for known in costs.values()) for found in rows.values() for of in found}
-    most = max(known_of.values(), default=0)
-    rows = {probe: {of: each for of, each in found.items() if known_of[of] == most} for probe, found in rows.items()}
-    rows = {probe: found for probe, found in rows.items() if found}
-    axes_shown = [axis for axis in _COSTS if any(of in costs[axis] for found in rows.values() for of in found)]
-    if not rows or not axes_shown:
+    rows = {probe: of for probe, of in rows.items() if of}
+    models = list(dict.fromkeys(model for of in rows.values() for model in of))
+    shown = [probe for probe, of in places.items() if not of.keys().isdisjoint(models)]
+    if not shown:
         return None
-    subjects = list(dict.fromkeys(of for found in rows.values() for of in found))
-    called = dict(zip(subjects, names(subjects), strict=True))
+    called = dict(zip(models, names(models), strict=True))
     with house_style():
-        drawing = Drawing(figsize=(0.5 + (_PANEL[0] + 0.15) * len(axes_shown), (_PANEL[1] + 0.3) * len(rows) + 0.3))
-        grid = drawing.subplots(len(rows), len(axes_shown), squeeze=False, sharex="col", sharey="row")
+        drawing = Drawing(figsize=(0.5 + (_PANEL[0] + 0.15) * len(shown), (_PANEL[1] + 0.3) * len(rows) + 0.3))
+        grid = drawing.subplots(len(rows), len(shown), squeeze=False, sharex="col", sharey="row")
         points = []
-        for panels, (probe, found) in zip(grid, rows.items(), strict=True):
-            for panel, axis in zip(panels, axes_shown, strict=True):
-                points.append((panel, _draw(panel, found, costs[axis], axis, called)))
-            panels[0].set_ylabel(f"{_label(found)}, {_BOXES[probe]}")
-        for panel, axis in zip(grid[-1], axes_shown, strict=True):
-            panel.set_xlabel(axis.label)
+        for panels, (boxes, of_row) in zip(grid, rows.items(), strict=True):
+            for panel, probe in zip(panels, shown, strict=True):
+                is_rate = _COSTS[probe].best == "highest"
+                points.append((panel, _draw(panel, of_row, places[probe], called, is_rate=is_rate)))
+            panels[0].set_ylabel(f"{outlines[boxes].heading}, {BOXES[boxes]}")
+        for panel, probe in zip(grid[-1], shown, strict=True):
+            panel.set_xlabel(_COSTS[probe].heading)
         for panel, of_panel in points:
             label_points(panel, of_panel, _PANEL)
-        spoken = "; ".join(f"{_BOXES[probe]}: {_spoken(found, called)}" for probe, found in rows.items())
+        spoken = "; ".join(f"{BOXES[probe]}: {_spoken(of_row, called)}" for probe, of_row in rows.items())
         picture = svg(drawing, "cost", f"Accuracy against cost. {spoken}")
         printed = pdf(drawing)
-    machines = sorted({record.machine.name for record in costs[_COSTS[2]].values()})
+    newest = costs["speed"].newest
+    left_out = dict.fromkeys(each for of in (*accuracies.values(), *costs.values()) for each in of.sentences())
     return Figure(
         name="cost",
         title="Accuracy against cost",
@@ -87,52 +86,44 @@ def cost(entries: Sequence[Entry]) -> Figure | None:
             "from resampled images; they speak of the choice of images, not of the training seed.",
             "Dotted: the Pareto front, what no other head beats in both accuracy and cost.",
             "Costs are those of the whole model on detected boxes. Models of which fewer are known are in the tables.",
-            *([f"Rates: {', '.join(machines)}."] if machines else []),
+            *([] if newest is None else [f"Rates: {newest.machine}."]),
+            *left_out,
         ),
     )
 
 
-def _newest(entries: Sequence[Entry], probe: str) -> dict[Subject, Record]:
-    return {entry.record.subject: entry.record for entry in newest_of_each(entries, probe)}
-
-
-def _metric(record: Record) -> str | None:
-    """APB* where it was measured, otherwise APB."""
-    return next((name for name in ("apb_star", "apb") if name in record.values), None)
+def _numbers(found: Iterable[Measured], field: Field) -> dict[Subject, Number]:
+    """The value of the first seed of every model."""
+    return {any_seed(each.subject): number for each in first_seeds(found) if (number := field.number(each)) is not None}
 
 
 def _draw(
     panel: Axes,
-    found: Mapping[Subject, Record],
-    known: Mapping[Subject, Record],
-    axis: _Axis,
+    accuracies: Mapping[Subject, Number],
+    costs: Mapping[Subject, Number],
     called: Mapping[Subject, str],
+    *,
+    is_rate: bool,
 ) -> list[Labelled]:
     """Draw points, bars and Pareto front; what is to be labelled, once the panels of a row have the same limits."""
-    places = {of: known[of].values[axis.name] / axis.per_unit for of in found if of in known}
-    front = _pareto([(x, _accuracy(found[of])) for of, x in places.items()], is_rate=axis.is_rate)
+    places = {model: (costs[model], y) for model, y in accuracies.items() if model in costs}
+    front = _pareto([*places.values()], is_rate=is_rate)
     panel.plot(*zip(*front, strict=True), linestyle=":", color=INK, linewidth=1, zorder=1)
     points = []
-    for subject, x in places.items():
-        record = found[subject]
-        y = _accuracy(record)
-        low, high = record.intervals.get(_metric(record) or "", (y, y))
+    for model, (x, y) in places.items():
+        low, high = accuracies[model].interval or (y, y)
         panel.errorbar(
             x,
             y,
             yerr=[[max(0.0, y - low)], [max(0.0, high - y)]],
-            fmt=marker(subject.head),
-            color=colour(subject.head),
+            fmt=marker(model.head),
+            color=colour(model.head),
             capsize=3,
             elinewidth=1,
         )
-        points.append(Labelled(text=called[subject], x=x, y=y, low=low, high=high))
+        points.append(Labelled(text=called[model], x=x, y=y, low=low, high=high))
     panel.margins(x=0.3, y=0.2)
     return points
-
-
-def _accuracy(record: Record) -> float:
-    return float(record.values[_metric(record) or ""])
 
 
 def _pareto(points: Sequence[tuple[float, float]], *, is_rate: bool) -> list[tuple[float, float]]:
@@ -145,9 +136,5 @@ def _pareto(points: Sequence[tuple[float, float]], *, is_rate: bool) -> list[tup
     return sorted(point for point in points if not any(beats(other, point) for other in points))
 
 
-def _label(found: Mapping[Subject, Record]) -> str:
-    return "APB*" if any(_metric(record) == "apb_star" for record in found.values()) else "APB"
-
-
-def _spoken(found: Mapping[Subject, Record], called: Mapping[Subject, str]) -> str:
-    return ", ".join(f"{called[of]} {_accuracy(record):.1f}" for of, record in found.items())
+def _spoken(accuracies: Mapping[Subject, Number], called: Mapping[Subject, str]) -> str:
+    return ", ".join(f"{called[model]} {number:.1f}" for model, number in accuracies.items())

@@ -1,46 +1,48 @@
 """The oracle ladder: what true masks reach through a grid of each resolution, and how far the heads are from it."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from bench.record import Record
-from bench.store import Entry
+from bench.names import METRICS
+from reports.cells import Number
 from reports.figures.style import INK, Figure, colour, house_style, label_bar, pdf, svg
-from reports.figures.subjects import names, newest_of_each
+from reports.select.comparable import Comparable, comparable
+from reports.select.ladder import by_grid, data, rungs
+from reports.select.measured import Measured
+from reports.select.naming import names
+from reports.select.trained import first_seeds, of_models
 
-_METRICS = {"ap": "AP", "apb": "APB", "ap_star": "AP*", "apb_star": "APB*"}
+_METRICS = ("ap", "apb", "ap_star", "apb_star")
 _KINDS = {"soft": "-", "binary": "--"}
-_HEADS = "accuracy_true_boxes"
 
 
-def ladder(entries: Sequence[Entry]) -> Figure | None:
-    """Draw the newest records of the probe `ceiling`, a panel for each accuracy; None without any.
+def ladder(found: Sequence[Measured]) -> Figure | None:
+    """Draw the grids of the probe `ceiling`, a panel for each accuracy; None without any.
 
     Heads on true boxes are lines beside it where they were measured on the same data.
     """
-    rungs = [entry.record for entry in newest_of_each(entries, "ceiling")]
-    metrics = [name for name in _METRICS if any(name in record.values for record in rungs)]
-    if not metrics:
+    grids, trained = rungs(found), comparable(of_models(found), "accuracy_true_boxes")
+    metrics = [metric for metric in _METRICS if any(each.has(metric) for each in grids.shown)]
+    if grids.newest is None or not metrics:
         return None
-    heads = [entry for entry in newest_of_each(entries, _HEADS) if _data(entry.record) == _data(rungs[0])]
+    is_on_same_data = trained.newest is not None and data(trained.newest) == data(grids.newest)
+    heads = first_seeds(trained.shown) if is_on_same_data else []
+    called = dict(zip(heads, names([each.subject for each in heads]), strict=True))
+    curves = {(metric, kind): _curve(grids, kind, metric) for metric in metrics for kind in _KINDS}
     with house_style():
         drawing = Drawing(figsize=(0.8 + 2.7 * len(metrics), 3.0))
         for panel, metric in zip(drawing.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
             for kind in _KINDS:
-                _draw(panel, _curve(rungs, kind, metric), kind, metric)
-            called = names([entry.record.subject for entry in heads])
-            for entry, name in zip(heads, called, strict=True):
-                _draw_head(panel, entry.record, name, metric)
-            panel.set_title(_METRICS[metric])
+                _draw(panel, curves[metric, kind], kind)
+            for each, name in called.items():
+                _draw_head(panel, each, name, metric)
+            panel.set_title(METRICS[metric])
             panel.set_xlabel("cells on a side of the grid")
         spoken = "; ".join(
-            f"{_METRICS[metric]}, {kind}: "
-            + ", ".join(f"{side} {record.values[metric]:.1f}" for side, record in _curve(rungs, kind, metric).items())
-            for metric in metrics
-            for kind in _KINDS
+            f"{METRICS[metric]}, {kind}: " + ", ".join(f"{side} {number:.1f}" for side, number in curve.items())
+            for (metric, kind), curve in curves.items()
         )
         picture = svg(drawing, "ladder", f"Accuracy of true masks by resolution. {spoken}")
         printed = pdf(drawing)
@@ -53,32 +55,26 @@ def ladder(entries: Sequence[Entry]) -> Figure | None:
             "True masks through a grid on each object's box, pasted back. Solid: each cell holds the share of it that "
             "the object covers; dashed: whether that is more than half. Bars: 95 % intervals from resampled images.",
             *(["Level lines: heads on the boxes and classes of the true objects."] if heads else []),
+            *grids.sentences(),
+            *(trained.sentences() if heads else []),
         ),
     )
 
 
-def _data(record: Record) -> tuple[object, ...]:
-    return tuple(record.protocol.get(name) for name in ("images", "annotations", "lvis"))
+def _curve(grids: Comparable, kind: str, metric: str) -> dict[int, Number]:
+    """An accuracy by the side of the grid, ascending."""
+    return {
+        side: number
+        for (side, of_kind), each in by_grid(grids).items()
+        if of_kind == kind and (number := each.number(metric)) is not None
+    }
 
 
-def _curve(rungs: Sequence[Record], kind: str, metric: str) -> dict[int, Record]:
-    """Records by side of the grid, ascending."""
-    found = {}
-    for record in rungs:
-        match = re.fullmatch(rf"grid(\d+)_{kind}", record.subject.head or "")
-        if match is not None and metric in record.values:
-            found[int(match[1])] = record
-    return dict(sorted(found.items()))
-
-
-def _draw(panel: Axes, curve: Mapping[int, Record], kind: str, metric: str) -> None:
+def _draw(panel: Axes, curve: Mapping[int, Number], kind: str) -> None:
     if not curve:
         return
-    sides = list(curve)
-    values = [float(record.values[metric]) for record in curve.values()]
-    bounds = [
-        record.intervals.get(metric, (value, value)) for record, value in zip(curve.values(), values, strict=True)
-    ]
+    sides, values = list(curve), list(curve.values())
+    bounds = [value.interval or (value, value) for value in values]
     errors = [
         [max(0.0, value - low) for value, (low, _) in zip(values, bounds, strict=True)],
         [max(0.0, high - value) for value, (_, high) in zip(values, bounds, strict=True)],
@@ -93,10 +89,10 @@ def _draw(panel: Axes, curve: Mapping[int, Record], kind: str, metric: str) -> N
     panel.margins(x=0.1, y=0.15)
 
 
-def _draw_head(panel: Axes, record: Record, name: str, metric: str) -> None:
-    if metric in record.values:
-        value = record.values[metric]
-        panel.axhline(value, color=colour(record.subject.head), linewidth=1.2)
+def _draw_head(panel: Axes, head: Measured, name: str, metric: str) -> None:
+    value = head.number(metric)
+    if value is not None:
+        panel.axhline(value, color=colour(head.subject.head), linewidth=1.2)
         panel.annotate(
             name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8, color=INK
         )

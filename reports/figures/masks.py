@@ -18,7 +18,10 @@ from PIL import Image
 
 from bench.store import Array, Entry
 from reports.figures.style import FAINT, INK, Figure, colour, house_style, pdf, svg
-from reports.figures.subjects import names, newest_of_each
+from reports.select.comparable import comparable
+from reports.select.measured import Measured
+from reports.select.naming import names
+from reports.select.trained import first_seeds
 
 NUM_CASES = 4
 """So many of the worst objects are drawn, and of the best."""
@@ -85,13 +88,14 @@ class _Case:
         return min(1.0, height / width)
 
 
-def masks(entries: Sequence[Entry]) -> Figure | None:
+def masks(found: Sequence[Measured]) -> Figure | None:
     """Draw the objects that heads draw worst and best on average; None where there is nothing to draw.
 
     Records of the probe `pictures` whose files are not beside them any more are left out. Of a head trained with
     several seeds, the first one is shown.
     """
-    columns = _columns(entries)
+    chosen = comparable(found, "pictures")
+    columns = _columns(chosen.shown)
     cases = _cases(columns)
     if not cases:
         return None
@@ -120,26 +124,25 @@ def masks(entries: Sequence[Entry]) -> Figure | None:
             f"The worst and the best cases by the mean boundary IoU of these heads, chosen among all {counts} large "
             "objects of the images that were evaluated; one of an image and of a class.",
             "All heads got the boxes and classes of the true objects.",
+            *chosen.sentences(),
         ),
     )
 
 
-def _columns(entries: Sequence[Entry]) -> list[_Column]:
-    """One column for every head and variant of it."""
-    complete = [
-        entry
-        for entry in newest_of_each(entries, "pictures")
-        if f"{entry.path.stem}.objects.json" in entry.record.files
-        and entry.record.samples is not None
-        and all(entry.path.with_name(name).is_file() for name in [entry.record.samples, *entry.record.files])
-    ]
-    first: dict[object, Entry] = {}
-    for entry in sorted(complete, key=lambda entry: entry.record.subject.seed):
-        subject = entry.record.subject
-        first.setdefault((subject.head, subject.module, subject.preset, subject.backbone, subject.schedule), entry)
-    kept = [entry for entry in complete if entry in first.values()]
-    called = names([entry.record.subject for entry in kept])
-    return [_column(entry, name) for entry, name in zip(kept, called, strict=True)]
+def _columns(found: Iterable[Measured]) -> list[_Column]:
+    """One column for every head and variant of it, whose files are all there."""
+    complete = {each: entry for each in found if (entry := each.entry) is not None and _is_complete(entry)}
+    kept = first_seeds(complete)
+    called = names([each.subject for each in kept])
+    return [_column(complete[each], name) for each, name in zip(kept, called, strict=True)]
+
+
+def _is_complete(entry: Entry) -> bool:
+    return (
+        f"{entry.path.stem}.objects.json" in entry.record.files
+        and entry.samples_path is not None
+        and all(entry.path.with_name(name).is_file() for name in entry.record.files)
+    )
 
 
 def _column(entry: Entry, name: str) -> _Column:

@@ -8,13 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from bench.store import Entry
+from bench.names import STAGES
 from reports.figures.style import FAINT, INK, Figure, house_style, pdf, svg
-from reports.select.backends import Comparison, Measured, compare
-from reports.select.frame import frame_of_entries
+from reports.select.backends import of_kernels
+from reports.select.measured import Measured
 
-_PROBE = "kernels"
-_STAGES = (1, 2, 3)
 _CLOCKS = {"thread": "one thread", "wall": "all threads"}
 _PANEL_INCHES = (3.8, 2.7)
 
@@ -58,14 +56,16 @@ class _Panel:
         return self.peak / self.bandwidth
 
 
-def roofline(entries: Sequence[Entry]) -> Figure | None:
+def roofline(found: Sequence[Measured]) -> Figure | None:
     """Draw a panel for every precision, device and clock; None without a record that holds the limits of its machine.
 
     Of the passes, forward ones at the operating point.
     """
-    rows = [row for found in _comparisons(entries) if (row := list(_panels(found)))]
-    if not rows:
+    chosen = sorted(of_kernels(found), key=lambda each: _setting(each.shown))
+    drawn = [(each, row) for each in chosen if (row := list(_panels(each.shown)))]
+    if not drawn:
         return None
+    rows = [row for _, row in drawn]
     panels = [panel for row in rows for panel in row]
     num_columns = max(map(len, rows))
     with house_style():
@@ -94,50 +94,46 @@ def roofline(entries: Sequence[Entry]) -> Figure | None:
             "FLOP (2 for a multiply-add) are those of the convolutions as they are defined: a kernel that gets by with "
             "fewer multiplications, as Winograd's way does, may lie above the line. Necessary bytes: features, their "
             "index and weights read once, the result written once.",
-            *dict.fromkeys(f"On {found.machine}: {found.protocol['roof']}." for found in _comparisons(entries)),
+            *dict.fromkeys(f"On {of.shown[0].machine}: {of.shown[0].protocol['roof']}." for of, _ in drawn),
+            *dict.fromkeys(sentence for of, _ in drawn for sentence in of.sentences()),
         ),
     )
 
 
-def _comparisons(entries: Sequence[Entry]) -> Iterator[Comparison]:
-    """What is comparable of every device and precision, float32 first."""
-    frame = frame_of_entries(entry for entry in entries if entry.record.probe == _PROBE)
-    conditions = [(str(protocol["device"]), str(protocol["dtype"])) for protocol in frame["protocol"]]
-    for wanted in sorted(set(conditions), key=lambda each: (each[0], each[1] != "float32", each[1])):
-        found = compare(frame[[condition == wanted for condition in conditions]], _PROBE, same_machine=True)
-        if found is not None:
-            yield found
+def _setting(kernels: Sequence[Measured]) -> tuple[str, bool, str]:
+    """Device and precision of a panel, float32 first."""
+    device, dtype = (str(kernels[0].protocol[name]) for name in ("device", "dtype"))
+    return device, dtype != "float32", dtype
 
 
-def _panels(found: Comparison) -> Iterator[_Panel]:
+def _panels(kernels: Sequence[Measured]) -> Iterator[_Panel]:
     """A panel for every clock by which both the limits and some kernel were measured."""
-    dtype, device = str(found.protocol["dtype"]), str(found.protocol["device"])
+    device, _, dtype = _setting(kernels)
     for clock, threads in _CLOCKS.items():
-        peaks = [each.values.get(f"roof_{clock}_macs_per_s", 0.0) for each in found.backends]
-        bandwidths = [each.values.get(f"roof_{clock}_bytes_per_s", 0.0) for each in found.backends]
-        kernels = [(_kernel(each), tuple(_points(each, clock))) for each in found.backends]
-        drawn = tuple((kernel, points) for kernel, points in kernels if points)
-        if drawn and max(peaks) > 0 and max(bandwidths) > 0:
+        peak, bandwidth = (
+            max(each.number(f"roof_{rate}_per_s", clock=clock) or 0.0 for each in kernels) for rate in ("macs", "bytes")
+        )
+        drawn = tuple((_kernel(each), points) for each in kernels if (points := tuple(_points(each, clock))))
+        if drawn and peak > 0 and bandwidth > 0:
             yield _Panel(
                 title=f"{dtype}, {threads if device == 'cpu' else device}",
-                peak=2 * max(peaks) / 1e9,
-                bandwidth=max(bandwidths) / 1e9,
+                peak=2 * peak / 1e9,
+                bandwidth=bandwidth / 1e9,
                 kernels=drawn,
             )
 
 
 def _points(measured: Measured, clock: str) -> Iterator[_Point]:
     """From the last stage, which does least with a byte, to the first."""
-    for stage in reversed(_STAGES):
-        start = f"stage{stage}_point"
-        ms_name = f"{start}_forward_{clock}_ms"
-        if {f"{start}_macs", f"{start}_needed_bytes", ms_name} <= measured.values.keys():
-            flop = 2 * measured.values[f"{start}_macs"]
-            ms = measured.values[ms_name]
-            fast, slow = measured.intervals.get(ms_name, (ms, ms))
+    for stage in reversed(STAGES):
+        macs, needed = (measured.number(name, stage=stage, place="point") for name in ("macs", "needed_bytes"))
+        ms = measured.number("ms", stage=stage, place="point", passes="forward", clock=clock)
+        if macs is not None and needed is not None and ms is not None:
+            flop = 2 * macs
+            fast, slow = ms.interval or (ms, ms)
             yield _Point(
                 stage=stage,
-                intensity=flop / measured.values[f"{start}_needed_bytes"],
+                intensity=flop / needed,
                 rate=flop / ms / 1e6,
                 low=flop / slow / 1e6,
                 high=flop / fast / 1e6,
@@ -145,7 +141,7 @@ def _points(measured: Measured, clock: str) -> Iterator[_Point]:
 
 
 def _kernel(measured: Measured) -> str:
-    return measured.label.partition(":")[2] or "default"
+    return measured.subject.kernel or "default"
 
 
 def _last_intensity(panel: _Panel) -> float:

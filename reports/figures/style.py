@@ -16,7 +16,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.typing import RcKeyType
 
-from reports.select.backends import Measured
+from reports.select.measured import Measured
 
 Drawing = matplotlib.figure.Figure
 Line: TypeAlias = Literal["-", "--", ":", "-."]
@@ -168,10 +168,10 @@ def _attribute(text: str) -> str:
 
 def colour_of(measured: Measured) -> str:
     """The colour of a backend; Dense and new ones share grey."""
-    return _BACKEND_COLOURS.get(measured.backend, _OTHER_COLOUR)
+    return _BACKEND_COLOURS.get(measured.subject.backend or "", _OTHER_COLOUR)
 
 
 def line_of(measured: Measured, among: Sequence[Measured]) -> Line:
     """The line of a kernel, by its place among those of its backend."""
-    kernels = [each.label for each in among if each.backend == measured.backend]
-    return _LINES[kernels.index(measured.label) % len(_LINES)]
+    kernels = [each.backend for each in among if each.subject.backend == measured.subject.backend]
+    return _LINES[kernels.index(measured.backend) % len(_LINES)]

@@ -1,90 +1,76 @@
-"""What was measured of the backends under one protocol: the values that a table may put beside each other."""
+"""What was measured of the backends without a head: what may stand side by side, in the order of the paper."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-import pandas as pd
-
-from bench.record import Scalar
+from bench.record import Record, Subject
 from reports import paper
-from reports.cells import Number, source_of
-from reports.select.frame import number, rows_of
+from reports.cells import Number
+from reports.select.comparable import Comparable, comparable
+from reports.select.measured import Measured
+from reports.select.naming import names
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """Newest values and intervals of one backend (with its kernel) by name; `label` is how a table calls it."""
-
-    backend: str
-    label: str
-    values: dict[str, float]
-    intervals: dict[str, tuple[float, float]]
-
-    def ratio(self, ours: str, reference: str) -> float | None:
-        """One value over another; None where either is missing."""
-        if ours not in self.values or reference not in self.values:
-            return None
-        return Number(self.values[ours] / self.values[reference], source=source_of(self.values[ours]))
+def of_backends(found: Iterable[Measured], probe: str) -> Comparable:
+    """What is comparable of every backend with its kernel: in the paper's order, then kernels and new backends."""
+    alone = (each for each in found if is_alone(each.subject))
+    chosen = comparable(alone, probe, of=lambda subject: (subject.backend, subject.kernel))
+    return replace(chosen, shown=tuple(sorted(chosen.shown, key=_order)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """All backends measured with one probe under one protocol, in the paper's order, then kernels and new backends."""
-
-    backends: tuple[Measured, ...]
-    protocol: dict[str, Scalar]
-    machine: str
-
-    def shares_its_point_with(self, other: "Comparison") -> bool:
-        """Whether another probe measured the same: all that both protocols mention is equal."""
-        shared = (self.protocol.keys() & other.protocol.keys()) - {"probe", "version"}
-        return all(self.protocol[name] == other.protocol[name] for name in shared)
-
-    def protocol_sentence(self) -> str:
-        """The protocol for a caption."""
-        told = (f"{name} {value}" for name, value in self.protocol.items() if name != "probe" and value is not None)
-        return f"Protocol of {self.protocol['probe']}: {'; '.join(told)}."
+def of_kernels(found: Iterable[Measured]) -> list[Comparable]:
+    """What is comparable of the kernels on every device in every precision, by the names of these."""
+    settings: dict[tuple[str, str], list[Measured]] = {}
+    for each in found:
+        if each.probe == "kernels" and is_alone(each.subject):
+            setting = (str(each.protocol["device"]), str(each.protocol["dtype"]))
+            settings.setdefault(setting, []).append(each)
+    return [of_backends(settings[setting], "kernels") for setting in sorted(settings)]
 
 
-def compare(frame: pd.DataFrame, probe: str, *, same_machine: bool) -> Comparison | None:
-    """What is comparable with the newest record of a probe; None without any.
-
-    Backends that were only measured under another protocol (or on another machine, where that matters) are left out.
-    """
-    found = frame[(frame["probe"] == probe) & frame["backend"].notna() & frame["head"].isna()]
-    if found.empty:
-        return None
-    newest = found.iloc[-1]
-    found = found[[protocol == newest["protocol"] for protocol in found["protocol"]]]
-    if same_machine:
-        found = found[found["machine"] == newest["machine"]]
-    backends = sorted(_measured(found), key=_order)
-    return Comparison(backends=tuple(backends), protocol=newest["protocol"], machine=str(newest["machine"]))
+def failed(failures: Iterable[Record], probe: str) -> Iterator[tuple[str, Record]]:
+    """How tables call a backend that a probe could not measure, with the record that says why."""
+    for each in failures:
+        if each.probe == probe and is_alone(each.subject):
+            yield names([each.subject])[0], each
 
 
-def label(backend: str, kernel: str | None) -> str:
-    """How tables call a backend with its kernel."""
-    name = paper.BACKENDS.get(backend, backend)
-    return f"{name}:{kernel}" if kernel else name
+def is_alone(subject: Subject) -> bool:
+    """Whether a subject is a backend without a head."""
+    return subject.head is None and subject.backend is not None
 
 
-def _measured(found: pd.DataFrame) -> Iterator[Measured]:
-    kernels = found["kernel"].fillna("")
-    for (backend, kernel), group in found.groupby([found["backend"], kernels]):
-        # Of a cell measured again, only the newest record: an older one may have values that this one has not.
-        newest = group[group["started"] == group["started"].iloc[-1]]
-        intervals = newest[newest["low"].notna()]
-        yield Measured(
-            backend=str(backend),
-            label=label(str(backend), str(kernel) or None),
-            values={str(row["name"]): number(row) for row in rows_of(newest)},
-            intervals={
-                str(name): (float(low), float(high))
-                for name, low, high in zip(intervals["name"], intervals["low"], intervals["high"], strict=True)
-            },
-        )
+def share_a_point(first: Comparable, second: Comparable) -> bool:
+    """Whether two probes measured the same: all that both protocols mention is equal."""
+    if first.newest is None or second.newest is None:
+        return False
+    ours, theirs = first.newest.protocol, second.newest.protocol
+    return all(ours[name] == theirs[name] for name in (ours.keys() & theirs.keys()) - {"probe", "version"})
+
+
+def origin(found: Comparable, *, names_machine: bool = False) -> Iterator[str]:
+    """The last sentences of a caption: by which protocol, perhaps on which machine, and what is left out."""
+    newest = found.newest
+    if newest is not None:
+        told = (f"{name} {value}" for name, value in newest.protocol.items() if name != "probe" and value is not None)
+        machine = f"On {newest.machine}. " if names_machine else ""
+        yield f"{machine}Protocol of {newest.probe}: {'; '.join(told)}."
+        yield from found.sentences()
+
+
+def ratio(ours: Number | None, reference: Number | None) -> Number | None:
+    """One exact number over another; None where either is missing."""
+    return None if ours is None or reference is None else ours.over(reference)
+
+
+def over_dense(measured: Measured, cost: str, **at: str | int) -> Number | None:
+    """A cost - time, macs, bytes - at a place of a sweep over that of Dense; that of time has its quartiles."""
+    if cost == "time":
+        return measured.number("ratio", **at)
+    return ratio(measured.number(cost, **at), measured.number(f"dense_{cost}", **at))
 
 
 def _order(measured: Measured) -> tuple[int, str]:
     known = list(paper.BACKENDS)
-    return known.index(measured.backend) if measured.backend in known else len(known), measured.label
+    backend = measured.subject.backend
+    return known.index(backend) if backend in known else len(known), measured.backend

@@ -1,25 +1,21 @@
 """Tables of accuracies with their intervals, and of what separates two results."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
 
-import pandas as pd
-
-from bench.record import Scalar
-from reports.cells import Bounds
+from bench.names import METRICS
+from reports.cells import Bounds, Number
 from reports.layout import CellValue, Column, Table
-from reports.select.frame import labels, number
+from reports.select.comparable import comparable
+from reports.select.measured import Measured
+from reports.select.naming import names
 
-PROTOCOLS = {"ap": "AP", "apb": "APB", "ap_star": "AP*", "apb_star": "APB*"}
+PROTOCOLS = {prefix: METRICS[prefix] for prefix in ("ap", "apb", "ap_star", "apb_star")}
 """How tables call the protocols whose values have these prefixes in records."""
 
-METRICS = {"": "", "50": "50", "75": "75", "_s": "S", "_m": "M", "_l": "L"}
+SUFFIXES = {"": "", "50": "50", "75": "75", "_s": "S", "_m": "M", "_l": "L"}
 """How tables call a metric by what follows the prefix: AP, AP50, ..., APS for small objects."""
 
 _ABSENT = "n/a"
-
-_Values: TypeAlias = Mapping[str, Mapping[Any, Any]]
-"""Rows of the frame by the name of their value."""
 
 _READING = (
     "A mean over the classes that have an object; n/a: no class has one of that size.",
@@ -29,36 +25,30 @@ _READING = (
 _LIBRARIES = ("pycocotools", "faster_coco_eval")
 
 
-def accuracy(frame: pd.DataFrame) -> Table:
-    """One row per results file or model and protocol, its intervals in the row below; the newest value counts.
+def accuracy(found: Iterable[Measured]) -> Table:
+    """One row per results file or model and protocol, its intervals in the row below; the newest record counts.
 
-    What no class has an object for is n/a. The accuracy of random weights is left out.
+    Each is measured as its caption says, so none is left out. What no class has an object for is n/a.
     """
-    known = frame[(frame["weights"] != "random") & (frame["probe"] == "accuracy")]
-    subjects = [
-        (str(name), _of_newest(of_subject))
-        for name, of_subject in known.groupby(pd.Series(labels(known), known.index, dtype=str), sort=False)
-    ]
-    measured = [
-        (name, values) for name, values in subjects if any(f"{prefix}_classes" in values for prefix in PROTOCOLS)
-    ]
-    several = len(measured) > 1
+    chosen = comparable(found, "accuracy", of=lambda subject: subject)
+    scored = [each for each in (*chosen.shown, *chosen.left_out) if _protocols(each)]
+    scored.sort(key=lambda each: each.started)
+    called = dict(zip(scored, names([each.subject for each in scored]), strict=True))
+    several = len(scored) > 1
     rows: list[tuple[CellValue, ...]] = []
     said: dict[str, list[str]] = {}
-    for name, values in measured:
-        for prefix, label in PROTOCOLS.items():
-            if f"{prefix}_classes" in values:
-                rows += _rows(values, prefix, [name, label] if several else [label])
-        for sentence in _sentences(values):
+    for each, name in called.items():
+        for prefix in _protocols(each):
+            rows += _rows(each, prefix, [name, PROTOCOLS[prefix]] if several else [PROTOCOLS[prefix]])
+        for sentence in _sentences(each):
             said.setdefault(sentence, []).append(name)
-    of_all = len(measured)
-    caption = [text if len(names) == of_all else f"{', '.join(names)}: {text}" for text, names in said.items()]
+    caption = [text if len(of) == len(scored) else f"{', '.join(of)}: {text}" for text, of in said.items()]
     return Table(
-        title="Accuracy" if len(measured) != 1 else f"Accuracy of {measured[0][0]}",
+        title=f"Accuracy of {called[scored[0]]}" if len(scored) == 1 else "Accuracy",
         columns=(
             *([Column(name="Predictions")] if several else []),
             Column(name="Protocol"),
-            *(Column(name=f"AP{size}", digits=1) for size in METRICS.values()),
+            *(Column(name=f"AP{size}", digits=1) for size in SUFFIXES.values()),
             Column(name="Classes", digits=0),
             Column(name="Images", digits=0),
             Column(name="Cap", digits=0),
@@ -103,22 +93,26 @@ def comparison(first: str, second: str, rows: Iterable[Mapping[str, str | float 
     )
 
 
-def _rows(values: _Values, prefix: str, labels: list[str]) -> list[tuple[CellValue, ...]]:
+def _protocols(measured: Measured) -> list[str]:
+    """The prefixes of the protocols that a record has values of."""
+    return [prefix for prefix in PROTOCOLS if measured.has(f"{prefix}_classes")]
+
+
+def _rows(measured: Measured, prefix: str, labels: Sequence[str]) -> list[tuple[CellValue, ...]]:
     """The values of a protocol, and in a second row their intervals, if they have any."""
-    found = [values.get(prefix + suffix) for suffix in METRICS]
-    counts = [values[f"{prefix}_{what}"] for what in ("classes", "images")]
-    numbers = [_ABSENT if value is None else number(value) for value in found]
-    cap = float(counts[0]["protocol"][f"cap_{prefix}"])
-    rows: list[tuple[CellValue, ...]] = [(*labels, *numbers, *(float(count["value"]) for count in counts), cap)]
-    intervals = ["" if value is None else _interval(value) for value in found]
-    if any(intervals):
-        rows.append((*([""] * len(labels)), *intervals, None, None, None))
+    numbers = [measured.number(prefix + suffix) for suffix in SUFFIXES]
+    counts = [measured.number(f"{prefix}_{what}") for what in ("classes", "images")]
+    shown = (_ABSENT if number is None else number for number in numbers)
+    rows: list[tuple[CellValue, ...]] = [(*labels, *shown, *counts, measured.protocol[f"cap_{prefix}"])]
+    if any(number is not None and number.interval is not None for number in numbers):
+        rows.append((*[""] * len(labels), *map(_interval, numbers), None, None, None))
     return rows
 
 
-def _interval(value: Mapping[Any, Any]) -> Bounds:
-    low, high = value["low"], value["high"]
-    return Bounds("" if pd.isna(low) else f"[{low:.1f}, {high:.1f}]", source=value["source"])
+def _interval(number: Number | None) -> str:
+    if number is None or number.interval is None:
+        return ""
+    return Bounds("[{:.1f}, {:.1f}]".format(*number.interval), source=number.source)
 
 
 def _label(name: str) -> str:
@@ -132,15 +126,9 @@ def _label(name: str) -> str:
     return name
 
 
-def _of_newest(of_subject: pd.DataFrame) -> _Values:
-    """Rows by the name of their value, of one record: the newest. Another one may be of other annotations."""
-    newest = of_subject["protocol"].iloc[-1]
-    return {str(row["name"]): row for row in of_subject.to_dict("records") if row["protocol"] == newest}
-
-
-def _sentences(values: _Values) -> Iterable[str]:
+def _sentences(measured: Measured) -> Iterable[str]:
     """What the numbers of one results file were made of, and with."""
-    protocol: Mapping[str, Scalar] = next(iter(values.values()))["protocol"]
+    protocol = measured.protocol
     if "predictions" in protocol:
         yield f"Predictions: {protocol['predictions']}"
     if protocol["annotations"] is not None:
@@ -155,21 +143,17 @@ def _sentences(values: _Values) -> Iterable[str]:
         )
     if protocol["detection_area"] == "box":
         yield "APS, APM, APL: predictions are sized by the area of their BOX, objects by the annotated one."
-    if _number(values, "predictions_unknown"):
-        unknown = _number(values, "predictions_unknown")
+    unknown = measured.number("predictions_unknown")
+    if unknown:
         yield f"Left out: {unknown:.0f} predictions on images or of classes that no annotation file knows."
     for prefix, label in PROTOCOLS.items():
-        empty, images = _number(values, f"{prefix}_images_empty"), _number(values, f"{prefix}_images")
-        if empty:
+        empty, images = (measured.number(f"{prefix}_{what}") for what in ("images_empty", "images"))
+        if empty and images is not None:
             yield f"{label}: {empty:.0f} of {images:.0f} images have no prediction; all of their objects are missed."
-        left_out = _number(values, f"{prefix}_left_out")
+        left_out = measured.number(f"{prefix}_left_out")
         if left_out:
             yield f"{label}: {left_out:.0f} predictions are on images that its annotation file does not list."
         for library in _LIBRARIES:
-            difference = _number(values, f"check_{library}_{prefix}")
+            difference = measured.number(f"check_{library}_{prefix}")
             if difference is not None:
                 yield f"{label}: {library.replace('_', '-')} agrees on the same input, to {difference:.1g} of 1."
-
-
-def _number(values: _Values, name: str) -> float | None:
-    return float(values[name]["value"]) if name in values else None

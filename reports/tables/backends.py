@@ -1,92 +1,93 @@
 """Table 2 of the paper by measurement, and what is behind it: bytes, multiply-adds, peaks, latency of every stage."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-import pandas as pd
-
+from bench.names import HARDEST_FIRST, OPERATIONS, STAGES
 from bench.record import Record
 from reports import paper
-from reports.cells import Text, over, source_of
+from reports.cells import Number, Text
 from reports.layout import CellValue, Column, Table
-from reports.select.backends import Comparison, Measured, compare, label
+from reports.select.backends import failed, of_backends, origin, ratio, share_a_point
+from reports.select.comparable import Comparable
+from reports.select.field import Field
+from reports.select.measured import Measured
 
-STAGES = (1, 2, 3)
-_OPERATIONS = ("linear", "conv", "sfm", "deform", "subdivide", "halve")
 _NOT_DENSE_ON_DENSE = ("linear", "deform")
 """What Dense computes at the active cells only, as all methods do: a ratio to it says nothing of a dense head."""
 
-_PEAK_OPERATIONS = {
-    "linear": "linear",
-    "conv": "conv",
-    "sfm": "SFM",
-    "deform": "deform",
-    "subdivide": "subdivide",
-    "halve": "halve",
-}
-
-_COUNTED = ("linear", "conv", "sfm", "deform", "halve")
-_HARDEST_FIRST = ("sfm", "conv", "linear")
 _ANY_OPERATION = {"dilated": "d=3", "5x5": "5x5", "deformable": "deform", "bilinear": "sample"}
 """What a method must be able to do beside a plain 3x3 convolution to support any 2D operation, and its short name."""
 
-_MARKS = ("computationally_efficient", "access_to_neighbors", "supports_any_2d_operation", "storage_efficient")
+_STORED = (
+    Field(heading="Active %", name="active_fraction", scale=0.01),
+    Field(heading="features MB", name="bytes", at={"part": "features"}, digits=2, scale=1e6),
+    Field(heading="index MB", name="bytes", at={"part": "index"}, digits=2, scale=1e6),
+    Field(heading="total MB", name="bytes", digits=2, scale=1e6),
+)
+_COUNTED = tuple(
+    Field(heading=f"{each} GMACs", name="macs", at={"operation": each}, digits=3, best="lowest", scale=1e9)
+    for each in OPERATIONS
+    if each != "subdivide"  # which only copies
+)
+_TIMES = tuple(
+    each
+    for operation in OPERATIONS
+    for each in (
+        Field(heading=f"{operation} ms", name="ms", at={"operation": operation}, best="lowest"),
+        Field(heading="/Dense", name="ratio", at={"operation": operation}, digits=2, best="lowest"),
+    )
+    if each.name == "ms" or operation not in _NOT_DENSE_ON_DENSE
+)
+_PEAKS = tuple(
+    Field(heading=f"{title} peak MB", name="peak_bytes", at={"operation": each}, digits=2, best="lowest", scale=1e6)
+    for each, title in OPERATIONS.items()
+)
 
 
-def tables(frame: pd.DataFrame, failures: Sequence[Record] = ()) -> list[Table]:
+def tables(found: Sequence[Measured], failures: Sequence[Record] = ()) -> list[Table]:
     """Table 2 with the paper's marks; bytes and multiply-adds, peaks, latency by stage: those that were measured."""
-    cost = compare(frame, "backend_cost", same_machine=False)
-    memory = compare(frame, "memory", same_machine=True)
-    speed = compare(frame, "backend_speed", same_machine=True)
-    made: list[tuple[Comparison, Table]] = []
-    if cost is not None:
+    cost, memory, speed = (of_backends(found, probe) for probe in ("backend_cost", "memory", "backend_speed"))
+    made: list[tuple[Comparable, Table]] = []
+    if cost.shown:
         made += [(cost, _table2(cost, failures)), (cost, _costs(cost))]
-    if memory is not None:
+    if memory.shown:
         made.append((memory, _peaks(memory, cost)))
-    if speed is not None:
+    if speed.shown:
         made.append((speed, _latencies(speed)))
-    sentences = () if cost is None else tuple(_no_selection_sentence(cost))
+    sentences = tuple(_no_selection_sentence(cost))
     return [
-        replace(table, caption=(*sentences, *table.caption))
-        if cost is not None and cost.shares_its_point_with(found)
-        else table
-        for found, table in made
+        replace(table, caption=(*sentences, *table.caption)) if share_a_point(cost, chosen) else table
+        for chosen, table in made
     ]
 
 
-def _no_selection_sentence(cost: Comparison) -> Iterator[str]:
+def _no_selection_sentence(cost: Comparable) -> Iterator[str]:
     """A warning where the budget refines every cell in every stage: then nothing is sparse."""
-    if all(measured.values[f"stage{stage}_active_fraction"] == 1 for measured in cost.backends for stage in STAGES):
-        yield f"The budget of {cost.protocol['budget']} cells covers all cells: everything is refined."
+    fractions = [each.number("active_fraction", stage=stage) for each in cost.shown for stage in STAGES]
+    if cost.newest is not None and all(fraction == 1.0 for fraction in fractions):
+        yield f"The budget of {cost.newest.protocol['budget']} cells covers all cells: everything is refined."
 
 
-def _table2(cost: Comparison, failures: Sequence[Record]) -> Table:
+def _table2(cost: Comparable, failures: Sequence[Record]) -> Table:
     published = {row.backend: row for row in paper.TABLE2}
     rows: list[tuple[CellValue, ...]] = []
     differing = []
-    for measured in cost.backends:
-        for name, stored in _readings(measured):
+    for measured in cost.shown:
+        theirs = published.get(str(measured.subject.backend))
+        cannot = " ".join(short for ability, short in _ANY_OPERATION.items() if not _can(measured, ability))
+        for called, stored in _readings(measured):
             marks = _marks(measured, stored)
-            theirs = published.get(measured.backend)
-            source = source_of(measured.values["stage1_bytes"])
-            shown = [
-                (
-                    Text(_yes(marks[mark]), source=source),
-                    "" if theirs is None else _yes(getattr(theirs, mark)),
-                )
-                for mark in _MARKS
-            ]
-            differing += [
-                f"{name}: {mark.replace('_', ' ')}, {_yes(marks[mark])} here, {_yes(not marks[mark])} in the paper"
-                for mark in _MARKS
-                if theirs is not None and marks[mark] != getattr(theirs, mark)
-            ]
-            efficient, neighbors, any_operation, storage = shown
-            cannot = " ".join(
-                short for ability, short in _ANY_OPERATION.items() if not measured.values[f"supports_{ability}"]
+            efficient, neighbors, any_operation, storage = (
+                (Text(_yes(ours), source=measured.source), "" if theirs is None else _yes(getattr(theirs, mark)))
+                for mark, ours in marks.items()
             )
-            rows.append((name, *efficient, _overhead(measured), *neighbors, *any_operation, cannot, *storage, stored))
-    rows += _failed(cost, failures, len(rows[0]))
+            differing += [
+                f"{called}: {mark.replace('_', ' ')}, {_yes(ours)} here, {_yes(not ours)} in the paper"
+                for mark, ours in marks.items()
+                if theirs is not None and ours != getattr(theirs, mark)
+            ]
+            rows.append((called, *efficient, _overhead(measured), *neighbors, *any_operation, cannot, *storage, stored))
     columns = [Column(name="Method")]
     for heading, behind in (
         ("Saves compute", Column(name="MACs /needed", digits=2, best="lowest")),
@@ -95,48 +96,57 @@ def _table2(cost: Comparison, failures: Sequence[Record]) -> Table:
         ("Saves storage", Column(name="bytes /Dense", digits=2, best="lowest")),
     ):
         columns += [Column(name=heading), Column(name="paper"), *([] if behind is None else [behind])]
-    caption = [
-        "Saves compute: no multiply-adds but those of the active cells. 'MACs /needed' is what was counted over these "
-        "in the worst stage, for the hardest of SFM, 3x3 convolution and pointwise layer that the method can do.",
-        "Any 2D op: convolutions 3x3 of dilation 3, 5x5 and deformable, and bilinear samples anywhere, each tried.",
-        "Saves storage: fewer bytes than Dense at every stage. 'bytes /Dense' is the worst stage, with indices. "
-        "The mark is about what is stored between operations; what these need on top while they run is peak memory.",
-        *_agreement(differing, any(measured.backend in published for measured in cost.backends)),
-        *_neighbors_sentence(cost),
-        cost.protocol_sentence(),
-    ]
+    rows += _failed(cost, failures, len(columns))
     return Table(
         title="Table 2, measured: ways to store refined regions",
         columns=tuple(columns),
         rows=tuple(rows),
-        caption=tuple(caption),
+        caption=(
+            "Saves compute: no multiply-adds but those of the active cells. 'MACs /needed' is what was counted over "
+            "these in the worst stage, for the hardest of SFM, 3x3 convolution and pointwise layer that the method can "
+            "do.",
+            "Any 2D op: convolutions 3x3 of dilation 3, 5x5 and deformable, and bilinear samples anywhere, each tried.",
+            "Saves storage: fewer bytes than Dense at every stage. 'bytes /Dense' is the worst stage, with indices. "
+            "The mark is about what is stored between operations; what these need on top while they run is peak "
+            "memory.",
+            *_agreement(differing, any(each.subject.backend in published for each in cost.shown)),
+            *_neighbors_sentence(cost),
+            *origin(cost),
+        ),
     )
 
 
-def _failed(cost: Comparison, failures: Sequence[Record], num_cells: int) -> Iterator[tuple[CellValue, ...]]:
+def _failed(cost: Comparable, failures: Sequence[Record], num_cells: int) -> Iterator[tuple[CellValue, ...]]:
     """A row for every method that could not be measured: that it failed is all that it says."""
-    measured = {each.label for each in cost.backends}
-    found = (each.subject for each in failures if each.probe == "backend_cost" and each.subject.backend is not None)
-    for name in dict.fromkeys(label(str(of.backend), of.kernel) for of in found):
-        if name not in measured:
-            yield (name, "failed", *[None] * (num_cells - 2))
+    measured = {each.backend for each in cost.shown}
+    for called in dict.fromkeys(called for called, _ in failed(failures, "backend_cost")):
+        if called not in measured:
+            yield (called, "failed", *[None] * (num_cells - 2))
 
 
 def _readings(measured: Measured) -> Iterator[tuple[str, float]]:
     """The rows of a method with its bytes over Dense's at the worst stage: as stored, and nine rows per active cell."""
-    for called, name in ((measured.label, "bytes"), (_literally(measured), "bytes_nine_rows")):
-        ratios = [measured.ratio(f"stage{stage}_{name}", f"stage{stage}_bytes_dense") for stage in STAGES]
-        known = [ratio for ratio in ratios if ratio is not None]
-        if known:
-            yield called, max(known)
+    for called, stored in ((measured.backend, "bytes"), (_literally(measured), "bytes_nine_rows")):
+        worst = _highest(_of_dense(measured, stored, stage) for stage in STAGES)
+        if worst is not None:
+            yield called, worst
+
+
+def _of_dense(measured: Measured, stored: str, stage: int) -> Number | None:
+    return ratio(measured.number(stored, stage=stage), measured.number("bytes_dense", stage=stage))
+
+
+def _highest(ratios: Iterable[Number | None]) -> Number | None:
+    return max((each for each in ratios if each is not None), default=None)
 
 
 def _literally(measured: Measured) -> str:
     """How a table calls a method that is read literally, with nine rows per active cell."""
-    return f"{measured.label} (9x)"
+    return f"{measured.backend} (9x)"
 
 
-def _agreement(differing: list[str], is_published: bool) -> Iterator[str]:
+def _agreement(differing: Sequence[str], is_published: bool) -> Iterator[str]:
+    """Whether all marks are the paper's, where it has any."""
     if differing:
         yield f"Not in agreement: {'; '.join(differing)}."
     elif is_published:
@@ -144,54 +154,65 @@ def _agreement(differing: list[str], is_published: bool) -> Iterator[str]:
 
 
 def _marks(measured: Measured, stored: float) -> dict[str, bool]:
+    """The marks of Table 2, named and ordered as `paper.Abilities` does."""
     overhead = _overhead(measured)
     return {
         "computationally_efficient": overhead is not None and overhead <= 1,
-        "access_to_neighbors": bool(measured.values["supports_neighbors"]),
-        "supports_any_2d_operation": all(measured.values[f"supports_{name}"] for name in _ANY_OPERATION),
+        "access_to_neighbors": _can(measured, "neighbors"),
+        "supports_any_2d_operation": all(_can(measured, ability) for ability in _ANY_OPERATION),
         "storage_efficient": stored < 1,
     }
 
 
+def _can(measured: Measured, ability: str) -> bool:
+    return bool(measured.number("supports", ability=ability))
+
+
 def _overhead(measured: Measured) -> float | None:
     """Multiply-adds counted over those of the active cells, at the worst stage, for the hardest operation."""
-    for name in _HARDEST_FIRST:
-        ratios = [measured.ratio(f"stage{stage}_{name}_macs", f"stage{stage}_{name}_macs_active") for stage in STAGES]
-        known = [ratio for ratio in ratios if ratio is not None]
-        if known:
-            return max(known)
+    for operation in HARDEST_FIRST:
+        worst = _highest(
+            ratio(
+                measured.number("macs", stage=stage, operation=operation),
+                measured.number("macs", stage=stage, operation=operation, cells="active"),
+            )
+            for stage in STAGES
+        )
+        if worst is not None:
+            return worst
     return None
 
 
-def _neighbors_sentence(cost: Comparison) -> Iterator[str]:
-    for measured in cost.backends:
-        name = measured.label
-        readings = [ratio for _, ratio in _readings(measured)]
+def _neighbors_sentence(cost: Comparable) -> Iterator[str]:
+    for measured in cost.shown:
+        called = measured.backend
+        readings = [stored for _, stored in _readings(measured)]
         if len(readings) == 2:
             once, nine = readings
             yield (
-                f"{name} keeps every feature once and ids of the 3x3 cells: {once:.2f} of Dense at worst. Read "
+                f"{called} keeps every feature once and ids of the 3x3 cells: {once:.2f} of Dense at worst. Read "
                 f"literally (9x), the paper keeps nine rows per active cell: {nine:.2f} of Dense. Its mark for storage "
                 "needs the former."
                 if once < 1 <= nine
-                else f"{name}: {once:.2f} of Dense at worst with every feature once, {nine:.2f} with nine rows."
+                else f"{called}: {once:.2f} of Dense at worst with every feature once, {nine:.2f} with nine rows."
             )
 
 
-def _costs(cost: Comparison) -> Table:
+def _costs(cost: Comparable) -> Table:
     rows: list[tuple[CellValue, ...]] = []
     for stage in STAGES:
-        for measured in cost.backends:
+        for measured in cost.shown:
             rows.append(_cost_row(measured, stage))
-            if f"stage{stage}_bytes_nine_rows" in measured.values:
-                total = over(measured.values[f"stage{stage}_bytes_nine_rows"], 1e6)
-                ratio = measured.ratio(f"stage{stage}_bytes_nine_rows", f"stage{stage}_bytes_dense")
+            nine = measured.number("bytes_nine_rows", stage=stage)
+            if nine is not None:
                 unknown = [None] * len(_COUNTED)
-                rows.append((str(stage), _literally(measured), None, None, None, total, "", ratio, *unknown))
-    columns = [Column(name="Stage"), Column(name="Method"), Column(name="Active %", digits=1)]
-    columns += [Column(name=f"{part} MB", digits=2) for part in ("features", "index", "total")]
+                of_dense = _of_dense(measured, "bytes_nine_rows", stage)
+                rows.append(
+                    (str(stage), _literally(measured), None, None, None, nine.over(1e6), "", of_dense, *unknown)
+                )
+    columns = [Column(name="Stage"), Column(name="Method"), *(each.column() for each in _STORED)]
     columns += [Column(name="formula"), Column(name="bytes /Dense", digits=3, best="lowest")]
-    columns += [Column(name=f"{operation} GMACs", digits=3, best="lowest") for operation in _COUNTED]
+    columns += [each.column() for each in _COUNTED]
     return Table(
         title="Bytes stored and multiply-adds by stage",
         columns=tuple(columns),
@@ -202,40 +223,33 @@ def _costs(cost: Comparison) -> Table:
             "Nothing in a column of multiply-adds: the method cannot do the operation. Deformable convolution includes "
             "4 per value read bilinearly. 'halve' is the layer that halves the feature size of all that is stored.",
             _closed_form_sentence(cost),
-            cost.protocol_sentence(),
+            *origin(cost),
         ),
         among=("Stage",),
     )
 
 
 def _cost_row(measured: Measured, stage: int) -> tuple[CellValue, ...]:
-    def value(name: str, scale: float) -> float | None:
-        found = measured.values.get(f"stage{stage}_{name}")
-        return over(found, scale)
-
-    total, formula = value("bytes", 1), value("bytes_formula", 1)
-    formula_text = "" if formula is None else "equal" if formula == total else f"{formula / 1e6:.2f}"
+    total, formula = (measured.number(stored, stage=stage) for stored in ("bytes", "bytes_formula"))
     return (
         str(stage),
-        measured.label,
-        value("active_fraction", 0.01),
-        value("bytes_features", 1e6),
-        value("bytes_index", 1e6),
-        value("bytes", 1e6),
-        formula_text,
-        measured.ratio(f"stage{stage}_bytes", f"stage{stage}_bytes_dense"),
-        *(value(f"{operation}_macs", 1e9) for operation in _COUNTED),
+        measured.backend,
+        *(each.number(measured, stage=stage) for each in _STORED),
+        "" if formula is None else "equal" if formula == total else f"{formula / 1e6:.2f}",
+        _of_dense(measured, "bytes", stage),
+        *(each.number(measured, stage=stage) for each in _COUNTED),
     )
 
 
-def _closed_form_sentence(cost: Comparison) -> str:
+def _closed_form_sentence(cost: Comparable) -> str:
     """Whether counted multiply-adds are those of all active cells or of all cells, and where they are neither."""
     odd = [
-        f"{measured.label} ({operation}, stage {stage})"
-        for measured in cost.backends
-        for operation in _HARDEST_FIRST
+        f"{measured.backend} ({operation}, stage {stage})"
+        for measured in cost.shown
+        for operation in HARDEST_FIRST
         for stage in STAGES
-        if not _is_closed_form(measured, f"stage{stage}_{operation}_macs")
+        if (counted := measured.number("macs", stage=stage, operation=operation)) is not None
+        and counted not in measured.numbers("macs", "cells", stage=stage, operation=operation).values()
     ]
     rule = (
         "F^2 per cell for linear, 9 F^2 for conv, 27 F^2 for SFM; at the active cells, for convolutions of Dense at all"
@@ -245,49 +259,38 @@ def _closed_form_sentence(cost: Comparison) -> str:
     return f"Counted multiply-adds of linear, conv and SFM equal the closed form: {rule}."
 
 
-def _is_closed_form(measured: Measured, name: str) -> bool:
-    counted = measured.values.get(name)
-    return counted is None or counted in (measured.values[f"{name}_active"], measured.values[f"{name}_all"])
-
-
-def _latencies(speed: Comparison) -> Table:
-    rows: list[tuple[CellValue, ...]] = []
-    for stage in STAGES:
-        for measured in speed.backends:
-            numbers: list[CellValue] = []
-            for operation in _OPERATIONS:
-                name = f"stage{stage}_{operation}"
-                numbers.append(measured.values.get(f"{name}_ms", "cannot"))
-                if operation not in _NOT_DENSE_ON_DENSE:
-                    numbers.append(measured.values.get(f"{name}_ratio"))
-            rows.append((str(stage), measured.label, *numbers))
-    columns = [Column(name="Stage"), Column(name="Method")]
-    for operation in _OPERATIONS:
-        columns.append(Column(name=f"{operation} ms", digits=1, best="lowest"))
-        if operation not in _NOT_DENSE_ON_DENSE:
-            columns.append(Column(name="/Dense", digits=2, best="lowest"))
+def _latencies(speed: Comparable) -> Table:
     return Table(
         title="Latency by stage",
-        columns=tuple(columns),
-        rows=tuple(rows),
+        columns=(Column(name="Stage"), Column(name="Method"), *(each.column() for each in _TIMES)),
+        rows=tuple(
+            (str(stage), measured.backend, *(_time(each, measured, stage) for each in _TIMES))
+            for stage in STAGES
+            for measured in speed.shown
+        ),
         caption=(
             "Medians. '/Dense' is the median ratio to the same operation on Dense, timed in turn with it: compare "
             "methods by it. Dense against itself shows the noise. There is no ratio for linear and deform, which Dense "
             "computes only at the active cells, as all methods do.",
             _spread_sentence(speed),
-            f"On {speed.machine}. {speed.protocol_sentence()}",
+            *origin(speed, names_machine=True),
         ),
         among=("Stage",),
     )
 
 
-def _spread_sentence(speed: Comparison) -> str:
+def _time(field: Field, measured: Measured, stage: int) -> CellValue:
+    number = field.number(measured, stage=stage)
+    return "cannot" if number is None and field.name == "ms" else number
+
+
+def _spread_sentence(speed: Comparable) -> str:
     """How far the quartiles of the ratios shown are from the medians."""
     spreads = sorted(
-        max(high - measured.values[name], measured.values[name] - low) / measured.values[name]
-        for measured in speed.backends
-        for name, (low, high) in measured.intervals.items()
-        if name.endswith("_ratio") and name.split("_")[1] not in _NOT_DENSE_ON_DENSE
+        max(value.interval[1] - value.value, value.value - value.interval[0]) / value.value
+        for measured in speed.shown
+        for value in measured.record.where("ratio")
+        if value.interval is not None and value.at["operation"] not in _NOT_DENSE_ON_DENSE
     )
     if not spreads:
         return "Quartiles are in the records."
@@ -297,31 +300,30 @@ def _spread_sentence(speed: Comparison) -> str:
     )
 
 
-def _peaks(memory: Comparison, cost: Comparison | None) -> Table:
+def _peaks(memory: Comparable, cost: Comparable) -> Table:
     """Peaks of the probe `memory`, beside the stored bytes of `backend_cost` where these are of the same point."""
-    stored = {}
-    if cost is not None and memory.shares_its_point_with(cost):
-        stored = {measured.label: measured.values for measured in cost.backends}
-    rows: list[tuple[CellValue, ...]] = []
-    for stage in STAGES:
-        for measured in memory.backends:
-            in_bytes = [stored.get(measured.label, {}).get(f"stage{stage}_bytes")]
-            in_bytes += [measured.values.get(f"stage{stage}_{operation}_peak_bytes") for operation in _PEAK_OPERATIONS]
-            megabytes = (over(number, 1e6) for number in in_bytes)
-            rows.append((str(stage), measured.label, *megabytes))
-    columns = [Column(name="Stage"), Column(name="Method"), Column(name="stored MB", digits=2, best="lowest")]
-    columns += [Column(name=f"{title} peak MB", digits=2, best="lowest") for title in _PEAK_OPERATIONS.values()]
+    stored = {each.backend: each for each in cost.shown} if share_a_point(memory, cost) else {}
+    total = replace(_STORED[-1], heading="stored MB", best="lowest")
     return Table(
         title="Peak memory of operations by stage",
-        columns=tuple(columns),
-        rows=tuple(rows),
+        columns=(Column(name="Stage"), Column(name="Method"), *(each.column() for each in (total, *_PEAKS))),
+        rows=tuple(
+            (
+                str(stage),
+                measured.backend,
+                total.number(stored.get(measured.backend), stage=stage),
+                *(each.number(measured, stage=stage) for each in _PEAKS),
+            )
+            for stage in STAGES
+            for measured in memory.shown
+        ),
         among=("Stage",),
         caption=(
             "Peak: what an operation needs on top of the stored bytes while it runs, its result included, in 10^6 "
             "bytes. Nothing: the method cannot do the operation. The largest one of a head counts, not their sum.",
             "Gathering copies the neighbours of all active cells, so a method that stores little may need much. Dense "
             "computes only the active cells in linear and deform, as the others do.",
-            f"On {memory.machine}. {memory.protocol_sentence()}",
+            *origin(memory, names_machine=True),
         ),
     )
 

@@ -1,12 +1,12 @@
 """What Tables 3 to 5 rest on, as the sentences below them: protocols, machines, schedules, the two rulers, states."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-
-import pandas as pd
 
 from bench.record import Scalar
 from reports import paper
+from reports.select.comparable import Comparable, is_timed
+from reports.select.measured import Measured
 
 FITTED_REGIONS = (
     "The region counts of nominal costs, 97 for the baselines and 60.5 for EffSeg (94 and 58 with DefEnc), are fitted "
@@ -25,71 +25,64 @@ OUR_INTERVALS = (
 STATES = {
     "untrained": "untrained: only random weights were measured, whose accuracy is never shown",
     "failed": "failed: the measurement ended with an error, which its record tells",
-    "other machine": "other machine: timed only on another machine than the last one, and times do not compare",
+    "left out": "left out: measured otherwise than the newest",
 }
 """What a row says where it has no number, and what that means."""
-
-CHECKED = ("check_torch_conv_matmul", "check_fvcore_conv_matmul", "macs", "macs_head")
-"""The values of the probe `flops` that the notes on rulers and detector are made of."""
 
 
 @dataclass
 class Used:
-    """What a table's values rest on, for the caption: protocols by probe, machines, schedules, checks, the detector.
+    """What a table's values rest on, for the caption.
 
-    `rulers` says of every row with costs whether fvcore and torch agree. `detectors` are GMACs of whole models less
-    those of their heads. `states` are those of `STATES` that some row has.
+    `records` are those that it shows, each once; `states` those of `STATES` that some row has. `costs` has the record
+    of `flops` of every row with its backbone, by what the row is called.
     """
 
-    protocols: dict[str, list[dict[str, Scalar]]] = field(default_factory=dict)
-    machines: set[str] = field(default_factory=set)
-    schedules: set[str] = field(default_factory=set)
-    rulers: dict[str, bool] = field(default_factory=dict)
-    detectors: dict[str, float] = field(default_factory=dict)
+    records: dict[Measured, None] = field(default_factory=dict)
     states: set[str] = field(default_factory=set)
-    has_accuracy: bool = False
-
-    def add(self, value: pd.Series) -> None:
-        """Note where one value is from."""
-        known = self.protocols.setdefault(value["probe"], [])
-        if value["protocol"] not in known:
-            known.append(value["protocol"])
-        self.schedules.add(value["schedule"])
-        self.has_accuracy |= value["probe"] == "accuracy"
-        if value["name"].startswith("fps"):
-            self.machines.add(value["machine"])
-
-    def check(self, values: Mapping[str, float], row: paper.Row, name: str) -> None:
-        """Note whether both rulers agree on the row called `name`, and what its detector costs."""
-        if values.keys() >= set(CHECKED):
-            self.rulers[name] = values["check_torch_conv_matmul"] == values["check_fvcore_conv_matmul"]
-            backbone = paper.BACKBONES.get(row.backbone, row.backbone)
-            self.detectors[backbone] = (values["macs"] - values["macs_head"]) / 1e9
+    costs: dict[str, tuple[str, Measured]] = field(default_factory=dict)
 
 
-def caption(used: Used, *, of_accuracy: bool, of_costs: bool) -> tuple[str, ...]:
-    """The sentences of a table that has accuracies, costs, or both."""
+def caption(used: Used, choices: Iterable[Comparable], *, of_accuracy: bool, of_costs: bool) -> tuple[str, ...]:
+    """The sentences of a table that has accuracies, costs, or both; `choices` are those of its columns."""
     sentences = [FITTED_REGIONS, TWO_CONVENTIONS] if of_costs else []
-    if used.detectors:
-        costs = ", ".join(f"{gmacs:.1f} ({backbone})" for backbone, gmacs in sorted(used.detectors.items()))
-        sentences.append(f"GMACs of the detector alone, before any head: {costs}; the paper's with R50+FPN: 165.1.")
-    if used.rulers:
-        odd = ", ".join(name for name, agree in used.rulers.items() if not agree)
-        sentences.append(
-            f"fvcore and torch's counter DISAGREE on convolutions and matrix products in: {odd}."
-            if odd
-            else "fvcore and torch's counter agree on convolutions and matrix products in every row measured."
-        )
+    sentences += _rulers(used)
+    protocols: dict[str, list[dict[str, Scalar]]] = {}
+    for each in used.records:
+        protocols.setdefault(each.probe, []).append(each.protocol)
     if of_accuracy:
-        sentences.append(OUR_INTERVALS if used.has_accuracy else NO_WEIGHTS)
-    if "none" in used.schedules:
+        sentences.append(OUR_INTERVALS if "accuracy" in protocols else NO_WEIGHTS)
+    if any(each.subject.schedule == "none" for each in used.records):
         sentences.append("Random weights know no schedule: rows that differ only in epochs show the same measurement.")
     told = [meaning for state, meaning in STATES.items() if state in used.states]
     if told:
         sentences.append(f"{'; '.join(told)}.")
-    if used.machines:
-        sentences.append(f"FPS: ours on {', '.join(sorted(used.machines))}, the paper's on an A100.")
-    return (*sentences, *(_protocol(probe, used.protocols[probe]) for probe in sorted(used.protocols)))
+    sentences += dict.fromkeys(sentence for choice in choices for sentence in choice.sentences())
+    machines = {each.machine for each in used.records if is_timed(each.probe)}
+    if machines:
+        sentences.append(f"FPS: ours on {', '.join(sorted(machines))}, the paper's on an A100.")
+    return (*sentences, *(_protocol(probe, protocols[probe]) for probe in sorted(protocols)))
+
+
+def _rulers(used: Used) -> Iterator[str]:
+    """What the detectors cost, and whether fvcore and torch agree on every row, as far as both were counted."""
+    agree: dict[str, bool] = {}
+    detectors: dict[str, float] = {}
+    for row, (backbone, found) in used.costs.items():
+        torch, fvcore = (found.number("check_macs_conv_matmul", ruler=ruler) for ruler in ("torch", "fvcore"))
+        whole, head = found.number("macs"), found.number("macs_head")
+        if torch is not None and fvcore is not None and whole is not None and head is not None:
+            agree[row] = torch == fvcore
+            detectors[paper.BACKBONES.get(backbone, backbone)] = (whole - head) / 1e9
+    if detectors:
+        costs = ", ".join(f"{gmacs:.1f} ({backbone})" for backbone, gmacs in sorted(detectors.items()))
+        yield f"GMACs of the detector alone, before any head: {costs}; the paper's with R50+FPN: 165.1."
+        odd = ", ".join(row for row, same in agree.items() if not same)
+        yield (
+            f"fvcore and torch's counter DISAGREE on convolutions and matrix products in: {odd}."
+            if odd
+            else "fvcore and torch's counter agree on convolutions and matrix products in every row measured."
+        )
 
 
 def _protocol(probe: str, protocols: Sequence[dict[str, Scalar]]) -> str:

@@ -1,115 +1,91 @@
 """Table of certificates: how far every backend is from masked dense, operation by operation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 
-import pandas as pd
-
+from bench.names import CERTIFIED, NO_WAITING
 from reports.layout import Column, Table
 from reports.paper import BACKENDS
-
-NO_WAITING = "no_host_sync"
-
-OPERATIONS = {
-    "cells": "active cells",
-    "storage": "stored bytes, as held",
-    "linear": "linear layer",
-    "halving": "map F to F/2",
-    "overwrite": "overwrite active",
-    "subdivide": "subdivide x2",
-    "to_dense": "to a full map",
-    "gather": "read 3x3 neighbors",
-    "gather_far": "read a farther cell",
-    "conv3_d1": "conv 3x3",
-    "conv3_d3": "conv 3x3, dilation 3",
-    "conv3_d5": "conv 3x3, dilation 5",
-    "conv5_d1": "conv 5x5",
-    "conv3_after_halving": "map, then conv 3x3",
-    "conv3_after_overwrite": "overwrite, then conv",
-    "conv3_after_subdivide": "subdivide, then conv",
-    "sfm": "SFM (1, 3, 5)",
-    "sample": "bilinear sampling",
-    "deform_conv3": "deformable conv 3x3",
-    NO_WAITING: "no waiting for device",
-}
-"""How operations are called in the table; others are shown by the name of their values."""
+from reports.select.comparable import Comparable, comparable
+from reports.select.measured import Measured
 
 SHOWN = ("float32", "float64")
 """Precisions with a row for every operation; the others only get one where a backend failed."""
 
 _HALF = ("float16", "bfloat16")
-_PARTS = ("forward", "gradient")
+_PASSES = ("forward", "gradient")
 
 
-def certificates(frame: pd.DataFrame) -> Table:
+def certificates(found: Iterable[Measured]) -> Table:
     """Worst relative errors, forward and gradient, by operation and precision; a column per backend and kernel.
 
     `cannot` is what a backend offers nowhere; FAIL is an error beyond the limit, a NaN, an exception, or something that
     the backend refuses though every backend must offer it, or though it offers it elsewhere.
     """
-    found = frame[frame["probe"] == "certificate"]
-    backends = {name: _newest(group) for name, group in _by_backend(found)}
+    choices = _by_device(found)
+    backends = dict(sorted(_columns(choices)))
+    # What the project does not know comes last.
+    examined = {str(operation) for each in backends.values() for operation in each.axes("operation")}
     rows = [
         (
-            OPERATIONS.get(operation, operation),
+            CERTIFIED.get(operation, operation),
             precision,
-            *(_cell(operation, precision, of) for of in backends.values()),
+            *(_cell(operation, precision, each) for each in backends.values()),
         )
-        for operation in _operations(backends.values())
+        for operation in (*CERTIFIED, *sorted(examined - CERTIFIED.keys()))
         for precision in (*SHOWN, *_HALF)
-        if any(_has_row(operation, precision, of) for of in backends.values())
+        if any(_has_row(operation, precision, each) for each in backends.values())
     ]
     columns = [Column(name=name, digits=0) for name in backends]
     return Table(
         title="Certificates: how far every backend is from masked dense",
         columns=(Column(name="Operation"), Column(name="Precision"), *columns),
         rows=tuple(rows),
-        caption=_caption(found, backends),
+        caption=(*_reading(backends), *(sentence for choice in choices.values() for sentence in choice.sentences())),
     )
 
 
-def _by_backend(found: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Values by backend and kernel, and by device where there are several."""
-    if found.empty:
-        return []
-    devices = found["protocol"].map(lambda protocol: str(protocol["device"]))
-    label = found["backend"].map(lambda backend: BACKENDS.get(backend, backend.replace("_", " ")))
-    label = label + found["kernel"].map(lambda kernel: f" {kernel}", na_action="ignore").fillna("")
-    if devices.nunique() > 1:
-        label = label + " " + devices
-    return [(str(name), group) for name, group in found.groupby(label, sort=True)]
+def _by_device(found: Iterable[Measured]) -> dict[str, Comparable]:
+    """What compares on each device."""
+    devices: dict[str, list[Measured]] = {}
+    for each in found:
+        if each.probe == "certificate":
+            devices.setdefault(str(each.protocol["device"]), []).append(each)
+    return {
+        device: comparable(of_device, "certificate", of=lambda subject: (subject.backend, subject.kernel))
+        for device, of_device in devices.items()
+    }
 
 
-def _newest(group: pd.DataFrame) -> dict[str, float]:
-    """Values of the newest record alone: what an older one could and this one cannot do is gone."""
-    last = group[group["started"] == group["started"].max()]
-    return dict(zip(last["name"], last["value"], strict=True))
+def _columns(choices: dict[str, Comparable]) -> Iterator[tuple[str, Measured]]:
+    """Certificates by backend and kernel, and by device where there are several."""
+    for device, choice in choices.items():
+        for each in choice.shown:
+            backend = str(each.subject.backend)
+            words = [BACKENDS.get(backend, backend.replace("_", " ")), each.subject.kernel]
+            yield " ".join(filter(None, [*words, device if len(choices) > 1 else None])), each
 
 
-def _operations(backends: Iterable[Mapping[str, float]]) -> list[str]:
-    """The known operations in the order of the table, then whatever else was examined."""
-    names = [name.partition(f"_{part}_") for of in backends for name in of for part in _PARTS]
-    others = {operation for operation, found, _ in names if found} - OPERATIONS.keys()
-    return [*OPERATIONS, *sorted(others)]
-
-
-def _has_row(operation: str, precision: str, of: Mapping[str, float]) -> bool:
+def _has_row(operation: str, precision: str, found: Measured) -> bool:
     if precision in _HALF:
-        return any(f"{operation}_{part}_{precision}_failed" in of for part in _PARTS)
+        return found.has("failed", operation=operation, dtype=precision)
     # A stage waits or does not, whatever the precision.
     return operation != NO_WAITING or precision == "float32"
 
 
-def _cell(operation: str, precision: str, of: Mapping[str, float]) -> str:
+def _cell(operation: str, precision: str, found: Measured) -> str:
     """Forward and gradient of one backend."""
-    names = [f"{operation}_{part}_{precision}" for part in _PARTS]
     if operation == NO_WAITING:
-        return "yes" if names[0] in of else "no"
-    shown = ["FAIL" if f"{name}_failed" in of else _short(of[name]) for name in names if _examined(name, of)]
+        return "yes" if found.has("error", operation=operation, passes="forward", dtype=precision) else "no"
+    shown = []
+    for passes in _PASSES:
+        failed, error = (
+            found.number(name, operation=operation, passes=passes, dtype=precision) for name in ("failed", "error")
+        )
+        if failed is not None:
+            shown.append("FAIL")
+        elif error is not None:
+            shown.append(_short(error))
     return " ".join(shown) or "cannot"
-
-
-def _examined(name: str, of: Mapping[str, float]) -> bool:
-    return name in of or f"{name}_failed" in of
 
 
 def _short(error: float) -> str:
@@ -120,10 +96,11 @@ def _short(error: float) -> str:
     return f"{digit}e{int(exponent)}"
 
 
-def _caption(found: pd.DataFrame, backends: Mapping[str, Mapping[str, float]]) -> tuple[str, ...]:
-    if found.empty:
-        return ("No certificate was made. Run: run_bench.py certify.",)
-    protocol = found.iloc[-1]["protocol"]
+def _reading(backends: dict[str, Measured]) -> Sequence[str]:
+    """What cells say, by which limits, and how much was compared."""
+    if not backends:
+        return ["No certificate was made. Run: run_bench.py certify."]
+    protocol = max(backends.values(), key=lambda each: each.started).protocol
     sentences = [
         "Cells: largest max|a - b| / max|b| of results, then of gradients (features, weights, bias, points); "
         "b is masked dense convolution and sampling in float64, on the same inputs. 0: equal bit for bit.",
@@ -134,10 +111,13 @@ def _caption(found: pd.DataFrame, backends: Mapping[str, Mapping[str, float]]) -
         "A backend waits for the device where it reads values of tensors; without a GPU, it gets some without values.",
     ]
     for precision in _HALF:
-        errors = [error for of in backends.values() for name, error in of.items() if name.endswith(f"_{precision}")]
+        errors = [value.value for each in backends.values() for value in each.record.where("error", dtype=precision)]
         if errors:
             sentences.append(
                 f"{precision}: at most {_short(max(errors))} forward; a row of its own only where it fails."
             )
-    checks = [f"{name} {of['checks']:.0f} ({of['failed']:.0f} failed)" for name, of in backends.items()]
-    return (*sentences, f"Comparisons: {', '.join(checks)}.")
+    counts = [
+        f"{name} {each.record.get('checks').value:.0f} ({each.record.get('failed').value:.0f} failed)"
+        for name, each in backends.items()
+    ]
+    return [*sentences, f"Comparisons: {', '.join(counts)}."]

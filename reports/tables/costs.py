@@ -1,88 +1,59 @@
 """What the trained heads cost: parameters, multiply-adds and time of an image."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator
 
-from reports.cells import over
 from reports.layout import CellValue, Column, Table
-from reports.select.trained import Result, by_seed, in_order, left_out, of_one_run
+from reports.select.comparable import Comparable
+from reports.select.field import Field
+from reports.select.measured import Measured
+from reports.select.trained import any_seed, first_seeds, in_order
 
-_Probe = Literal["params", "flops", "speed"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Shown:
-    """A column: the recorded value over `scale`."""
-
-    heading: str
-    probe: _Probe
-    name: str
-    digits: int
-    best: Literal["highest", "lowest"] | None = None
-    scale: float = 1.0
-
-
-_COLUMNS = (
-    _Shown(heading="Params M", probe="params", name="params_total", digits=2, best="lowest", scale=1e6),
-    _Shown(heading="head M", probe="params", name="params_head", digits=2, best="lowest", scale=1e6),
-    _Shown(heading="GMACs", probe="flops", name="macs", digits=2, best="lowest", scale=1e9),
-    _Shown(heading="head GMACs", probe="flops", name="macs_head", digits=2, best="lowest", scale=1e9),
-    _Shown(heading="Regions", probe="flops", name="regions", digits=1),
-    _Shown(heading="FPS", probe="speed", name="fps_paper", digits=2, best="highest"),
-    _Shown(heading="ms", probe="speed", name="latency_ms_median", digits=1, best="lowest"),
-    _Shown(heading="ms (95th)", probe="speed", name="latency_ms_p95", digits=1, best="lowest"),
-    _Shown(heading="head ms", probe="speed", name="latency_ms_head_median", digits=1, best="lowest"),
+_FIELDS = (
+    Field(heading="Params M", probe="params", name="params_total", digits=2, best="lowest", scale=1e6),
+    Field(heading="head M", probe="params", name="params_head", digits=2, best="lowest", scale=1e6),
+    Field(heading="GMACs", probe="flops", name="macs", digits=2, best="lowest", scale=1e9),
+    Field(heading="head GMACs", probe="flops", name="macs_head", digits=2, best="lowest", scale=1e9),
+    Field(heading="Regions", probe="flops", name="regions"),
+    Field(heading="FPS", probe="speed", name="fps_paper", digits=2, best="highest"),
+    Field(heading="ms", probe="speed", name="latency_ms_median", best="lowest"),
+    Field(heading="ms (95th)", probe="speed", name="latency_ms_p95", best="lowest"),
+    Field(heading="head ms", probe="speed", name="latency_ms_median", at={"phase": "head"}, best="lowest"),
 )
 
 
-def costs(params: Sequence[Result], flops: Sequence[Result], speed: Sequence[Result]) -> Table:
-    """A row per head, of its first seed; only what was measured has columns. Times are those of the last machine."""
-    counted, counted_otherwise = of_one_run(flops)
-    last = max(speed, key=lambda result: result.started, default=None)
-    here = [each for each in speed if last is not None and each.machine == last.machine]
-    timed, timed_otherwise = of_one_run(here)
-    by_probe: dict[_Probe, Sequence[Result]] = {"params": params, "flops": counted, "speed": timed}
-    first = {probe: {model: seeds[0] for model, seeds in by_seed(of).items()} for probe, of in by_probe.items()}
-    models = {model: result for of in first.values() for model, result in of.items()}
-    shown = [
-        column for column in _COLUMNS if any(column.name in result.values for result in first[column.probe].values())
-    ]
+def costs(params: Comparable, flops: Comparable, speed: Comparable) -> Table:
+    """A row per head, of its first seed; only what was measured has columns. Times are those of one machine."""
+    chosen: dict[str | None, Comparable] = {"params": params, "flops": flops, "speed": speed}
+    first = {probe: {any_seed(each.subject): each for each in first_seeds(of.shown)} for probe, of in chosen.items()}
+    models = {model: each for of in first.values() for model, each in of.items()}
+    fields = [field for field in _FIELDS if any(field.number(each) is not None for each in first[field.probe].values())]
     rows: list[tuple[CellValue, ...]] = []
-    for result in in_order(models.values()):
-        (model,) = by_seed([result])
-        found = [first[column.probe].get(model) for column in shown]
-        numbers = [
-            over(each.values[column.name], column.scale) if each is not None and column.name in each.values else None
-            for each, column in zip(found, shown, strict=True)
-        ]
-        rows.append((result.head, *numbers))
+    for each in in_order(models.values()):
+        found = (field.number(first[field.probe].get(any_seed(each.subject))) for field in fields)
+        rows.append((each.head, *found))
     return Table(
         title="Cost of the heads",
-        columns=(
-            Column(name="Head"),
-            *(Column(name=column.heading, digits=column.digits, best=column.best) for column in shown),
-        ),
+        columns=(Column(name="Head"), *(field.column() for field in fields)),
         rows=tuple(rows),
-        caption=(*_reading(counted, timed), *left_out([*counted_otherwise, *timed_otherwise])),
+        caption=(*_reading(flops, speed), *(sentence for of in chosen.values() for sentence in of.sentences())),
     )
 
 
-def _reading(counted: Sequence[Result], timed: Sequence[Result]) -> Iterator[str]:
+def _reading(flops: Comparable, speed: Comparable) -> Iterator[str]:
     yield "Params: of the whole model and of the head, in millions."
-    for each in counted[:1]:
+    for each in flops.shown[:1]:
         yield (
             "GMACs: 10^9 multiply-adds of an image, which the paper calls GFLOPs; transposed convolutions are counted "
             f"for what they compute. Means over {_images(each)}."
         )
         yield "Regions: how many the head computed; a head with masks per class has one for each prediction."
-    for each in timed[:1]:
+    for each in speed.shown[:1]:
         yield (
             f"FPS: mean rate of {_images(each)}, one at a time, from pixels to pasted masks, on {each.machine}. "
             "ms: median, and what 95 % of the images do not exceed."
         )
 
 
-def _images(result: Result) -> str:
-    known = result.values.get("images")
+def _images(measured: Measured) -> str:
+    known = measured.number("images")
     return "the images" if known is None else f"{known:.0f} images"

@@ -4,180 +4,164 @@ A set of tables for every device and precision that was measured. A kernel that 
 that it was not measured.
 """
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
+from bench.names import STAGES
 from bench.record import Record
-from reports.cells import Number, over
+from reports.cells import Number
 from reports.layout import CellValue, Column, Table
-from reports.select.backends import Comparison, Measured, compare, label
+from reports.select.backends import failed, of_kernels, origin
+from reports.select.comparable import Comparable
+from reports.select.field import Field, measured_of
+from reports.select.measured import Measured
 
-_PROBE = "kernels"
-_STAGES = (1, 2, 3)
 _CLOCKS = {"thread": "1 thread", "wall": "all threads"}
 _NOT_MEASURED = "not measured"
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Set:
-    """What was measured on one device in one precision, and the reasons of the kernels that were not, by label."""
+    """What was measured on one device in one precision, and the reasons of the kernels that were not, by name."""
 
-    found: Comparison
+    chosen: Comparable
+    newest: Measured
     missing: dict[str, str]
 
     @property
-    def device(self) -> str:
-        """As in the protocol: `cpu` or `cuda`."""
-        return str(self.found.protocol["device"])
+    def on_gpu(self) -> bool:
+        """Whether the device is no CPU."""
+        return str(self.newest.protocol["device"]).startswith("cuda")
 
     @property
     def where(self) -> str:
         """Precision and device, for a title."""
-        return f"{self.found.protocol['dtype']} on {self.device}"
+        return f"{self.newest.protocol['dtype']} on {self.newest.protocol['device']}"
 
     @property
     def clocks(self) -> list[str]:
         """The clocks that were read, the more trustworthy first."""
-        return [clock for clock in _CLOCKS if self.has(f"point_forward_{clock}_ms")]
+        return [clock for clock in _CLOCKS if self.has("ms", passes="forward", clock=clock)]
 
-    def has(self, name: str) -> bool:
-        """Whether any kernel has a value in any stage."""
-        return any(f"stage{stage}_{name}" in of.values for stage in _STAGES for of in self.found.backends)
+    def has(self, name: str, **at: str) -> bool:
+        """Whether any kernel has a value at the operating point of any stage."""
+        return any(each.has(name, place="point", **at) for each in self.chosen.shown)
 
-    def rows(self, names: Sequence[str]) -> Iterator[tuple[CellValue, ...]]:
-        """Stage and kernel, then values, of every stage and kernel; bytes as megabytes."""
-        for stage in _STAGES:
-            for measured in self.found.backends:
-                yield (str(stage), measured.label, *(_value(measured, f"stage{stage}_{name}") for name in names))
-            for missing in self.missing:
-                yield (str(stage), missing, _NOT_MEASURED, *[None] * (len(names) - 1))
+    def table(self, title: str, fields: Sequence[Field], *caption: str) -> Table:
+        """A row for every stage and kernel, with a column for every field."""
+        rows: list[tuple[CellValue, ...]] = []
+        for stage in STAGES:
+            for each in self.chosen.shown:
+                rows.append((str(stage), each.backend, *(field.number(each, stage=stage) for field in fields)))
+            rows += [(str(stage), each, _NOT_MEASURED, *[None] * (len(fields) - 1)) for each in self.missing]
+        return Table(
+            title=f"SPS kernels, {title}: {self.where}",
+            columns=(Column(name="Stage"), Column(name="Kernel"), *(each.column() for each in fields)),
+            rows=tuple(rows),
+            caption=caption,
+            among=("Stage",),
+        )
 
 
-def tables(frame: pd.DataFrame, failures: Sequence[Record] = ()) -> list[Table]:
+def tables(found: Sequence[Measured], failures: Sequence[Record] = ()) -> list[Table]:
     """Three tables for every device and precision; `failures` are the records of kernels that cannot run."""
-    sets = list(_sets(frame[frame["probe"] == _PROBE], failures))
-    made = [table for each in sets for table in (_forward(each), _training(each), _efficiency(each)) if table.rows]
-    if not made or any(each.device.startswith("cuda") for each in sets):
+    sets = list(_sets(found, failures))
+    made = [table for each in sets for table in (_forward(each), _training(each), _efficiency(each))]
+    if not made or any(each.on_gpu for each in sets):
         return made
     *others, last = made
     return [*others, replace(last, caption=(*last.caption, "On a GPU: not measured."))]
 
 
-def _sets(frame: pd.DataFrame, failures: Sequence[Record]) -> Iterator[_Set]:
-    conditions = frame["protocol"].map(lambda protocol: (str(protocol["device"]), str(protocol["dtype"])))
-    for _, of_condition in frame.groupby(conditions, sort=True):
-        found = compare(of_condition, _PROBE, same_machine=True)
-        if found is not None:
-            measured = {each.label for each in found.backends}
-            reasons = {
-                label(str(each.subject.backend), each.subject.kernel): each.error.message
-                for each in failures
-                if each.error is not None and each.protocol == found.protocol and each.machine.name == found.machine
-            }
-            yield _Set(found=found, missing={name: why for name, why in reasons.items() if name not in measured})
+def _sets(found: Iterable[Measured], failures: Sequence[Record]) -> Iterator[_Set]:
+    for chosen in of_kernels(found):
+        newest = chosen.newest
+        assert newest is not None
+        measured = {each.backend for each in chosen.shown}
+        reasons = {
+            called: each.error.message
+            for called, each in failed(failures, newest.probe)
+            if each.error is not None and each.protocol == newest.protocol and each.machine.name == newest.machine
+        }
+        missing = {kernel: why for kernel, why in reasons.items() if kernel not in measured}
+        yield _Set(chosen=chosen, newest=newest, missing=missing)
 
 
 def _forward(of: _Set) -> Table:
     peers = {
-        "compiled": "'/compiled Dense': over Dense by torch.compile in channels last.",
-        "spconv": "'/spconv-triton': over the products of that library, given a table of the neighbours.",
+        "compiled_ratio": "'/compiled Dense': over Dense by torch.compile in channels last.",
+        "spconv_ratio": "'/spconv-triton': over the products of that library, given a table of the neighbours.",
     }
-    return _table(
+    at = {"place": "point"}
+    fields = (
+        Field(heading="Active %", name="active_fraction", at=at, show_as=_percent),
+        *_times(of, "forward"),
+        Field(heading="of the limit", name="of_limit", at=at, digits=2, best="highest"),
+        Field(heading="peak MB", name="peak_bytes", at=at, best="lowest", scale=1e6),
+        Field(heading="result MB", name="output_bytes", at=at, scale=1e6),
+    )
+    return _at_the_point(
         of,
         "forward",
-        f"SPS kernels, forward: {of.where}",
-        (
-            "Peak: what a pass needs on top of its inputs, its result included, in 10^6 bytes of torch's allocator. "
-            "Scratch that a kernel takes from elsewhere is not in it.",
-            *(says for name, says in peers.items() if of.has(f"point_forward_{of.clocks[0]}_{name}_ratio")),
-        ),
+        fields,
+        "Peak: what a pass needs on top of its inputs, its result included, in 10^6 bytes of torch's allocator. "
+        "Scratch that a kernel takes from elsewhere is not in it.",
+        *(says for ratio, says in peers.items() if of.has(ratio, passes="forward", clock=of.clocks[0])),
     )
 
 
 def _training(of: _Set) -> Table:
-    return _table(
-        of,
-        "training",
-        f"SPS kernels, forward and backward: {of.where}",
-        ("Gradients of features, weights and biases; Dense has those of all cells.",),
-    )
+    says = "Gradients of features, weights and biases; Dense has those of all cells."
+    return _at_the_point(of, "forward and backward", _times(of, "training"), says)
 
 
-def _table(of: _Set, passes: str, title: str, sentences: tuple[str, ...]) -> Table:
+def _times(of: _Set, passes: str) -> Iterator[Field]:
     """Times of one kind of passes at the operating point, by clock."""
-    names: list[str] = []
-    columns = [Column(name="Stage"), Column(name="Kernel")]
-    if passes == "forward":
-        names.append("point_active_fraction")
-        columns.append(Column(name="Active %", digits=1, show_as=_percent))
     for clock in of.clocks:
-        threads = "" if of.device.startswith("cuda") else f"{_CLOCKS[clock]}: "
-        for quantity, column in (
-            ("ms", Column(name=f"{threads}ms", digits=1, best="lowest")),
-            ("speedup", Column(name="x naive", digits=2, best="highest", show_as=_with_quartiles)),
-            ("speedup_float32", Column(name="x naive float32", digits=2, best="highest", show_as=_with_quartiles)),
-            ("ratio", Column(name="/Dense", digits=3, best="lowest")),
-            ("eta", Column(name="eta", digits=2, best="highest")),
-            ("compiled_ratio", Column(name="/compiled Dense", digits=3, best="lowest")),
-            ("spconv_ratio", Column(name="/spconv-triton", digits=2, best="lowest")),
-        ):
-            name = f"point_{passes}_{clock}_{quantity}"
-            if of.has(name):
-                names.append(name)
-                columns.append(column)
-    if passes == "forward":
-        for name, column in (
-            ("point_of_limit", Column(name="of the limit", digits=2, best="highest")),
-            ("point_peak_bytes", Column(name="peak MB", digits=1, best="lowest")),
-            ("point_output_bytes", Column(name="result MB", digits=1)),
-        ):
-            if of.has(name):
-                names.append(name)
-                columns.append(column)
-    return Table(
-        title=title,
-        columns=tuple(columns),
-        rows=tuple(of.rows(names)),
-        among=("Stage",),
-        caption=(
-            f"SFM at {of.found.protocol['regions']} regions and {of.found.protocol['budget']} refined cells. Medians "
-            "(quartiles of a speed-up in parentheses), all timed in turn, so ratios can be trusted further than times.",
-            "'x naive': how many times faster than gather and matrix product in plain torch with row numbers given, "
-            "the method of the paper. '/Dense': over the faster eager memory layout of Dense in the same precision.",
-            "eta: active fraction x Dense / ours; 1 is a cost in proportion to the active cells.",
-            *sentences,
-            *(f"{name}: not measured. {reason}" for name, reason in of.missing.items()),
-            f"On {of.found.machine}. {of.found.protocol_sentence()}",
-        ),
+        at = {"place": "point", "passes": passes, "clock": clock}
+        threads = "" if of.on_gpu else f"{_CLOCKS[clock]}: "
+        yield Field(heading=f"{threads}ms", name="ms", at=at, best="lowest")
+        for heading, speedup in (("x naive", "speedup"), ("x naive float32", "speedup_float32")):
+            yield Field(heading=heading, name=speedup, at=at, digits=2, best="highest", show_as=_with_quartiles)
+        yield Field(heading="/Dense", name="ratio", at=at, digits=3, best="lowest")
+        yield Field(heading="eta", name="eta", at=at, digits=2, best="highest")
+        yield Field(heading="/compiled Dense", name="compiled_ratio", at=at, digits=3, best="lowest")
+        yield Field(heading="/spconv-triton", name="spconv_ratio", at=at, digits=2, best="lowest")
+
+
+def _at_the_point(of: _Set, title: str, fields: Iterable[Field], *sentences: str) -> Table:
+    """What was measured at the operating point; columns of what nobody measured are left out."""
+    return of.table(
+        title,
+        measured_of(fields, of.chosen.shown),
+        f"SFM at {of.newest.protocol['regions']} regions and {of.newest.protocol['budget']} refined cells. Medians "
+        "(quartiles of a speed-up in parentheses), all timed in turn, so ratios can be trusted further than times.",
+        "'x naive': how many times faster than gather and matrix product in plain torch with row numbers given, "
+        "the method of the paper. '/Dense': over the faster eager memory layout of Dense in the same precision.",
+        "eta: active fraction x Dense / ours; 1 is a cost in proportion to the active cells.",
+        *sentences,
+        *(f"{kernel}: not measured. {reason}" for kernel, reason in of.missing.items()),
+        *origin(of.chosen, names_machine=True),
     )
 
 
 def _efficiency(of: _Set) -> Table:
-    clock = of.clocks[0]
-    pattern = re.compile(rf"stage\d_active(\d+)_forward_{clock}_eta")
-    matches = (pattern.fullmatch(name) for measured in of.found.backends for name in measured.values)
-    percents = sorted({int(match[1]) for match in matches if match})
-    places = ["point", *(f"active{percent}" for percent in percents)]
-    columns = [Column(name="Stage"), Column(name="Kernel")]
-    columns += [Column(name=name, digits=2, best="highest") for name in ("point", *(f"{each} %" for each in percents))]
-    return Table(
-        title=f"SPS kernels, sparsity efficiency by active fraction: {of.where}",
-        columns=tuple(columns),
-        rows=tuple(of.rows([f"{place}_forward_{clock}_eta" for place in places])),
-        among=("Stage",),
-        caption=(
-            f"eta of a forward pass, {_CLOCKS[clock]}: active fraction x Dense / ours, at the operating point and at "
-            f"percentages of active cells on {of.found.protocol['percents_regions']} regions in stages 1/2/3.",
-            f"On {of.found.machine}.",
-        ),
+    at: dict[str, str | int] = {"passes": "forward", "clock": of.clocks[0]}
+    places = {eta.at["place"] for each in of.chosen.shown for eta in each.record.where("eta", **at)}
+    percents = sorted(place for place in places if isinstance(place, int))
+    headings: dict[str | int, str] = {"point": "point", **{percent: f"{percent} %" for percent in percents}}
+    fields = [
+        Field(heading=heading, name="eta", at={**at, "place": place}, digits=2, best="highest")
+        for place, heading in headings.items()
+    ]
+    return of.table(
+        "sparsity efficiency by active fraction",
+        fields,
+        f"eta of a forward pass, {_CLOCKS[of.clocks[0]]}: active fraction x Dense / ours, at the operating point and "
+        f"at percentages of active cells on {of.newest.protocol['percents_regions']} regions in stages 1/2/3.",
+        f"On {of.newest.machine}.",
+        *of.chosen.sentences(),
     )
-
-
-def _value(measured: Measured, name: str) -> float | None:
-    return over(measured.values.get(name), 1e6 if name.endswith("_bytes") else 1)
 
 
 def _percent(fraction: float) -> str:

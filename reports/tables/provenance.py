@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from bench.names import AXES
 from bench.record import Code, Machine, Record
 from bench.store import Entry
-from reports.cells import Text
+from reports.cells import Source, Text
 from reports.layout import CellValue, Column, Table
-from reports.select.frame import place, source_of
 from reports.select.trainings import Training
 
 _DATA = {
@@ -42,6 +42,7 @@ def provenance(
         _weights(records),
         _trainings(trainings),
         _failures(entries),
+        _unknown_axes(records),
         _skipped(skipped or {}),
     )
     return [table for table in tables if table.rows]
@@ -180,12 +181,37 @@ def _failures(entries: Sequence[Entry]) -> Table:
         rows=tuple(
             (
                 *(entry.recipe, entry.record.subject.name, entry.record.probe),
-                Text(f"{error.type}: {error.message}", source=source_of(entry.record, place(entry))),
+                Text(f"{error.type}: {error.message}", source=_source(entry)),
             )
             for entry in entries
             if (error := entry.record.error) is not None
         ),
         caption=("These have no values above.",),
+    )
+
+
+def _source(entry: Entry) -> Source:
+    record = entry.record
+    return Source(record=entry.place, protocol=record.protocol, machine=record.machine.name, started=record.started)
+
+
+def _unknown_axes(records: Iterable[Record]) -> Table:
+    found = [
+        (axis, number)
+        for number, record in enumerate(records)
+        for value in record.values
+        for axis in value.at
+        if axis not in AXES
+    ]
+    num_values, num_records = (Counter(axis for axis, _ in each) for each in (found, set(found)))
+    return Table(
+        title="Axes of values that this version does not know",
+        columns=(Column(name="Axis"), Column(name="Values", digits=0), Column(name="Records", digits=0)),
+        rows=tuple((axis, float(count), float(num_records[axis])) for axis, count in num_values.items()),
+        caption=(
+            "Values with such an axis are shown by name and place: those of probes of one's own, or of a newer version "
+            "of the project.",
+        ),
     )
 
 

@@ -1,7 +1,7 @@
 """A probe that measures nothing, for tests of what is around a measurement."""
 
 from bench.contract import Context, Measurement
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, rows
 
 
 class FakeProbe:
@@ -25,4 +25,4 @@ class FakeProbe:
         if subject.head == self.broken_head:
             raise RuntimeError("a [bracket] broke")
         values = {"params_head": 2_906_192, "params_trainable": 37_507_214}
-        return Measurement(values=values, units=dict.fromkeys(values, "parameters"))
+        return Measurement(values=tuple(rows(values, "parameters")))

@@ -14,7 +14,7 @@ from bench import ranks
 from bench.contract import Context, Measurement
 from bench.planning import plan
 from bench.planning.plan import Cell
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value
 from bench.store import Store
 
 
@@ -38,9 +38,8 @@ class Sum:
         self._fail(subject, "before")
         parts = ranks.gather(sum(ranks.shard(range(10)))) if self.SHARED else [sum(range(10))]
         self._fail(subject, "after")
-        if subject.head == "nan":
-            return Measurement(values={"total": float("nan")}, units={"total": ""})
-        return Measurement(values={"total": sum(parts)}, units={"total": ""})
+        total = float("nan") if subject.head == "nan" else sum(parts)
+        return Measurement(values=(Value(name="total", value=total),))
 
     def _fail(self, subject: Subject, place: str) -> None:
         if subject.head in (f"rank{ranks.rank()}_{place}", f"all_{place}"):

@@ -7,7 +7,7 @@ import pytest
 
 import bench
 from bench import machine
-from bench.record import Code, Failure, Record, Subject
+from bench.record import Code, Failure, Record, Subject, Value
 from bench.store import Store
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -21,8 +21,7 @@ def record(**changes: object) -> Record:
         protocol={"probe": "speed", "version": 1, "images": "all", "dtype": "float32"},
         machine=machine.card(),
         code=Code(commit=COMMIT, dirty=False),
-        values={"fps_paper": 11.25},
-        units={"fps_paper": "1/s"},
+        values=(Value(name="fps_paper", value=11.25, unit="1/s"),),
         started="2026-01-01T00:00:00.000000+00:00",
         seconds=1.0,
     )
@@ -38,7 +37,7 @@ def cautions(tmp_path: Path, **changes: object) -> str:
 def test_what_is_explained(tmp_path: Path) -> None:
     Store(tmp_path).add("heads", "0123abcd", record())
     found = bench.explain(CELL, tmp_path)
-    assert found.entry.record.values == {"fps_paper": 11.25}
+    assert found.entry.record == record()
     assert found.what.startswith("Latency of every image")
     assert "Outside: reading" in found.what
     assert found.others == ()
@@ -57,9 +56,9 @@ def test_what_is_explained(tmp_path: Path) -> None:
         ({"protocol": {"probe": "speed", "version": 1, "images": "first 20"}}, "over the first 20 images"),
         ({"protocol": {"probe": "speed", "version": 1, "detections": "ground_truth"}}, "boxes are true ones"),
         ({"protocol": {"probe": "speed", "version": 1, "dtype": "bfloat16"}}, "were bfloat16"),
-        ({"intervals": {"fps_paper": (11.0, 12.0)}}, "nothing of training seeds"),
+        ({"values": (Value(name="fps", value=11.5, interval=(11.0, 12.0)),)}, "nothing of training seeds"),
         ({"uncounted": ("nms",)}, "leaves out: nms"),
-        ({"values": {"images_skipped": 3}, "units": {"images_skipped": "images"}}, "3 images could not be read"),
+        ({"values": (Value(name="images_skipped", value=3),)}, "3 images could not be read"),
         ({"machine": msgspec.structs.replace(machine.card(), cpu="another")}, "not this machine"),
     ],
 )
@@ -72,7 +71,7 @@ def test_cautions(tmp_path: Path, changes: dict[str, object], said: str) -> None
 def test_random_weights_and_failures(tmp_path: Path) -> None:
     store = Store(tmp_path)
     failure = Failure(type="RuntimeError", message="no memory", frames=())
-    store.add("heads", "0123abcd", record(subject=Subject(head="effseg"), values={}, units={}, error=failure))
+    store.add("heads", "0123abcd", record(subject=Subject(head="effseg"), values=(), error=failure))
     said = bench.explain("heads/effseg-none-seed0/speed", tmp_path).cautions
     assert said[0] == "It failed and has no values: RuntimeError: no memory"
     assert any(caution.startswith("The weights are random") for caution in said)

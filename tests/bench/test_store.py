@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.record import Code, Failure, Machine, Record, Subject, encode
+from bench.record import Code, Failure, Machine, Record, Subject, Value, encode
 from bench.store import Entry, Store, _safe
 
 KEY = "0123abcd"
@@ -27,8 +27,7 @@ def record(value: float | None, *, second: int = 0, cpu: str = "epyc") -> Record
             cpu=cpu, cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch=None
         ),
         code=Code(commit=None, dirty=None),
-        values={} if value is None else {"fps": value},
-        units={} if value is None else {"fps": "1/s"},
+        values=() if value is None else (Value(name="fps", value=value, unit="1/s"),),
         error=FAILURE if value is None else None,
         started=f"2026-01-01T00:00:{second:02}.000000+00:00",
         seconds=1.0,
@@ -74,10 +73,10 @@ def test_good_records_stay_and_the_newest_counts(tmp_path: Path) -> None:
         store.add("heads", KEY, record(float(second), second=second), {"x": np.full(1, second)})
     assert first.path.read_bytes() == before
     assert first.arrays()["x"] == 0
-    assert [entry.record.values["fps"] for entry in store] == [12.0]
+    assert [entry.record.get("fps").value for entry in store] == [12.0]
     found = newest(store)
     assert found is not None
-    assert found.record.values["fps"] == 12.0
+    assert found.record.get("fps").value == 12.0
     assert found.arrays()["x"] == 12
     assert len(list(tmp_path.rglob("*.json"))) == 12
 
@@ -135,7 +134,14 @@ def test_a_crash_between_arrays_and_record_leaves_no_record(tmp_path: Path, monk
 
 
 def with_value(text: bytes) -> bytes:
-    return encode(record(1.5)).replace(b'"fps":1.5', b'"fps":' + text)
+    return encode(record(1.5)).replace(b'"value":1.5', b'"value":' + text)
+
+
+def of_schema_1(*, units: str = '"fps":"1/s"') -> bytes:
+    """The record of 1.5 as it was written when the values were a dict, as were their units."""
+    made = msgspec.json.decode(encode(record(1.5)))
+    units_of = msgspec.json.decode(f"{{{units}}}")
+    return msgspec.json.encode(made | {"schema": 1, "values": {"fps": 1.5}, "units": units_of, "intervals": {}})
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,11 @@ def with_value(text: bytes) -> bytes:
         with_value(b"1e999"),
         with_value(b"null"),
         with_value(b'1.5,"new_in_a_later_version":1'),
-        encode(record(1.5)).replace(b'"schema":1', b'"schema":1,"added":2'),
+        with_value(b'1.5},{"name":"fps","value":2'),
+        encode(record(1.5)).replace(b'"schema":2', b'"schema":2,"added":2'),
+        encode(record(1.5)).replace(b'"schema":2', b'"schema":3'),
+        encode(record(1.5))[:-9],
+        of_schema_1(units=""),
     ],
 )
 def test_unreadable_files_are_reported_and_kept(
@@ -190,7 +200,37 @@ def test_a_record_whose_value_is_replaced_by_itself_is_read(tmp_path: Path) -> N
     """The bad contents above are bad for the reason that they are there for."""
     good = Store(tmp_path).add("heads", KEY, record(1.0))
     good.path.write_bytes(with_value(b"1.5"))
-    assert [entry.record.values["fps"] for entry in Store(tmp_path)] == [1.5]
+    assert [entry.record.get("fps").value for entry in Store(tmp_path)] == [1.5]
+
+
+def test_records_of_schema_1_are_read_and_stay_as_they_are(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old = store.add("heads", KEY, record(1.0)).path
+    old.write_bytes(of_schema_1())
+    assert [entry.record for entry in store] == [record(1.5)]
+    assert not store.skipped
+    assert store.add("heads", KEY, record(2.0, second=1)).path != old
+    assert old.read_bytes() == of_schema_1()
+    assert [entry.record.get("fps").value for entry in store] == [2.0]
+
+
+def test_every_unreadable_file_is_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    good = Store(tmp_path).add("heads", KEY, record(1.0))
+    wrong = {
+        "newer": encode(record(1.5)).replace(b'"schema":2', b'"schema":3'),
+        "half-written": encode(record(1.5))[:-9],
+        "a value twice": with_value(b'1.5},{"name":"fps","value":2'),
+    }
+    for number, content in enumerate(wrong.values(), start=2):
+        good.path.with_name(f"speed-{KEY}-{number}.json").write_bytes(content)
+    store = Store(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        assert list(store) == [good]
+    reasons = "\n".join(store.skipped.values())
+    assert "has schema 3; this version reads schemas 1 to 2" in reasons
+    assert "truncated" in reasons
+    assert "two values of fps" in reasons
+    assert f"Skipped in {tmp_path}: 3 files that are no readable records." in caplog.text
 
 
 def test_a_folder_that_is_no_folder_is_an_empty_store(tmp_path: Path) -> None:

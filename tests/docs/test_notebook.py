@@ -13,7 +13,7 @@ CHECKS = """
 assert len(measured) == 4
 assert all(record.error is None for record in measured), measured
 assert figure.svg.startswith("<svg")
-assert 0 < scored.values["apb"] < scored.values["ap"] <= 100
+assert 0 < scored.get("apb").value < scored.get("ap").value <= 100
 """
 
 

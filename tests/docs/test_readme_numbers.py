@@ -7,11 +7,12 @@ import pytest
 
 from bench.model.weights_folder import checksum, files_of
 from bench.planning.own_data import SHIPPED
-from bench.record import Record, decode
+from bench.record import Record
+from bench.store import Store
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-RECORDS = ROOT / "docs" / "records" / "demo"
+ENTRIES = [entry for entry in Store(ROOT / "docs" / "records") if entry.recipe == "demo"]
 NAMES = {
     "Mask R-CNN++": "mask_rcnn",
     "PointRend++": "point_rend",
@@ -22,11 +23,13 @@ SEEDS = (0, 1, 2)
 
 
 def record(name: str, probe: str, seed: int = 0) -> Record:
-    return decode((RECORDS / f"{NAMES[name]}-small_fpn-small-glyphs-seed{seed}-{probe}.json").read_bytes())
+    cell = f"demo/{NAMES[name]}-small_fpn-small-glyphs-seed{seed}/{probe}"
+    (found,) = [entry.record for entry in ENTRIES if entry.cell == cell]
+    return found
 
 
 def of_seeds(name: str, metric: str) -> list[float]:
-    return [float(record(name, "accuracy_true_boxes", seed).values[metric]) for seed in SEEDS]
+    return [float(record(name, "accuracy_true_boxes", seed).get(metric).value) for seed in SEEDS]
 
 
 def spread(name: str, metric: str) -> str:
@@ -35,9 +38,10 @@ def spread(name: str, metric: str) -> str:
 
 
 def with_interval(name: str, metric: str) -> str:
-    found = record(name, "accuracy")
-    low, high = found.intervals[metric]
-    return f"{found.values[metric]:.1f} [{low:.1f}, {high:.1f}]"
+    found = record(name, "accuracy").get(metric)
+    assert found.interval is not None
+    low, high = found.interval
+    return f"{found.value:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def signed(difference: float) -> str:
@@ -47,9 +51,9 @@ def signed(difference: float) -> str:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_row_of_the_table(name: str) -> None:
     costs = [
-        f"{record(name, 'params').values['params_head'] / 1e6:.2f}",
-        f"{record(name, 'flops').values['macs_head'] / 1e9:.2f}",
-        f"{record(name, 'speed').values['fps_paper']:.1f}",
+        f"{record(name, 'params').get('params_head').value / 1e6:.2f}",
+        f"{record(name, 'flops').get('macs_head').value / 1e9:.2f}",
+        f"{record(name, 'speed').get('fps_paper').value:.1f}",
     ]
     accuracies = [show(name, metric) for show in (spread, with_interval) for metric in ("ap_star", "apb_star")]
     assert f"| {name} | {' | '.join([*accuracies, *costs])} |" in README
@@ -73,15 +77,15 @@ def test_differences_are_those_of_the_records(better: str, worse: str) -> None:
     mean, seeds, detected = shown.split("|")[:3]
     assert mean.strip().startswith(f"{signed(sum(by_seed) / len(by_seed))} [")
     assert seeds.strip() == ", ".join(signed(each) for each in by_seed)
-    on_detected = [float(record(name, "accuracy").values["apb_star"]) for name in (better, worse)]
+    on_detected = [float(record(name, "accuracy").get("apb_star").value) for name in (better, worse)]
     assert detected.strip().startswith(f"{signed(on_detected[0] - on_detected[1])} [")
 
 
 def test_the_weights_that_were_measured_are_the_shipped_ones() -> None:
-    paths = sorted(RECORDS.glob("*-accuracy*.json"))
-    assert len(paths) > 20
-    for path in paths:
-        found = decode(path.read_bytes())
+    measured = [entry for entry in ENTRIES if entry.record.probe.startswith("accuracy")]
+    assert len(measured) > 20
+    for entry in measured:
+        found = entry.record
         assert found.error is None
-        assert not found.code.dirty, f"{path.name} was measured with changes that no commit has"
-        assert found.subject.weights == checksum(files_of(SHIPPED, found.subject)), path.name
+        assert not found.code.dirty, f"{entry.cell} was measured with changes that no commit has"
+        assert found.subject.weights == checksum(files_of(SHIPPED, found.subject)), entry.cell

@@ -74,8 +74,8 @@ def resamples(made: Record, *, own_noise: float = 0.5) -> dict[str, np.ndarray]:
     """Resampled metrics of a record of `accuracy`: what is common to all is drawn alike, the rest by the subject."""
     common = np.random.default_rng(0).normal(0, 2, NUM_RESAMPLES)
     own = np.random.default_rng(list(made.subject.name.encode())).normal(0, own_noise, NUM_RESAMPLES)
-    names = [name for name in made.intervals if name.startswith("ap")]
-    return {f"resampled_{name}": made.values[name] + common + own for name in names}
+    with_interval = [value for value in made.values if value.interval is not None and value.name.startswith("ap")]
+    return {f"resampled_{value.name}": value.value + common + own for value in with_interval}
 
 
 def keep(folder: Path, *records: Record, recipe: str = "demo") -> Store:

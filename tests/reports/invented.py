@@ -2,7 +2,23 @@
 
 from collections.abc import Mapping
 
-from bench.record import Code, Machine, Record, Scalar, Subject
+from bench.record import Code, Machine, Record, Scalar, Subject, Value
+from bench.schema1 import split
+
+
+def rows(
+    probe: str,
+    values: Mapping[str, float],
+    *,
+    unit: str = "",
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> tuple[Value, ...]:
+    """Values by the glued names of schema 1, which are short to write; they come apart as those of old records do."""
+    found = []
+    for glued, value in values.items():
+        name, at = split(probe, glued)
+        found.append(Value(name=name, value=value, unit=unit, at=at, interval=(intervals or {}).get(glued)))
+    return tuple(found)
 
 
 def invented(
@@ -21,9 +37,7 @@ def invented(
         protocol=dict(protocol),
         machine=Machine(cpu=cpu, cores=2, threads=2, clock_mhz=None, memory_bytes=None, os="os", python="3", torch="2"),
         code=Code(commit=None, dirty=None),
-        values=dict(values),
-        units=dict.fromkeys(values, unit),
-        intervals=dict(intervals or {}),
+        values=rows(str(protocol["probe"]), values, unit=unit, intervals=intervals),
         started=f"2026-01-01T00:00:{second:02}.000000+00:00",
         seconds=1.0,
     )

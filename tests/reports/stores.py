@@ -11,6 +11,7 @@ from PIL import Image
 
 from bench.record import Code, Failure, Machine, Record, Scalar, Subject, key
 from bench.store import Entry, Store
+from tests.reports.invented import rows
 
 MACHINE = Machine(cpu="Fast CPU", cores=2, threads=1, clock_mhz=None, memory_bytes=2**33, os="o", python="3", torch="2")
 DATA: Mapping[str, Scalar] = {"images": "all", "annotations": "sha256:a", "lvis": "sha256:b"}
@@ -41,9 +42,7 @@ def add(
         protocol={"probe": probe, "version": 1, **protocol},
         machine=MACHINE,
         code=Code(commit="c0ffee", dirty=False),
-        values=dict(values),
-        units=dict.fromkeys(values, ""),
-        intervals=dict(intervals or {}),
+        values=rows(probe, values, intervals=intervals),
         error=error,
         started=f"2026-01-01T00:00:{second:02}.000000+00:00",
         seconds=1.0,

@@ -10,6 +10,7 @@ import pytest
 
 from bench import cli
 from bench.cli import look
+from bench.record import SCHEMA
 from bench.store import Store
 from tests.reports.stores import add, subject
 
@@ -32,7 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, content in {
         "params-00000001.json": text[: len(text) // 2],
         "params-00000002.json": text.replace("4321", "NaN"),
-        "params-00000003.json": text.replace('"schema": 1', '"schema": 99'),
+        "params-00000003.json": text.replace(f'"schema": {SCHEMA}', '"schema": 99'),
         "params-00000004.json": '{"schema": 1, "<script>": 2}',
         "params-00000005.json": text.replace('"seconds"', '"<b>later</b>": 0, "seconds"'),
     }.items():

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from reports.select.frame import frame, load
+from reports.select.measured import measured
 from reports.summary import in_short
 from tests.reports.embedded_records import accuracy, demo_records, keep, trained
 
 
 def test_best_outlines_first_and_what_nothing_separates_from_them(tmp_path: Path) -> None:
-    keep(tmp_path, *demo_records())
-    sentences = in_short(load(tmp_path))
+    sentences = in_short(measured(keep(tmp_path, *demo_records())))
     assert len(sentences) == 4
     detected, true, macs, time = sentences
     assert detected == (
@@ -25,15 +24,15 @@ def test_best_outlines_first_and_what_nothing_separates_from_them(tmp_path: Path
 
 
 def test_without_resamples_nothing_is_said_to_be_ahead() -> None:
-    (sentence,) = in_short(frame([accuracy(trained("effseg"), 60.0), accuracy(trained("mask_rcnn"), 10.0)]))
+    (sentence,) = in_short(measured([accuracy(trained("effseg"), 60.0), accuracy(trained("mask_rcnn"), 10.0)]))
     assert sentence.endswith("not separated from the first: Mask R-CNN++.")
 
 
 def test_a_head_that_is_ahead_of_all(tmp_path: Path) -> None:
-    keep(tmp_path, accuracy(trained("effseg"), 60.0), accuracy(trained("mask_rcnn"), 10.0))
-    (sentence,) = in_short(load(tmp_path))
+    store = keep(tmp_path, accuracy(trained("effseg"), 60.0), accuracy(trained("mask_rcnn"), 10.0))
+    (sentence,) = in_short(measured(store))
     assert sentence.endswith("EffSeg 48.0, Mask R-CNN++ -2.0; the first is ahead of all.")
 
 
 def test_one_head_alone_is_no_choice() -> None:
-    assert in_short(frame([accuracy(trained("effseg"), 60.0)])) == in_short(frame([])) == []
+    assert in_short(measured([accuracy(trained("effseg"), 60.0)])) == in_short([]) == []

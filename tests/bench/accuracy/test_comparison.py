@@ -41,15 +41,12 @@ def keep(
     store: Store, found: list[Matches] | None, *, second: int = 0, probe: str = "accuracy", key: str = "00000000"
 ) -> Record:
     """Store a record with match tables; without, one with an error."""
-    counted, units, intervals = values(score(found or [], resamples=0))
     record = Record(
         subject=Subject(head="effseg"),
         protocol={"probe": probe, "version": 1, "annotations": "sha256:1", "lvis": "sha256:2"},
         machine=Machine(cpu="c", cores=1, threads=1, clock_mhz=None, memory_bytes=None, os="o", python="3", torch="2"),
         code=Code(commit=None, dirty=None),
-        values=counted,
-        units=units,
-        intervals=intervals,
+        values=tuple(values(score(found or [], resamples=0))),
         error=Failure(type="OSError", message="the disk is full", frames=()) if found is None else None,
         started=f"2026-01-01T00:00:{second:02}.000000+00:00",
         seconds=1.0,

@@ -12,8 +12,9 @@ import pytest
 from bench.accuracy.evaluate import Evaluation, evaluate, score, value_name, values
 from bench.accuracy.matching import match
 from bench.accuracy.protocol import PRESETS
-from bench.record import decode, encode, key
+from bench.record import Value, decode, encode, key
 from tests.bench.accuracy.scenes import scene
+from tests.bench.found import numbers_at
 
 OWN = Path(__file__).parents[2] / "golden" / "accuracy"
 COCO = OWN / "coco_annotations.json"
@@ -38,9 +39,13 @@ def moved(tmp_path: Path, results: list[dict[str, object]]) -> Path:
     return path
 
 
+def numbers_of(evaluation: Evaluation) -> dict[str, int | float]:
+    return numbers_at(evaluation.record())
+
+
 def test_values_are_those_of_the_goldens(on_coco: Evaluation, on_lvis: Evaluation) -> None:
     expected = json.loads((OWN / "expected.json").read_text())["expected"]["coco"]
-    found = on_coco.record().values
+    found = numbers_of(on_coco)
     for prefix, case in (("ap", "segm"), ("apb", "boundary")):
         for metric, value in expected[case]["metrics"].items():
             name = value_name("coco" if prefix == "ap" else "coco-boundary", metric)
@@ -48,8 +53,9 @@ def test_values_are_those_of_the_goldens(on_coco: Evaluation, on_lvis: Evaluatio
     assert found["ap_images"] == found["apb_images"] == 6
     assert found["ap_classes"] == 3
     assert found["predictions_unknown"] == found["ap_left_out"] == 0
-    assert {"ap_star", "apb_star75", "ap_star_classes", "ar_star100", "arb_star100_s"} <= on_lvis.record().values.keys()
-    assert not {"ap", "apb"} & on_lvis.record().values.keys()
+    names = numbers_of(on_lvis).keys()
+    assert {"ap_star", "apb_star75", "ap_star_classes", "ar_star100", "arb_star100_s"} <= names
+    assert not {"ap", "apb"} & names
 
 
 def test_value_names() -> None:
@@ -68,9 +74,10 @@ def test_the_record_is_whole(on_coco: Evaluation) -> None:
     assert record.subject.weights.startswith("sha256:")
     assert record.subject.schedule == "none"
     assert record.probe == "accuracy"
-    assert {record.units[name] for name in ("ap", "apb_s", "ar1")} == {"points"}
-    low, high = record.intervals["ap50"]
-    assert 0 <= low <= high <= 100
+    assert {record.get(name).unit for name in ("ap", "apb_s", "ar1")} == {"points"}
+    interval = record.get("ap50").interval
+    assert interval is not None
+    assert 0 <= interval[0] <= interval[1] <= 100
     assert record.protocol["annotations"] != record.protocol["predictions"] == record.subject.weights
     assert record.protocol["lvis"] is None
     assert record.protocol["cap_ap"] == 100
@@ -78,7 +85,7 @@ def test_the_record_is_whole(on_coco: Evaluation) -> None:
 
 
 def test_without_resamples_there_are_no_intervals(on_lvis: Evaluation) -> None:
-    assert on_lvis.record().intervals == {}
+    assert all(value.interval is None for value in on_lvis.record().values)
     assert on_lvis.protocol["cap_ap_star"] == 100
     assert on_lvis.protocol["dilation_ratio"] == 0.02
 
@@ -105,13 +112,13 @@ def test_verified_by_other_libraries() -> None:
     pytest.importorskip("faster_coco_eval", reason="faster-coco-eval is not installed: pip install '.[test]'")
     verified = evaluate(ON_COCO, coco=COCO, resamples=0, verify=True)
     assert [check.passed for check in verified.checks] == [True, True]
-    found = verified.record().values
+    found = numbers_of(verified)
     assert found["check_pycocotools_ap"] <= 1e-9
     assert found["check_faster_coco_eval_apb"] <= 1e-9
     failed = replace(verified, checks=(replace(verified.checks[0], difference=0.25), verified.checks[1])).record()
     assert failed.error is not None
     assert "pycocotools" in failed.error.message
-    assert failed.values == {}
+    assert failed.values == ()
 
 
 def test_classes_as_csv(on_coco: Evaluation) -> None:
@@ -137,7 +144,7 @@ def test_both_files_at_once(tmp_path: Path) -> None:
     part.write_text(
         json.dumps({**fewer, "annotations": [each for each in shared["annotations"] if each["image_id"] == first]})
     )
-    found = evaluate(ON_LVIS, coco=part, lvis=LVIS, resamples=0).record().values
+    found = numbers_of(evaluate(ON_LVIS, coco=part, lvis=LVIS, resamples=0))
     assert (found["ap_images"], found["ap_star_images"]) == (1, 6)
     elsewhere = sum(each["image_id"] != first for each in json.loads(ON_LVIS.read_text()))
     assert found["ap_left_out"] == elsewhere > 0
@@ -160,23 +167,23 @@ def test_the_images_of_a_run(tmp_path: Path, on_coco: Evaluation) -> None:
     ids = sorted(each["id"] for each in json.loads(COCO.read_text())["images"])
     run = ids[:3]
     found = evaluate(ON_COCO, coco=COCO, images=[*run[::-1], run[0]], resamples=100)
-    record = found.record()
-    assert record.values["ap_images"] == record.values["apb_images"] == 3
-    assert record.values["ap"] != on_coco.record().values["ap"]
+    numbers = numbers_of(found)
+    assert numbers["ap_images"] == numbers["apb_images"] == 3
+    assert numbers["ap"] != numbers_of(on_coco)["ap"]
     elsewhere = [each["image_id"] for each in json.loads(ON_COCO.read_text()) if each["image_id"] not in run]
-    assert record.values["ap_left_out"] == len(elsewhere) > 0
+    assert numbers["ap_left_out"] == len(elsewhere) > 0
     assert on_coco.protocol["images"] == "all"
     listed = hashlib.sha256(json.dumps(run, separators=(",", ":")).encode()).hexdigest()
-    assert record.protocol["images"] == f"sha256:{listed}"
+    assert found.protocol["images"] == f"sha256:{listed}"
     whole = json.loads(COCO.read_text())
     part = tmp_path / "part.json"
     kept = [each for each in whole["annotations"] if each["image_id"] in run]
     listed_images = [each for each in whole["images"] if each["id"] in run]
     part.write_text(json.dumps({**whole, "images": listed_images, "annotations": kept}))
     alone = evaluate(ON_COCO, coco=part, resamples=100, allow_unknown=True).record()
-    for name in ("ap", "apb_s", "ar10", "ap_images_empty"):
-        assert record.values[name] == alone.values[name]
-    assert record.intervals == alone.intervals
+    left_out = ("ap_left_out", "apb_left_out", "predictions", "predictions_unknown")
+    values = [[value for value in each.values if value.name not in left_out] for each in (found.record(), alone)]
+    assert values[0] == values[1]
 
 
 def test_unknown_images_of_a_run_are_an_error_or_left_out() -> None:
@@ -190,13 +197,13 @@ def test_unknown_images_of_a_run_are_an_error_or_left_out() -> None:
 
 def test_images_without_a_prediction_are_counted(on_coco: Evaluation) -> None:
     results = json.loads(ON_COCO.read_text())
-    assert on_coco.record().values["ap_images_empty"] == 0
+    assert numbers_of(on_coco)["ap_images_empty"] == 0
     kept = [each for each in results if each["image_id"] == results[0]["image_id"]]
     record = evaluate(kept, coco=COCO, resamples=0).record()
-    assert record.values["ap_images_empty"] == record.values["apb_images_empty"] == 5
-    assert record.units["ap_images_empty"] == "images"
-    of_run = evaluate(kept, coco=COCO, images=[results[0]["image_id"]], resamples=0).record()
-    assert of_run.values["ap_images_empty"] == 0
+    for name in ("ap_images_empty", "apb_images_empty"):
+        assert record.get(name) == Value(name=name, value=5, unit="images")
+    of_run = evaluate(kept, coco=COCO, images=[results[0]["image_id"]], resamples=0)
+    assert numbers_of(of_run)["ap_images_empty"] == 0
 
 
 def test_an_ap_by_frequency_is_no_value_where_all_classes_have_it(tmp_path: Path) -> None:
@@ -206,9 +213,9 @@ def test_an_ap_by_frequency_is_no_value_where_all_classes_have_it(tmp_path: Path
             category["frequency"] = letters[place % len(letters)]
         path = tmp_path / f"{letters}.json"
         path.write_text(json.dumps(whole))
-        record = evaluate(ON_LVIS, lvis=path, resamples=100).record()
-        assert record.values.keys() & {"ap_star_r", "ap_star_c", "ap_star_f"} == names
-        assert record.intervals.keys() & {"ap_star_r", "ap_star_c", "ap_star_f"} == names
+        found = {value.name: value.interval for value in evaluate(ON_LVIS, lvis=path, resamples=100).record().values}
+        assert found.keys() & {"ap_star_r", "ap_star_c", "ap_star_f"} == names
+        assert all(found[name] is not None for name in names)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +228,9 @@ def test_negative_numbers_are_refused(numbers: dict[str, int], message: str) -> 
 
 
 def test_nothing_predicted_is_zero_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    found = evaluate([], coco=COCO, resamples=20).record()
-    assert found.values["ap"] == found.values["apb_s"] == 0
-    assert found.values["predictions"] == 0
+    found = numbers_of(evaluate([], coco=COCO, resamples=20))
+    assert found["ap"] == found["apb_s"] == 0
+    assert found["predictions"] == 0
     assert [each.getMessage() for each in caplog.records] == [
         "results holds no predictions: every annotated object counts as missed."
     ]
@@ -231,7 +238,7 @@ def test_nothing_predicted_is_zero_with_a_warning(caplog: pytest.LogCaptureFixtu
 
 def test_nothing_left_is_told(caplog: pytest.LogCaptureFixture) -> None:
     strange = [{**each, "image_id": 999} for each in json.loads(ON_COCO.read_text())]
-    assert evaluate(strange, coco=COCO, resamples=0, allow_unknown=True).record().values["ap"] == 0
+    assert numbers_of(evaluate(strange, coco=COCO, resamples=0, allow_unknown=True))["ap"] == 0
     (record,) = caplog.records
     assert f"All {len(strange)} predictions of results are on images or of classes" in record.getMessage()
 
@@ -242,7 +249,7 @@ def test_nothing_annotated_is_told(
 ) -> None:
     path = tmp_path / "blank.json"
     path.write_text(json.dumps({**json.loads(COCO.read_text()), "annotations": []}))
-    assert "ap" not in evaluate(results, coco=path, resamples=0).record().values
+    assert "ap" not in numbers_of(evaluate(results, coco=path, resamples=0))
     (record,) = caplog.records
     assert "blank.json has no object on these images that counts: every number is n/a" in record.getMessage()
 
@@ -252,14 +259,14 @@ def test_unknown_images_are_an_error_or_counted(tmp_path: Path) -> None:
     strange = moved(tmp_path, [*results, {**results[0], "image_id": 999}])
     with pytest.raises(ValueError, match="999"):
         evaluate(strange, coco=COCO)
-    found = evaluate(strange, coco=COCO, resamples=0, allow_unknown=True).record().values
+    found = numbers_of(evaluate(strange, coco=COCO, resamples=0, allow_unknown=True))
     assert found["predictions_unknown"] == 1
 
 
 def test_a_class_of_coco_that_the_lvis_file_lacks_is_no_mistake(tmp_path: Path) -> None:
     results = json.loads(ON_LVIS.read_text())
     person = moved(tmp_path, [*results, {**results[0], "category_id": 1, "score": 0.0}])
-    found, before = (evaluate(path, lvis=LVIS, resamples=0).record().values for path in (person, ON_LVIS))
+    found, before = (numbers_of(evaluate(path, lvis=LVIS, resamples=0)) for path in (person, ON_LVIS))
     assert found["predictions_unknown"] == 0
     assert found["predictions"] == before["predictions"] + 1
     assert found["ap_star"] == before["ap_star"]
@@ -273,7 +280,7 @@ def test_annotations_are_needed() -> None:
 def test_boxes_size_detections_if_asked_to(tmp_path: Path) -> None:
     wide = [{**each, "bbox": [0, 0, 200, 200]} for each in json.loads(ON_COCO.read_text())]
     path = moved(tmp_path, wide)
-    by_mask, by_box = (evaluate(path, coco=COCO, resamples=0, area=area).record().values for area in ("mask", "box"))
+    by_mask, by_box = (numbers_of(evaluate(path, coco=COCO, resamples=0, area=area)) for area in ("mask", "box"))
     assert by_mask["ap"] == by_box["ap"]
     assert by_mask["ap_s"] != by_box["ap_s"]
 
@@ -281,7 +288,7 @@ def test_boxes_size_detections_if_asked_to(tmp_path: Path) -> None:
 def test_metrics_without_objects_are_left_out() -> None:
     drawn = scene(4, max_objects=0)
     scored = score(match(drawn.truth, drawn.predictions, [PRESETS["coco"]]))
-    found, units, intervals = values(scored)
-    assert found == {"ap_classes": 0, "ap_images": 3}
-    assert units == {"ap_classes": "classes", "ap_images": "images"}
-    assert intervals == {}
+    assert list(values(scored)) == [
+        Value(name="ap_classes", value=0, unit="classes"),
+        Value(name="ap_images", value=3, unit="images"),
+    ]

@@ -2,17 +2,18 @@
 
 import gzip
 import json
-import math
 from collections.abc import Callable
 
 import pytest
 
-from bench.backends.certificate import NO_WAITING, certify
+from bench.backends.certificate import certify
 from bench.contract import Context
+from bench.names import NO_WAITING
 from bench.probes import certificate as probe
 from bench.record import Subject
 from sparsity import backend
 from tests.bench.backends.toy_backend import BUGS, SMALL, TOY, plant, quick, unchecked
+from tests.bench.found import numbers_at, rows_at
 
 __all__ = ["plant", "unchecked"]
 
@@ -159,18 +160,20 @@ def test_the_probe_keeps_worst_errors_counts_and_reasons(
     line, wrong, _ = BUGS["wrong neighbour"]
     plant(TOY.replace(line, wrong))
     measurement = probe.measure(Subject(backend="toy", weights="none"), Context())
-    values = measurement.values
-    assert measurement.units.keys() == values.keys()
-    assert all(math.isfinite(value) for value in values.values())
+    values = numbers_at(measurement)
     assert values["failed"] > 0
     assert values["unsupported"] == 2
-    assert values["conv3_d1_forward_float32"] > 0.1
-    assert values["conv3_d1_forward_float32_absolute"] > 0.1
+    units = {name: row.unit for name, row in rows_at(measurement).items()}
+    assert units == {"checks": "checks", "failed": "checks", "unsupported": "operations"}
+    wrong_one = numbers_at(measurement, operation="conv3_d1", passes="forward", dtype="float32")
+    assert wrong_one["error"] > 0.1
+    assert wrong_one["error_absolute"] > 0.1
     # All three stages are wrong, in four dtypes forward.
-    assert values["conv3_d1_forward_float32_failed"] == 3
-    assert "linear_forward_float32_failed" not in values
-    assert values["linear_gradient_float64"] < 1e-11
-    assert "sample_forward_float32" not in values
+    assert wrong_one["failed"] == 3
+    assert "failed" not in numbers_at(measurement, operation="linear", passes="forward", dtype="float32")
+    assert numbers_at(measurement, operation="linear", passes="gradient", dtype="float64")["error"] < 1e-11
+    assert not numbers_at(measurement, operation="sample", passes="forward", dtype="float32")
+    assert sum(row.value for row in measurement.values if row.name == "failed" and row.at) == values["failed"]
     failures = json.loads(measurement.files["failures.json"])
     assert len(failures) == values["failed"]
     assert {"operation", "activity", "stage", "dtype", "quantity", "relative", "limit"} <= failures[0].keys()

@@ -9,7 +9,10 @@ import pytest
 
 from bench import cli
 from bench.cli.examples import EXAMPLES
+from bench.record import Scalar, Subject
+from bench.store import Store
 from tests.bench.fake_probe import FakeProbe
+from tests.reports.invented import invented
 
 RECORD_OF = "heads/effseg-sps-sfm-r50_fpn-paper-none-seed0/params"
 
@@ -87,6 +90,15 @@ def test_explain(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
     assert "results/" in out
     assert cli.main(["explain", "heads/efseg/params"]) == 2
     assert f"expected one such as {RECORD_OF}; check the name" in capsys.readouterr().err
+
+
+def test_explain_says_where_values_stand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    protocol: dict[str, Scalar] = {"probe": "backend_speed", "version": 1}
+    values = {"stage1_sfm_ms": 5.25}
+    made = invented(Subject(backend="sps"), protocol, values, unit="ms", intervals={"stage1_sfm_ms": (5.0, 5.5)})
+    cell = Store(tmp_path).add("sparsity", "0123abcd", made).cell
+    assert cli.main(["explain", cell, "--results", str(tmp_path)]) == 0
+    assert re.search(r"\n  ms \(stage 1, operation sfm\) +5\.25 ms +\[5, 5\.5\]\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("arguments", [["run", "heads", "--results", "file/x"], ["report", "--out", "file"]])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import cli
-from bench.record import decode
+from bench.record import decode, rows
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "accuracy"
 COCO = ("--coco-annotations", str(GOLDEN / "coco_annotations.json"))
@@ -45,12 +45,14 @@ def test_evaluate_writes_a_record_and_a_row_per_class(tmp_path: Path, capsys: py
     assert evaluate(*COCO, "--json", "-", "--per-class", str(table)) == 0
     out, err = capsys.readouterr()
     record = decode(out.encode())
-    assert 0 < record.values["apb"] < record.values["ap"] < 100
-    assert record.intervals["ap"][0] <= record.values["ap"] <= record.intervals["ap"][1]
+    ap = record.get("ap")
+    assert 0 < record.get("apb").value < ap.value < 100
+    assert ap.interval is not None
+    assert ap.interval[0] <= ap.value <= ap.interval[1]
     assert "Accuracy of" in err
     rows = list(csv.DictReader(table.read_text().splitlines()))
     of_coco = [float(row["ap"]) for row in rows if row["protocol"] == "coco" and row["ap"]]
-    assert sum(of_coco) / len(of_coco) == pytest.approx(record.values["ap"])
+    assert sum(of_coco) / len(of_coco) == pytest.approx(ap.value)
 
 
 def test_evaluate_needs_annotations(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,8 +117,8 @@ def test_prepare_glyphs_makes_a_data_set_that_is_scored(tmp_path: Path, capsys: 
     assert cli.main([*arguments, "--json", "-"]) == 0
     records = [decode(line.encode()) for line in capsys.readouterr().out.splitlines()]
     best = next(record for record in records if record.subject.head == "grid224_soft")
-    assert best.values["ap_star"] > 99
-    assert best.values["ap_star_images"] == 2
+    assert best.get("ap_star").value > 99
+    assert best.get("ap_star_images").value == 2
     assert best.protocol["lvis_version"] == "LVIS's format, own classes"
 
 
@@ -133,7 +135,7 @@ def test_certify(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     failed = 0
 
     def measure(*_: object) -> Measurement:
-        return Measurement(values={"checks": 3, "failed": failed}, units={"checks": "checks", "failed": "checks"})
+        return Measurement(values=tuple(rows({"checks": 3, "failed": failed}, "checks")))
 
     monkeypatch.setattr(certificate, "measure", measure)
     arguments = ["certify", "--backends", "sps", "--results", str(tmp_path), "--json", "-"]

@@ -70,7 +70,8 @@ def write(root: Path, *image_ids: int) -> Path:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the cache lies, with few images on the lists."""
-    monkeypatch.setattr(coco_mini, "IDS", FEW)
+    for module in (coco_mini, own_data):
+        monkeypatch.setattr(module, "IDS", FEW)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -220,7 +221,7 @@ class TestTraining:
         for record in bench.run("coco_mini", context, results=tmp_path / "results"):
             assert record.error is None
             assert record.subject.schedule == "coco_mini"
-            counts = [record.values[name] for name in ("images", "ap_images", "ap_star_images")]
+            counts = [record.get(name).value for name in ("images", "ap_images", "ap_star_images")]
             assert counts == [3, 2, 2]
 
     def test_the_order_of_a_larger_directory_makes_no_difference(self, home: Path, tmp_path: Path) -> None:
@@ -241,7 +242,8 @@ class TestTraining:
             root = write(tmp_path / name, *ids)
             assert cli.main([*command, "--coco", str(root)]) == 2
             assert f"lacks {missing} of the 495 images" in " ".join(capsys.readouterr().err.split())
-        monkeypatch.setattr(coco_mini, "IDS", FEW)
+        for module in (coco_mini, own_data):
+            monkeypatch.setattr(module, "IDS", FEW)
         root = write(tmp_path / "files", 5, 9)
         (root / "train2017" / "000000000009.jpg").unlink()
         assert cli.main([*command, "--coco", str(root)]) == 2

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bench.contract import Context, Measurement
@@ -9,6 +10,7 @@ from bench.glyphs import write
 from bench.planning import own_data, recipes
 from bench.probes import accuracy_true_boxes, budget, policies
 from bench.record import Subject
+from tests.bench.found import numbers_at, rows_at
 
 NUM_IMAGES = 2
 SUBJECT = recipes.embedded("effseg")  # with trained weights: random ones have an AP of 0, however they refine
@@ -26,38 +28,49 @@ def itself(glyphs: Context) -> Measurement:
     return accuracy_true_boxes.measure(SUBJECT, glyphs)
 
 
-def assert_is(measurement: Measurement, way: str, itself: Measurement) -> None:
+def assert_is(measurement: Measurement, itself: Measurement, **way: str) -> None:
+    found, expected = rows_at(measurement, **way), rows_at(itself)
     for metric in ("ap", "ap50", "apb", "ap_star", "ap_star75", "apb_star"):
-        assert measurement.values[f"{metric}_{way}"] == itself.values[metric]
-        assert measurement.intervals[f"{metric}_{way}"] == itself.intervals[metric]
+        assert (found[metric].value, found[metric].interval) == (expected[metric].value, expected[metric].interval)
+        assert found[metric].unit == "points"
 
 
 def test_policies(glyphs: Context, itself: Measurement) -> None:
     found = policies.measure(SUBJECT, glyphs)
-    assert_is(found, "predicted", itself)
-    for rule in ("uncertainty", "boundary", "random", "oracle", "all"):
-        difference = found.values[f"ap_star50_{rule}"] - found.values["ap_star50_predicted"]
-        assert found.values[f"ap_star50_{rule}_minus_predicted"] == pytest.approx(difference)
+    assert_is(found, itself, policy="predicted")
+    by_rule = {
+        rule: numbers_at(found, policy=rule)
+        for rule in ("predicted", "uncertainty", "boundary", "random", "oracle", "all")
+    }
+    for rule, numbers in by_rule.items():
+        differences = numbers_at(found, policy=rule, reference="predicted")
+        assert (rule == "predicted") == (not differences)
+        for name, difference in differences.items():
+            metric = name.removesuffix("_difference")
+            assert difference == pytest.approx(numbers[metric] - by_rule["predicted"][metric])
     # On two images a single metric may well be the same for two rules.
     metrics = ("ap", "ap_star", "apb", "apb_star")
     rules = ("predicted", "uncertainty", "random", "all")
-    assert len({tuple(found.values[f"{metric}_{rule}"] for metric in metrics) for rule in rules}) == 4
-    assert found.values.keys() == found.units.keys()
-    assert dict(policies.measure(SUBJECT, glyphs).values) == dict(found.values)
+    assert len({tuple(by_rule[rule][metric] for metric in metrics) for rule in rules}) == 4
+    assert numbers_at(found).keys() == {"cells_per_stage", "images", "images_skipped"}
+    assert policies.measure(SUBJECT, glyphs).values == found.values
 
 
 def test_budgets(glyphs: Context, itself: Measurement) -> None:
     found = budget.measure(SUBJECT, glyphs)
-    assert_is(found, "trained", itself)
-    regions = itself.values["predictions"] / NUM_IMAGES
-    cells = {name: found.values[f"cells_{name}"] for name in budget.FACTORS}
+    assert_is(found, itself, budget="trained")
+    regions = numbers_at(itself)["predictions"] / NUM_IMAGES
+    cells = {name: numbers_at(found, budget=name)["cells"] for name in budget.FACTORS}
     assert cells["none"] == regions
     assert cells["trained"] == 184 * regions
     assert cells["half"] == 92 * regions
     assert cells["double"] == pytest.approx((196 + 2 * 368) / 3 * regions)  # the first stage has no more to refine
-    assert all(found.values[f"latency_ms_{name}"] > 0 for name in budget.FACTORS)
-    assert {array.shape for array in found.samples.values()} == {(NUM_IMAGES,)}
-    assert found.values.keys() == found.units.keys()
+    for name in budget.FACTORS:
+        assert rows_at(found, budget=name)["latency_ms"].unit == "ms"
+        times = found.samples[f"latency_ms_{name}"]
+        assert times.shape == (NUM_IMAGES,)
+        assert rows_at(found, budget=name)["latency_ms"].value == np.median(times) > 0
+    assert found.samples.keys() == {f"latency_ms_{name}" for name in budget.FACTORS}
 
 
 @pytest.mark.parametrize(

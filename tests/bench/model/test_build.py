@@ -12,6 +12,7 @@ from bench.probes import params
 from bench.record import Subject
 from heads.effseg import EffSeg
 from sparsity import backend
+from tests.bench.found import numbers_at
 
 DETECTOR = 34_601_022
 HEADS = {"mask_rcnn": 2_906_192, "point_rend": 3_191_968, "refine_mask": 6_580_590, "effseg": 4_208_872}
@@ -20,10 +21,10 @@ TOTALS_R50_DEFENC = {"mask_rcnn": 45.020, "point_rend": 45.306, "refine_mask": 4
 MODULES = {"mlp": 38.359, "conv": 38.531, "deform_conv": 38.535, "sfm": 38.810, "dense_sfm": 38.810}
 
 
-def count(**names: str) -> dict[str, float]:
+def count(**names: str) -> dict[str, int | float]:
     effseg = {"backend": "sps", "module": "sfm"} if names["head"] == "effseg" else {}
     subject = Subject(**{"backbone": "r50_fpn", "preset": "paper", **effseg, **names})
-    return dict(params.measure(subject, Context()).values)
+    return numbers_at(params.measure(subject, Context()))
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -1,6 +1,6 @@
 """Plans: only what is missing is measured, a failure is a record, what is finished stays finished."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +10,11 @@ import pytest
 from bench.contract import Context, Measurement
 from bench.planning import plan
 from bench.planning.plan import Cell, Outcome
-from bench.record import Scalar, Subject
+from bench.record import Scalar, Subject, Value, rows
 from bench.store import Store
 
 CONTEXT = Context(images=3)
-RESULT = Measurement(values={"n": 2, "fps": np.float64(0.5)}, units={"n": "", "fps": "1/s"})
+RESULT = Measurement(values=(Value(name="n", value=2), Value(name="fps", value=np.float64(0.5), unit="1/s")))
 
 
 @dataclass
@@ -51,8 +51,8 @@ def test_measures_once(tmp_path: Path) -> None:
     probe, store = FakeProbe(), Store(tmp_path)
     (first,) = run(probe, store, "a")
     assert first.measured
-    assert first.record.values == {"n": 2, "fps": 0.5}
-    assert [type(value) for value in first.record.values.values()] == [int, float]
+    assert first.record.values == RESULT.values
+    assert [type(value.value) for value in first.record.values] == [int, float]
     assert first.record.protocol == {"probe": "fake", "version": 1, "images": 3}
     outcomes = run(probe, store, "a", "b")
     assert [outcome.measured for outcome in outcomes] == [False, True]
@@ -61,10 +61,9 @@ def test_measures_once(tmp_path: Path) -> None:
 
 
 def test_everything_of_a_measurement_is_kept(tmp_path: Path) -> None:
+    ap = Value(name="ap", value=40.0, unit="%", at={"policy": "all"}, interval=(np.float64(39.0), np.float64(41.0)))
     result = Measurement(
-        values={"ap": 40.0},
-        units={"ap": "%"},
-        intervals={"ap": (39.0, 41.0)},
+        values=[ap],
         samples={"ap": np.arange(4)},
         files={"p.json": b"[]"},
         uncounted=("op",),
@@ -72,7 +71,7 @@ def test_everything_of_a_measurement_is_kept(tmp_path: Path) -> None:
     (outcome,) = run(FakeProbe(result=result), Store(tmp_path), "a")
     (entry,) = Store(tmp_path)
     assert entry == outcome.entry
-    assert entry.record.intervals == {"ap": (39.0, 41.0)}
+    assert entry.record.values == (ap,)
     assert entry.record.uncounted == ("op",)
     np.testing.assert_array_equal(entry.arrays()["ap"], np.arange(4))
     (name,) = entry.record.files
@@ -95,10 +94,10 @@ def test_another_protocol_is_another_cell(tmp_path: Path, probe: FakeProbe, cont
 def test_force_adds(tmp_path: Path) -> None:
     store = Store(tmp_path)
     (old,) = run(FakeProbe(), store, "a")
-    (new,) = run(FakeProbe(result=Measurement(values={"n": 3}, units={"n": ""})), store, "a", force=True)
+    (new,) = run(FakeProbe(result=Measurement(values=[Value(name="n", value=3)])), store, "a", force=True)
     assert new.measured
     assert old.entry.path.exists()
-    assert [entry.record.values for entry in store] == [{"n": 3}]
+    assert [entry.record.get("n").value for entry in store] == [3]
 
 
 def test_a_failure_is_a_record_and_the_run_goes_on(tmp_path: Path) -> None:
@@ -113,9 +112,9 @@ def test_a_failure_is_a_record_and_the_run_goes_on(tmp_path: Path) -> None:
     error = outcomes[1].record.error
     assert error is not None
     assert (error.type, error.message) == ("RuntimeError", "out of memory")
-    assert error.frames[-1].startswith("bench/test_plan.py:")
+    assert error.frames[-1].startswith("planning/test_plan.py:")
     assert error.frames[-1].endswith(" in fails_on_b")
-    assert outcomes[1].record.values == {}
+    assert outcomes[1].record.values == ()
 
     again = FakeProbe()
     assert [outcome.measured for outcome in run(again, store, "a", "b", "c")] == [False, True, False]
@@ -125,17 +124,21 @@ def test_a_failure_is_a_record_and_the_run_goes_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "result",
+    ("found", "message"),
     [
-        Measurement(values={"ap": float("nan")}, units={"ap": ""}),
-        Measurement(values={"ap": 1.0}, units={}),
-        Measurement(values={}, units={}, intervals={"ap": (0.0, 1.0)}),
+        (lambda: rows({"ap": float("nan")}), "not finite: ap"),
+        (lambda: rows({"ap": 1.0}, head="effseg"), "has the axis head"),
+        (lambda: [*rows({"ap": 1.0}), *rows({"ap": 2.0})], "two values of ap"),
     ],
 )
-def test_a_wrong_measurement_is_a_failure(tmp_path: Path, result: Measurement) -> None:
-    (outcome,) = run(FakeProbe(result=result), Store(tmp_path), "a")
+def test_a_wrong_measurement_is_a_failure(tmp_path: Path, found: Callable[[], Iterable[Value]], message: str) -> None:
+    def measured(subject: Subject) -> Measurement:
+        return Measurement(values=tuple(found()))
+
+    (outcome,) = run(FakeProbe(result=measured), Store(tmp_path), "a")
     assert outcome.record.error is not None
     assert outcome.record.error.type == "ValueError"
+    assert message in outcome.record.error.message
 
 
 def test_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:

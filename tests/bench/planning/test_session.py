@@ -10,7 +10,7 @@ import bench
 def test_run_gives_the_records_and_finds_them_again(tmp_path: Path) -> None:
     selection = bench.Selection(heads=["effseg", "mask_rcnn"], probes=["params"])
     first = bench.run("heads", results=tmp_path, selection=selection)
-    assert [record.values["params_head"] for record in first] == [2_906_192, 4_208_872]
+    assert [record.get("params_head").value for record in first] == [2_906_192, 4_208_872]
     assert bench.run("heads", results=tmp_path, selection=selection) == first
     assert sorted(entry.record.subject.head for entry in bench.Store(tmp_path)) == ["effseg", "mask_rcnn"]
 

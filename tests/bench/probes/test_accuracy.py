@@ -24,6 +24,7 @@ from bench.probes import accuracy, accuracy_true_boxes
 from bench.probes import server_files as dev
 from bench.record import Subject
 from heads import Detections
+from tests.bench.found import numbers_at, rows_at
 
 SUBJECT = Subject(head="mask_rcnn", backbone="small_fpn", preset="small")
 NUM_IMAGES = 4
@@ -109,14 +110,17 @@ def both(few: Path) -> Context:
 
 def test_a_perfect_model_has_100_points(few: Path, perfect: Perfect) -> None:
     measurement = accuracy.measure(SUBJECT, both(few))
-    values = measurement.values
+    values = numbers_at(measurement)
     assert values["ap"] == pytest.approx(100)
     assert values["apb"] == pytest.approx(100)
     # LVIS draws the same objects more precisely, and more of them.
     assert 0 < values["ap_star"] < 100
     assert (values["images"], values["ap_images"], values["ap_star_images"]) == (NUM_IMAGES, NUM_IMAGES, NUM_IMAGES - 1)
-    assert measurement.units.keys() == values.keys()
-    assert measurement.intervals.keys() >= {"ap", "apb", "ap_star", "apb_star"}
+    assert len(values) == len(measurement.values), "none has axes"
+    by_name = rows_at(measurement)
+    assert all(by_name[name].interval is not None for name in ("ap", "apb", "ap_star", "apb_star"))
+    units = {name: by_name[name].unit for name in ("ap", "images", "predictions", "ap_left_out", "ap_images_empty")}
+    assert list(units.values()) == ["points", "images", "predictions", "predictions", "images"]
 
 
 def test_predictions_on_images_that_a_file_lacks_are_counted(few: Path, perfect: Perfect) -> None:
@@ -124,8 +128,8 @@ def test_predictions_on_images_that_a_file_lacks_are_counted(few: Path, perfect:
     listed = {image["id"] for image in json.loads((few / "annotations" / "lvis.json").read_bytes())["images"]}
     results = json.loads(measurement.files["predictions.json"])
     elsewhere = sum(result["image_id"] not in listed for result in results)
-    assert measurement.values["ap_left_out"] == 0
-    assert measurement.values["ap_star_left_out"] == elsewhere > 0
+    assert numbers_at(measurement)["ap_left_out"] == 0
+    assert numbers_at(measurement)["ap_star_left_out"] == elsewhere > 0
 
 
 def test_the_file_beside_the_record_gives_the_same_numbers(few: Path, perfect: Perfect, tmp_path: Path) -> None:
@@ -134,19 +138,20 @@ def test_the_file_beside_the_record_gives_the_same_numbers(few: Path, perfect: P
     path = tmp_path / "found.json"
     path.write_bytes(measurement.files["predictions.json"])
     again = evaluate(path, coco=few / "annotations" / "instances_val2017.json", lvis=context.lvis).record()
-    common = again.values.keys() & measurement.values.keys()
+    ours, theirs = rows_at(measurement), rows_at(again)
+    common = ours.keys() & theirs.keys()
     assert {"ap", "ap50", "apb_s", "ap_star", "apb_star_classes", "ap_star_left_out", "predictions"} <= common
-    assert {name: again.values[name] for name in common} == {name: measurement.values[name] for name in common}
-    assert again.intervals == dict(measurement.intervals)
+    assert {name: ours[name] for name in common} == {name: theirs[name] for name in common}
+    assert ours.keys() - common == {"images", "images_skipped", "images_empty"}
     tables = unpack(measurement.samples)
     assert [table.protocol.name for table in tables] == ["coco", "coco-boundary", "ap-star", "apb-star"]
-    assert metrics(tables[2])["ap"] == measurement.values["ap_star"]
+    assert metrics(tables[2])["ap"] == ours["ap_star"].value
 
 
 def test_objects_of_unreadable_images_are_not_missed(few: Path, perfect: Perfect) -> None:
     damaged = sorted((few / "val2017").iterdir())[0]
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    values = accuracy.measure(SUBJECT, both(few)).values
+    values = numbers_at(accuracy.measure(SUBJECT, both(few)))
     assert (values["images"], values["images_skipped"], values["ap_images"]) == (NUM_IMAGES - 1, 1, NUM_IMAGES - 1)
     assert values["ap"] == pytest.approx(100)
 
@@ -154,7 +159,7 @@ def test_objects_of_unreadable_images_are_not_missed(few: Path, perfect: Perfect
 def test_true_boxes_are_given(few: Path, perfect: Perfect) -> None:
     accuracy.measure(SUBJECT, Context(coco=few))
     assert perfect.given == 0
-    values = accuracy_true_boxes.measure(SUBJECT, Context(coco=few)).values
+    values = numbers_at(accuracy_true_boxes.measure(SUBJECT, Context(coco=few)))
     assert perfect.given == values["predictions"] > 0
     known, detected = (probe.protocol(SUBJECT, both(few)) for probe in (accuracy_true_boxes, accuracy))
     assert {name for name in known if known[name] != detected[name]} == {"detections"}
@@ -164,25 +169,25 @@ def test_a_model_that_finds_nothing_has_0_points(few: Path, monkeypatch: pytest.
     boxes = few / "none.json"
     boxes.write_text("[]")
     measurement = accuracy.measure(SUBJECT, Context(coco=few, detections=str(boxes)))
-    assert measurement.values["ap"] == 0
+    assert numbers_at(measurement)["ap"] == 0
     assert measurement.files["predictions.json"] == b"[]"
 
 
 def test_one_annotation_file_is_enough(few: Path, perfect: Perfect) -> None:
     lvis = few / "annotations" / "lvis.json"
-    plain = accuracy.measure(SUBJECT, Context(coco=few))
-    assert "ap" in plain.values
-    assert "ap_star" not in plain.values
+    plain = numbers_at(accuracy.measure(SUBJECT, Context(coco=few)))
+    assert "ap" in plain
+    assert "ap_star" not in plain
     (few / "annotations" / "instances_val2017.json").unlink()
-    starred = accuracy.measure(SUBJECT, Context(coco=few, lvis=lvis))
-    assert "ap" not in starred.values
-    assert starred.values["ap_star"] > 0
+    starred = numbers_at(accuracy.measure(SUBJECT, Context(coco=few, lvis=lvis)))
+    assert "ap" not in starred
+    assert starred["ap_star"] > 0
 
 
 def test_classes_that_lvis_lacks_are_no_error(few: Path, perfect: Perfect) -> None:
     path = few / "annotations" / "lvis.json"
     lvis = json.loads(path.read_bytes())
-    before = accuracy.measure(SUBJECT, both(few)).values
+    before = numbers_at(accuracy.measure(SUBJECT, both(few)))
     gone = perfect.files.annotations[lvis["images"][0]["id"]][0].category_id
     lvis["categories"] = [category for category in lvis["categories"] if category["id"] != gone]
     lvis["annotations"] = [each for each in lvis["annotations"] if each["category_id"] != gone]
@@ -192,7 +197,7 @@ def test_classes_that_lvis_lacks_are_no_error(few: Path, perfect: Perfect) -> No
     path.write_text(json.dumps(lvis))
     context = both(few)
     (few / "annotations" / "instances_val2017.json").unlink()
-    values = accuracy.measure(SUBJECT, context).values
+    values = numbers_at(accuracy.measure(SUBJECT, context))
     assert values["predictions"] == before["predictions"] - before["ap_star_left_out"]
     assert values["ap_star_classes"] == before["ap_star_classes"] - 1
 
@@ -219,8 +224,9 @@ def test_test_dev_gives_the_zip_file_of_the_server(few: Path, perfect: Perfect, 
         frozenset({"image_id", "category_id", "segmentation", "score"})
     }
     assert {frozenset(result["segmentation"]) for result in results} == {frozenset({"size", "counts"})}
-    assert len(results) == measurement.values["predictions"] > 0
-    assert measurement.values["images"] == NUM_IMAGES - 1
+    values = numbers_at(measurement)
+    assert len(results) == values["predictions"] > 0
+    assert values["images"] == NUM_IMAGES - 1
     assert dev.measure(SUBJECT, Context(coco=hidden)).files[f"{stem}.zip"] == content
 
 

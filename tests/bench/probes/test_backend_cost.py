@@ -1,6 +1,7 @@
 """Table 2 by measurement: what backends can do, closed forms that equal what is counted and stored."""
 
 import math
+from itertools import product
 
 import pytest
 import torch
@@ -8,21 +9,20 @@ import torch
 from bench.backends.activity import activity
 from bench.backends.stages import draw_activity, stage_grids
 from bench.backends.storage import FORMULAS, censuses
-from bench.contract import Context, Probe
+from bench.contract import Context, Measurement, Probe
+from bench.names import STAGES
 from bench.probes import backend_cost
 from bench.record import Subject
 from reports import paper
 from sparsity import backend, names
+from tests.bench.found import numbers_at, rows_at
 
 BACKENDS = names("sparsity")
 SMALL = Context(regions=5, budget=70)
 
 
-def measured(name: str, context: Context = SMALL) -> dict[str, int | float]:
-    measurement = backend_cost.measure(Subject(backend=name, weights="none"), context)
-    assert measurement.units.keys() == measurement.values.keys()
-    assert all(math.isfinite(value) for value in measurement.values.values())
-    return dict(measurement.values)
+def measured(name: str) -> Measurement:
+    return backend_cost.measure(Subject(backend=name, weights="none"), SMALL)
 
 
 def test_is_a_probe() -> None:
@@ -31,36 +31,42 @@ def test_is_a_probe() -> None:
 
 @pytest.mark.parametrize("row", paper.TABLE2, ids=lambda row: row.backend)
 def test_abilities_are_those_of_the_paper(row: paper.Abilities) -> None:
-    found = backend_cost.abilities(backend(row.backend), "cpu")
+    found = {value.at["ability"]: value.value for value in measured(row.backend).values if value.name == "supports"}
     assert found["neighbors"] == found["conv"] == row.access_to_neighbors
     assert {found[name] for name in ("dilated", "5x5", "deformable", "bilinear")} == {row.supports_any_2d_operation}
 
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_counted_is_the_closed_form(name: str) -> None:
-    values = measured(name)
-    counted = [value for value in values if value.endswith(("linear_macs", "conv_macs", "sfm_macs"))]
+    found = measured(name)
+    at_every_stage = list(product(STAGES, ("linear", "conv", "sfm")))
+    counted = [at for at in at_every_stage if numbers_at(found, stage=at[0], operation=at[1])]
     assert counted
-    for value in counted:
-        is_dense_convolution = name == "dense" and "linear" not in value
-        assert values[value] == values[f"{value}_{'all' if is_dense_convolution else 'active'}"], value
+    for stage, operation in counted:
+        cells = "all" if name == "dense" and operation != "linear" else "active"
+        in_closed_form = rows_at(found, stage=stage, operation=operation, cells=cells)["macs"]
+        assert numbers_at(found, stage=stage, operation=operation) == {"macs": in_closed_form.value}
+        assert in_closed_form.unit == "MACs"
 
 
 @pytest.mark.parametrize("name", sorted(set(BACKENDS) & FORMULAS.keys()))
 def test_stored_is_the_closed_form(name: str) -> None:
-    values = measured(name)
-    for stage in (1, 2, 3):
-        assert values[f"stage{stage}_bytes"] == values[f"stage{stage}_bytes_formula"]
-        parts = [value for part, value in values.items() if part.startswith(f"stage{stage}_bytes_")]
-        assert len(parts) >= 3
+    found = measured(name)
+    for stage in STAGES:
+        whole = rows_at(found, stage=stage)
+        assert whole["bytes"].value == whole["bytes_formula"].value
+        assert (whole["bytes"].unit, whole["cells_active"].unit) == ("bytes", "cells")
+        parts = [value.value for value in found.values if "part" in value.at and value.at["stage"] == stage]
+        assert len(parts) >= 2
+        assert sum(parts) == whole["bytes"].value
 
 
 def test_nine_rows_are_of_the_backend_that_could_be_read_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = measured("neighbors")
-    assert values["stage1_bytes_nine_rows"] == 9 * 4 * 70 * 128 * 4 + 4 * 4 * 70
-    assert "stage1_bytes_nine_rows" not in measured("sps")
+    found = numbers_at(measured("neighbors"), stage=1)
+    assert found["bytes_nine_rows"] == 9 * 4 * 70 * 128 * 4 + 4 * 4 * 70
+    assert "bytes_nine_rows" not in numbers_at(measured("sps"), stage=1)
     monkeypatch.setattr(backend("sps"), "copied_bytes", 1000, raising=False)
-    assert measured("sps")["stage1_bytes_nine_rows"] == 1000 + 4 * 4 * 70
+    assert numbers_at(measured("sps"), stage=1)["bytes_nine_rows"] == 1000 + 4 * 4 * 70
 
 
 def test_census_agrees_with_sps_and_by_hand() -> None:

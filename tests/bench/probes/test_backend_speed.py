@@ -1,9 +1,12 @@
 """Latencies of a backend beside those of Dense: one median, quartiles and samples for each operation it can do."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from bench.contract import Context, Probe
+from bench.names import OPERATIONS, STAGES
 from bench.probes import backend_speed
 from bench.record import Subject
 
@@ -22,13 +25,15 @@ def few_repetitions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_operation_that_it_can_do(name: str, cannot: set[str]) -> None:
     assert isinstance(backend_speed, Probe)
     found = backend_speed.measure(Subject(backend=name, weights="none"), SMALL)
-    operations = {value.split("_")[1] for value in found.values}
-    assert operations == {"linear", "conv", "sfm", "deform", "subdivide", "halve"} - cannot
-    assert found.values.keys() == found.units.keys() == found.intervals.keys() == found.samples.keys()
-    for value, (low, high) in found.intervals.items():
-        assert 0 < low <= found.values[value] <= high
-        assert found.values[value] == np.median(found.samples[value])
-        assert found.units[value] == ("" if value.endswith("_ratio") else "ms")
+    places = [(value.at["stage"], value.at["operation"], value.name) for value in found.values]
+    operations = OPERATIONS.keys() - cannot
+    assert sorted(places) == sorted(product(STAGES, operations, ("ms", "dense_ms", "ratio")))
+    assert found.samples.keys() == {f"stage{stage}_{operation}_{name}" for stage, operation, name in places}
+    for value in found.values:
+        assert value.interval is not None
+        assert 0 < value.interval[0] <= value.value <= value.interval[1]
+        assert value.value == np.median(found.samples[value.label])
+        assert value.unit == ("" if value.name == "ratio" else "ms")
 
 
 def test_ratios_are_of_neighbours_in_time() -> None:

@@ -21,6 +21,7 @@ from bench.planning.recipes import embedded as shipped
 from bench.probes import box_accuracy
 from bench.probes.box_accuracy import _results
 from heads import Detections
+from tests.bench.found import numbers_at, rows_at
 
 NUM_IMAGES = 6
 
@@ -50,12 +51,14 @@ def test_values_are_those_of_pycocotools(context: Context, monkeypatch: pytest.M
         official.summarize()
     names = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l", "ar1", "ar10", "ar100", "ar_s", "ar_m", "ar_l")
     for name, expected in zip(names, official.stats, strict=True):
-        assert found.values[f"box_{name}"] == pytest.approx(100 * expected, abs=1e-9), name
-    assert found.values["box_ap"] > 30, "the shipped detector finds things"
-    low, high = found.intervals["box_ap"]
-    assert low < found.values["box_ap"] < high
-    assert found.values["images"] == NUM_IMAGES
-    assert found.units.keys() == found.values.keys()
+        assert numbers_at(found)[f"box_{name}"] == pytest.approx(100 * expected, abs=1e-9), name
+    box_ap = rows_at(found)["box_ap"]
+    assert box_ap.value > 30, "the shipped detector finds things"
+    assert box_ap.interval is not None
+    assert box_ap.interval[0] < box_ap.value < box_ap.interval[1]
+    assert numbers_at(found)["images"] == NUM_IMAGES
+    units = [rows_at(found)[name].unit for name in ("box_ap", "box_classes", "box_images", "boxes", "images")]
+    assert units == ["points", "classes", "images", "boxes", "images"]
 
 
 def test_no_head_changes_the_boxes_and_true_ones_are_not_asked_for(context: Context) -> None:
@@ -86,8 +89,8 @@ def test_boxes_are_in_pixels_of_the_original_image() -> None:
 def test_an_empty_result_is_no_error(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(box_accuracy, "_results", lambda image_id, look, category_ids: [])
     found = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, images=2))
-    assert found.values["box_ap"] == 0
-    assert found.values["boxes"] == 0
+    assert numbers_at(found)["box_ap"] == 0
+    assert numbers_at(found)["boxes"] == 0
 
 
 def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Path) -> None:
@@ -100,12 +103,12 @@ def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Pa
     annotations["annotations"] = [each for each in annotations["annotations"] if each["image_id"] != left_out]
     path.write_text(json.dumps(annotations))
     lvis = coco / "annotations" / "glyphs_fine_val.json"
-    both = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=coco, lvis=lvis))
-    alone = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=coco))
-    assert both.values["images"] == NUM_IMAGES
-    assert both.values["box_images"] == alone.values["images"] == NUM_IMAGES - 1
+    contexts = [dataclasses.replace(context, coco=coco, lvis=each) for each in (lvis, None)]
+    both, alone = (numbers_at(box_accuracy.measure(shipped("mask_rcnn"), each)) for each in contexts)
+    assert both["images"] == NUM_IMAGES
+    assert both["box_images"] == alone["images"] == NUM_IMAGES - 1
     for name in ("box_ap", "boxes"):
-        assert both.values[name] == alone.values[name]
+        assert both[name] == alone[name]
 
 
 def test_coco_annotations_are_needed(context: Context, tmp_path: Path) -> None:

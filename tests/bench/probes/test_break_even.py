@@ -8,10 +8,12 @@ import torch
 
 from bench.backends.dense_layouts import LAYOUTS, dense_in_layouts
 from bench.backends.stages import draw_activity, operations_in, stage_grids, weights_like
-from bench.contract import Context, Probe
+from bench.contract import Context, Measurement, Probe
+from bench.names import STAGES
 from bench.probes import break_even
 from bench.record import Subject
 from sparsity import backend
+from tests.bench.found import numbers_at, rows_at
 
 SMALL = Context(regions=1, budget=100)
 
@@ -72,35 +74,39 @@ def test_linear_writes_nothing_back() -> None:
 def test_measure(name: str) -> None:
     assert isinstance(break_even, Probe)
     found = break_even.measure(Subject(backend=name, weights="none"), SMALL)
-    values = found.values
-    assert values.keys() == found.units.keys()
-    assert found.intervals.keys() <= values.keys()
-    for stage in (1, 2, 3):
+    for stage in STAGES:
         for percent in (2, 30, 100):
-            point = f"stage{stage}_fraction{percent}"
-            assert values[f"{point}_active_fraction"] == pytest.approx(percent / 100, abs=0.005)
-            share = values[f"{point}_macs"] / values[f"{point}_dense_macs"]
-            assert share == pytest.approx(values[f"{point}_active_fraction"])
-            low, high = found.intervals[f"{point}_ratio"]
-            assert low <= values[f"{point}_ratio"] <= high
+            point = rows_at(found, stage=stage, sweep="fraction", place=percent)
+            active_fraction = point["active_fraction"].value
+            assert active_fraction == pytest.approx(percent / 100, abs=0.005)
+            assert point["macs"].value / point["dense_macs"].value == pytest.approx(active_fraction)
+            ratio = point["ratio"].interval
+            assert ratio is not None
+            assert ratio[0] <= point["ratio"].value <= ratio[1]
+            assert point["ratio"].value == np.median(found.samples[f"stage{stage}_fraction{percent}_ratio"])
         # Equal where all is active, fewer everywhere else.
-        assert values[f"stage{stage}_fraction_macs_crossings"] == 1
-        assert values[f"stage{stage}_fraction_macs_crossing"] == pytest.approx(100)
-        bytes_crossing = values[f"stage{stage}_fraction_bytes_crossing"]
-        assert bytes_crossing == pytest.approx(100) if name == "pointwise" else 30 < bytes_crossing < 100
-        assert (f"stage{stage}_fraction_time_crossing" in values) == (
-            values[f"stage{stage}_fraction_time_crossings"] > 0
+        macs, stored, time = (
+            rows_at(found, stage=stage, sweep="fraction", cost=cost) for cost in ("macs", "bytes", "time")
         )
+        assert macs["crossings"].value == 1
+        assert macs["crossing"].value == pytest.approx(100)
+        bytes_crossing = stored["crossing"].value
+        assert bytes_crossing == pytest.approx(100) if name == "pointwise" else 30 < bytes_crossing < 100
+        assert ("crossing" in time) == (time["crossings"].value > 0)
+        assert (macs["crossing"].unit, macs["crossings"].unit) == ("%", "")
     # 100 refined cells in one or two regions of 14 x 14.
-    assert values["stage1_regions1_active_fraction"] == 400 / 28**2
-    assert values["stage1_regions2_active_fraction"] == 200 / 28**2
-    assert found.units["stage1_fraction_macs_crossing"] == "%"
-    convolved = {value.split("_")[0] for value in values if "_conv_fraction" in value}
-    assert convolved == ({"stage2"} if name == "sps" else set())
+    assert numbers_at(found, stage=1, sweep="regions", place=1)["active_fraction"] == 400 / 28**2
+    assert numbers_at(found, stage=1, sweep="regions", place=2)["active_fraction"] == 200 / 28**2
+    convolved = {value.at["stage"] for value in found.values if value.at.get("sweep") == "conv_fraction"}
+    assert convolved == ({2} if name == "sps" else set())
+    assert numbers_at(found, operation="sfm" if name == "sps" else "linear") == {"operation_is": 1}
     if name == "sps":
         # The SFM has three branches of convolutions.
-        assert 3 * values["stage2_conv_fraction30_macs"] == values["stage2_fraction30_macs"]
-        assert found.units["stage2_conv_fraction_macs_crossing"] == "%"
+        one, three = (
+            numbers_at(found, stage=2, sweep=sweep, place=30)["macs"] for sweep in ("conv_fraction", "fraction")
+        )
+        assert 3 * one == three
+        assert rows_at(found, stage=2, sweep="conv_fraction", cost="macs")["crossing"].unit == "%"
 
 
 def test_crossings_of_known_costs() -> None:
@@ -121,12 +127,33 @@ def test_crossings_of_known_costs() -> None:
         )
     assert pairs[0].log_ratios("time") == pytest.approx(math.log(0.02))
     assert pairs[0].log_ratios("macs") == pytest.approx(math.log(0.01))
-    found = {name: (value, interval) for name, value, interval in break_even._crossings(sweep, pairs, 0)}
-    value, interval = found["stage1_fraction_time_crossing"]
-    assert value == pytest.approx(50)
-    assert interval == pytest.approx((50, 50))
-    assert found["stage1_fraction_bytes_crossings"] == (0, None)
-    assert "stage1_fraction_bytes_crossing" not in found
+    found = Measurement(values=tuple(break_even._crossings(sweep, pairs, 0)))
+    crossing = rows_at(found, stage=1, sweep="fraction", cost="time")["crossing"]
+    assert crossing.value == pytest.approx(50)
+    assert crossing.interval == pytest.approx((50, 50))
+    assert rows_at(found, stage=1, sweep="fraction", cost="macs")["crossing"].interval is None
+    assert numbers_at(found, stage=1, sweep="fraction", cost="bytes") == {"crossings": 0}
+
+
+def test_crossings_over_regions_are_in_regions() -> None:
+    """Few regions are nearly all active: from the many on, Dense gets cheaper below a number of them."""
+    sweep = break_even._regions_sweep(1, SMALL)
+    costs = {5: 3.0, 10: 2.0, 25: 0.5, 50: 0.2, 100: 0.1}
+    pairs = [
+        break_even.Pair(
+            ours_ms=np.full(3, costs[point.place]),
+            dense_ms=np.ones(3),
+            dense_layout="nchw",
+            macs=(1, 2),
+            bytes=(1, 2),
+            active_fraction=0.5,
+        )
+        for point in sweep
+    ]
+    found = Measurement(values=tuple(break_even._crossings(sweep, pairs, 0)))
+    crossing = rows_at(found, stage=1, sweep="regions", cost="time")["crossing"]
+    assert 10 < crossing.value < 25
+    assert crossing.unit == "regions"
 
 
 def test_protocol_says_the_sizes() -> None:

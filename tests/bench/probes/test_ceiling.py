@@ -19,6 +19,7 @@ from bench.data.ground_truth import GroundTruth
 from bench.inference.squeeze import Rung, Squeezed, coverage, own_boxes, squeeze
 from bench.probes import ceiling
 from bench.record import Subject
+from tests.bench.found import numbers_at, rows_at
 
 SIZE = (40, 50)
 BITMAPS = arrays(np.uint8, (12, 10), elements=st.integers(0, 1))
@@ -164,19 +165,22 @@ def grid(name: str) -> Subject:
 def test_the_ladder_on_real_data(coco_mini: Path, tmp_path: Path) -> None:
     lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
     context = Context(coco=coco_mini, lvis=lvis, images=20)
-    coarse, fine = (ceiling.measure(grid(name), context) for name in ("grid14_binary", "grid112_soft"))
+    made = ceiling.measure(grid("grid14_binary"), context)
+    coarse, fine = numbers_at(made), numbers_at(ceiling.measure(grid("grid112_soft"), context))
     for name in ("ap", "apb", "ap_star", "apb_star", "mean_iou", "mean_iou_star", "mean_boundary_iou"):
-        assert coarse.values[name] < fine.values[name], name
-    assert fine.values["ap"] > 99
-    assert coarse.values["apb"] < coarse.values["ap"]
-    low, high = coarse.intervals["ap"]
-    assert low < coarse.values["ap"] < high
-    assert coarse.units.keys() == coarse.values.keys()
-    assert coarse.values["images"] == 20
+        assert coarse[name] < fine[name], name
+    assert fine["ap"] > 99
+    assert coarse["apb"] < coarse["ap"]
+    interval = rows_at(made)["ap"].interval
+    assert interval is not None
+    assert interval[0] < coarse["ap"] < interval[1]
+    units = [rows_at(made)[name].unit for name in ("ap", "images", "objects_star", "boxes_replaced", "mean_iou")]
+    assert units == ["points", "images", "objects", "objects", ""]
+    assert coarse["images"] == 20
 
     path = coco_mini / "annotations" / "instances_val2017.json"
     predictions = tmp_path / "predictions.json"
-    predictions.write_bytes(coarse.files["predictions.json"])
+    predictions.write_bytes(made.files["predictions.json"])
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO(path)
         starred = {image["id"] for image in json.loads(lvis.read_bytes())["images"]}
@@ -186,11 +190,11 @@ def test_the_ladder_on_real_data(coco_mini: Path, tmp_path: Path) -> None:
         official.evaluate()
         official.accumulate()
         official.summarize()
-    assert coarse.values["ap"] == pytest.approx(100 * official.stats[0], abs=1e-7)
-    assert coarse.values["ap_images"] == len(official.params.imgIds)
-    assert coarse.values["ap_star_images"] == len(starred & set(first))
-    assert coarse.values["objects"] == len(truth.getAnnIds(official.params.imgIds, iscrowd=False))
-    assert {result["score"] for result in json.loads(coarse.files["predictions_star.json"])} == {1.0}
+    assert coarse["ap"] == pytest.approx(100 * official.stats[0], abs=1e-7)
+    assert coarse["ap_images"] == len(official.params.imgIds)
+    assert coarse["ap_star_images"] == len(starred & set(first))
+    assert coarse["objects"] == len(truth.getAnnIds(official.params.imgIds, iscrowd=False))
+    assert {result["score"] for result in json.loads(made.files["predictions_star.json"])} == {1.0}
 
 
 def test_either_annotation_file_will_do(coco_mini: Path, tmp_path: Path) -> None:
@@ -199,10 +203,10 @@ def test_either_annotation_file_will_do(coco_mini: Path, tmp_path: Path) -> None
     lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
     with pytest.raises(ValueError, match="There are no annotations"):
         ceiling.measure(grid("grid28_soft"), Context(coco=tmp_path, images=5))
-    starred = ceiling.measure(grid("grid28_soft"), Context(coco=tmp_path, lvis=lvis, images=5)).values
+    starred = numbers_at(ceiling.measure(grid("grid28_soft"), Context(coco=tmp_path, lvis=lvis, images=5)))
     assert starred["ap_star"] > 90
     assert "ap" not in starred
-    plain = ceiling.measure(grid("grid28_soft"), Context(coco=coco_mini, images=5)).values
+    plain = numbers_at(ceiling.measure(grid("grid28_soft"), Context(coco=coco_mini, images=5)))
     assert plain["ap"] > 90
     assert "ap_star" not in plain
 

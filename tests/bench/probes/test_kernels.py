@@ -11,10 +11,12 @@ from bench.backends.rivals import NAIVE, NAIVE_FLOAT32, OURS, Rivals, Scene, for
 from bench.backends.roof import PEAKS, Work, arithmetic_of, limit_ms, peaks_of
 from bench.backends.stages import draw_activity
 from bench.contract import Context, Dtype, Probe
+from bench.names import STAGES
 from bench.probes import kernels
-from bench.record import Subject
+from bench.record import Subject, rows
 from bench.store import Array
 from sparsity import backend
+from tests.bench.found import numbers_at, rows_at
 
 SMALL = Context(regions=4, budget=40)
 BLOCKED = Subject(backend="sps", kernel="blocked", weights="none")
@@ -56,6 +58,10 @@ def test_training_rivals_have_the_same_gradients() -> None:
         torch.testing.assert_close(of_weights, expected)
 
 
+def of_rounds(times: Times) -> dict[str, list[float]]:
+    return {repeated.name: repeated.array.tolist() for repeated in times.quantities()}
+
+
 def test_arithmetic_of_made_up_times() -> None:
     """Round by round, against the layout with the lower median, although the other had the fastest round."""
     ms = {
@@ -66,7 +72,7 @@ def test_arithmetic_of_made_up_times() -> None:
     }
     times = Times(ms=ms, active_fraction=0.25)
     assert times.dense_layout == "channels_last"
-    found = {name: array.tolist() for name, array in times.quantities().items()}
+    found = of_rounds(times)
     assert found == {
         "ms": [2.0, 4.0, 4.0],
         "naive_ms": [6.0, 8.0, 2.0],
@@ -76,14 +82,14 @@ def test_arithmetic_of_made_up_times() -> None:
         "eta": [1.25, 0.625, 0.5],
     }
     half = Times(ms=ms | {NAIVE_FLOAT32: np.array([12.0, 12.0, 6.0])}, active_fraction=0.25)
-    assert half.quantities()["speedup_float32"].tolist() == [6.0, 3.0, 1.5]
+    assert of_rounds(half)["speedup_float32"] == [6.0, 3.0, 1.5]
     beside = Times(
         ms=ms | {COMPILED: np.array([4.0, 4.0, 2.0]), SPCONV: np.array([1.0, 8.0, 8.0])}, active_fraction=0.25
     )
-    assert beside.quantities()["compiled_ratio"].tolist() == [0.5, 1.0, 2.0]
-    assert beside.quantities()["compiled_dense_ms"].tolist() == [4.0, 4.0, 2.0]
-    assert beside.quantities()["spconv_ratio"].tolist() == [2.0, 0.5, 0.5]
-    assert beside.quantities()["eta"].tolist() == found["eta"]
+    assert of_rounds(beside)["compiled_ratio"] == [0.5, 1.0, 2.0]
+    assert of_rounds(beside)["compiled_dense_ms"] == [4.0, 4.0, 2.0]
+    assert of_rounds(beside)["spconv_ratio"] == [2.0, 0.5, 0.5]
+    assert of_rounds(beside)["eta"] == found["eta"]
 
 
 def test_one_thread_is_one_thread_and_the_warm_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,9 +156,11 @@ def test_the_roof_is_that_of_the_fastest_pass(
     monkeypatch.setattr(roof, "time_rivals", times)
     monkeypatch.setattr(roof, "PRODUCT_SIDE", {"cpu": 8})
     monkeypatch.setattr(roof, "COPY_BYTES", 4096)
-    found = roof.roof("thread", Context(dtype=dtype))
+    macs, moved = roof.roof("thread", Context(dtype=dtype))
     assert called == ["thread"]
-    assert found == pytest.approx({"macs_per_s": macs_per_s, "bytes_per_s": 2 * 4096 / 0.0005})
+    assert (macs.name, macs.unit, macs.at) == ("roof_macs_per_s", "MACs/s", {"clock": "thread"})
+    assert (moved.name, moved.unit, moved.at) == ("roof_bytes_per_s", "bytes/s", {"clock": "thread"})
+    assert (macs.value, moved.value) == pytest.approx((macs_per_s, 2 * 4096 / 0.0005))
 
 
 def test_a_product_reaches_more_than_one_multiply_add_a_byte(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,49 +168,66 @@ def test_a_product_reaches_more_than_one_multiply_add_a_byte(monkeypatch: pytest
     monkeypatch.setattr(roof, "PRODUCT_SIDE", {"cpu": 512})
     monkeypatch.setattr(roof, "COPY_BYTES", 2**24)
     monkeypatch.setattr(roof, "REPETITIONS", 3)
-    found = roof.roof("thread", Context())
-    assert found["macs_per_s"] > found["bytes_per_s"] > 1e8
+    macs, moved = roof.roof("thread", Context())
+    assert macs.value > moved.value > 1e8
 
 
 def test_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "PERCENTS", (30,))
     monkeypatch.setattr(kernels, "REPETITIONS", 1)
-    monkeypatch.setattr(kernels, "roof", lambda clock, context: {"macs_per_s": 8e6, "bytes_per_s": 1e6})
+    monkeypatch.setattr(kernels, "roof", lambda clock, context: rows({"roof_macs_per_s": 8e6}, "MACs/s", clock=clock))
     monkeypatch.setattr(kernels, "peers", lambda scene: {COMPILED: lambda: None})
     assert isinstance(kernels, Probe)
     found = kernels.measure(BLOCKED, Context(regions=1, budget=10))
-    values = found.values
-    assert values.keys() == found.units.keys()
-    assert found.intervals.keys() == found.samples.keys()
-    assert not any("limit" in name for name in values)
+    labels = [value.label.replace("place30", "active30") for value in found.values if value.interval is not None]
+    assert sorted(labels) == sorted(found.samples)
+    assert not any("limit" in value.name for value in found.values)
     for clock in ("thread", "wall"):
-        assert values[f"roof_{clock}_macs_per_s"] == 8e6
-        assert found.units[f"roof_{clock}_macs_per_s"] == "MACs/s"
+        assert numbers_at(found, clock=clock) == {"roof_macs_per_s": 8e6}
     for stage, side in ((1, 28), (2, 56), (3, 112)):
-        assert values[f"stage{stage}_point_active_fraction"] == 40 / side**2
+        point = numbers_at(found, stage=stage, place="point")
+        assert point["active_fraction"] == 40 / side**2
         features, number = 256 // 2**stage, 4
-        assert values[f"stage{stage}_point_macs"] == 27 * 40 * features**2
+        assert point["macs"] == 27 * 40 * features**2
         fewest = (2 * 40 * features + 27 * features**2) * number + (side**2 + 40) * 4
-        passive = values[f"stage{stage}_point_needed_bytes"] - fewest
+        passive = point["needed_bytes"] - fewest
         assert passive % (features * number) == 0
         assert 0 < passive // (features * number) < side**2
-        assert values[f"stage{stage}_active30_active_fraction"] == pytest.approx(0.3, abs=0.005)
-        output = values[f"stage{stage}_point_output_bytes"]
-        assert output == 40 * 256 // 2**stage * 4
-        assert values[f"stage{stage}_point_peak_bytes"] >= output
+        assert numbers_at(found, stage=stage, place=30) == {"active_fraction": pytest.approx(0.3, abs=0.005)}
+        assert point["output_bytes"] == 40 * 256 // 2**stage * 4
+        assert point["peak_bytes"] >= point["output_bytes"]
         for clock in ("thread", "wall"):
-            for passes in ("forward", "training"):
-                name = f"stage{stage}_point_{passes}_{clock}"
-                low, high = found.intervals[f"{name}_speedup"]
-                assert 0 < low <= values[f"{name}_speedup"] <= high
-                assert found.samples[f"{name}_eta"].shape == (1,)
-            assert values[f"stage{stage}_point_forward_{clock}_compiled_ratio"] > 1
-            assert f"stage{stage}_point_training_{clock}_compiled_ratio" not in values
-        assert f"stage{stage}_active30_forward_thread_eta" in values
-        assert f"stage{stage}_active30_forward_thread_compiled_ratio" not in values
-        assert f"stage{stage}_active30_forward_wall_eta" not in values
-    assert found.units["stage1_point_training_wall_dense_ms"] == "ms"
-    assert found.units["stage1_point_peak_bytes"] == "bytes"
+            both = [
+                rows_at(found, stage=stage, place="point", passes=passes, clock=clock)
+                for passes in ("forward", "training")
+            ]
+            for timed in both:
+                value, interval = timed["speedup"].value, timed["speedup"].interval
+                assert interval is not None
+                assert 0 < interval[0] <= value <= interval[1]
+            assert both[0]["compiled_ratio"].value > 1
+            assert "compiled_ratio" not in both[1]
+            assert found.samples[f"stage{stage}_point_training_{clock}_eta"].shape == (1,)
+        timed = rows_at(found, stage=stage, place=30, passes="forward", clock="thread")
+        assert "eta" in timed
+        assert "compiled_ratio" not in timed
+        assert not rows_at(found, stage=stage, place=30, passes="forward", clock="wall")
+    assert rows_at(found, stage=1, place="point", passes="training", clock="wall")["dense_ms"].unit == "ms"
+    assert rows_at(found, stage=1, place="point")["peak_bytes"].unit == "bytes"
+
+
+def test_the_limit_of_a_known_gpu_is_beside_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "PERCENTS", ())
+    monkeypatch.setattr(kernels, "REPETITIONS", 1)
+    monkeypatch.setattr(kernels, "roof", lambda clock, context: ())
+    monkeypatch.setattr(kernels, "peers", lambda scene: {})
+    monkeypatch.setattr(kernels, "peaks_of", lambda device: PEAKS["H100"])
+    found = kernels.measure(BLOCKED, Context(regions=1, budget=10))
+    for stage in STAGES:
+        point = rows_at(found, stage=stage, place="point")
+        wall = numbers_at(found, stage=stage, place="point", passes="forward", clock="wall")
+        assert point["limit_ms"].unit == "ms"
+        assert point["of_limit"].value == point["limit_ms"].value / wall["ms"]
 
 
 @pytest.mark.parametrize(

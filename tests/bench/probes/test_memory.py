@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.contract import Context, Measurement
+from bench.names import STAGES
 from bench.probes import backend_cost, memory
 from bench.record import Subject
 from bench.rulers.peak_memory import highest_sum, peak_bytes
 from sparsity import names
+from tests.bench.found import numbers_at
 
 POINT = Context(regions=4, budget=60)
 MIB = 2**20
@@ -22,6 +24,10 @@ def measure(backend: str, context: Context = POINT) -> Measurement:
     return memory.measure(Subject(backend=backend, weights="none"), context)
 
 
+def peak(found: Measurement, stage: int, operation: str) -> int | float:
+    return numbers_at(found, stage=stage, operation=operation)["peak_bytes"]
+
+
 @pytest.fixture(scope="module")
 def measured() -> dict[str, Measurement]:
     return {name: measure(name) for name in names("sparsity")}
@@ -29,38 +35,37 @@ def measured() -> dict[str, Measurement]:
 
 def test_stored_is_the_largest_stage_that_backend_cost_has(measured: dict[str, Measurement]) -> None:
     for name in ("sps", "dense"):
-        stored = backend_cost.measure(Subject(backend=name, weights="none"), POINT).values
-        assert measured[name].values["bytes_stored"] == max(stored[f"stage{stage}_bytes"] for stage in (1, 2, 3))
+        stored = backend_cost.measure(Subject(backend=name, weights="none"), POINT)
+        of_stages = [numbers_at(stored, stage=stage)["bytes"] for stage in STAGES]
+        assert numbers_at(measured[name])["bytes_stored"] == max(of_stages)
 
 
 def test_stages_have_peaks_and_no_bytes_that_are_measured_elsewhere(measured: dict[str, Measurement]) -> None:
     for measurement in measured.values():
-        assert all(name.endswith("_peak_bytes") for name in measurement.values if name.startswith("stage"))
+        assert {value.name for value in measurement.values if value.at} == {"peak_bytes"}
 
 
 def test_every_value_is_a_number_of_bytes(measured: dict[str, Measurement]) -> None:
     for measurement in measured.values():
-        assert set(measurement.units.values()) == {"bytes"}
-        assert measurement.units.keys() == measurement.values.keys()
-        assert all(isinstance(value, int) and value >= 0 for value in measurement.values.values())
+        assert {value.unit for value in measurement.values} == {"bytes"}
+        assert all(isinstance(value.value, int) and value.value >= 0 for value in measurement.values)
 
 
 def test_the_peak_is_that_of_the_hungriest_operation(measured: dict[str, Measurement]) -> None:
-    values = measured["sps"].values
-    assert values["bytes_peak"] == max(value for name, value in values.items() if name.startswith("stage"))
+    found = measured["sps"]
+    assert numbers_at(found)["bytes_peak"] == max(value.value for value in found.values if value.at)
 
 
 def test_what_a_backend_cannot_do_has_no_peak(measured: dict[str, Measurement]) -> None:
-    pointwise, neighbors = measured["pointwise"].values, measured["neighbors"].values
-    assert "stage1_linear_peak_bytes" in pointwise
-    assert "stage1_conv_peak_bytes" not in pointwise
-    assert "stage1_conv_peak_bytes" in neighbors
-    assert "stage1_sfm_peak_bytes" not in neighbors
+    assert numbers_at(measured["pointwise"], stage=1, operation="linear")
+    assert not numbers_at(measured["pointwise"], stage=1, operation="conv")
+    assert numbers_at(measured["neighbors"], stage=1, operation="conv")
+    assert not numbers_at(measured["neighbors"], stage=1, operation="sfm")
 
 
 def test_the_sparser_the_stage_the_less_a_sparse_operation_needs(measured: dict[str, Measurement]) -> None:
     """Dense needs memory for all cells; SPS for its active ones, whose features halve from stage to stage."""
-    sps, dense = ([measured[name].values[f"stage{s}_sfm_peak_bytes"] for s in (1, 2, 3)] for name in ("sps", "dense"))
+    sps, dense = ([peak(measured[name], stage, "sfm") for stage in STAGES] for name in ("sps", "dense"))
     assert sps[0] > sps[1] > sps[2]
     assert dense[0] < dense[1] < dense[2]
     assert sps[2] < dense[2] / 10
@@ -69,7 +74,7 @@ def test_the_sparser_the_stage_the_less_a_sparse_operation_needs(measured: dict[
 def test_a_peak_holds_at_least_the_result(measured: dict[str, Measurement]) -> None:
     active_bytes = 4 * 60 * 128 * 4
     for name in ("dense", "sps", "sparse_on_dense"):
-        assert measured[name].values["stage1_sfm_peak_bytes"] >= active_bytes
+        assert peak(measured[name], 1, "sfm") >= active_bytes
 
 
 def test_the_same_peaks_every_time(measured: dict[str, Measurement]) -> None:
@@ -77,9 +82,9 @@ def test_the_same_peaks_every_time(measured: dict[str, Measurement]) -> None:
 
 
 def test_half_the_bytes_in_half_precision(measured: dict[str, Measurement]) -> None:
-    half = measure("dense", Context(regions=4, budget=60, dtype="bfloat16")).values
+    half = numbers_at(measure("dense", Context(regions=4, budget=60, dtype="bfloat16")))
     index_bytes = 4 * 4 * 60
-    assert 2 * (half["bytes_stored"] - index_bytes) == measured["dense"].values["bytes_stored"] - index_bytes
+    assert 2 * (half["bytes_stored"] - index_bytes) == numbers_at(measured["dense"])["bytes_stored"] - index_bytes
 
 
 def test_the_protocol_says_at_which_point() -> None:

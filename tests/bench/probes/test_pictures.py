@@ -28,6 +28,7 @@ from bench.model.segmenter import Boxes, Look
 from bench.probes import pictures
 from bench.record import Subject
 from heads import Detections
+from tests.bench.found import numbers_at
 
 SUBJECT = Subject(head="mask_rcnn", backbone="small_fpn", preset="small")
 NUM_IMAGES = 12
@@ -171,10 +172,11 @@ def mask_in(measurement: Measurement, row: int) -> UInt8[np.ndarray, "H W"]:
 
 def test_a_mask_like_the_truth_has_iou_1(glyphs: Path, knowing: Knowing) -> None:
     measurement = pictures.measure(SUBJECT, context_of(glyphs, fine=False))
-    assert measurement.units.keys() == measurement.values.keys()
-    assert measurement.values["objects"] == len(measurement.samples["rows"]) > NUM_IMAGES
+    numbers = numbers_at(measurement)
+    assert numbers["objects"] == len(measurement.samples["rows"]) > NUM_IMAGES
     assert set(measurement.samples["ious"]) == set(measurement.samples["boundary_ious"]) == {1.0}
-    assert measurement.values["iou_mean"] == measurement.values["boundary_iou_p10"] == 1
+    assert numbers["iou_mean"] == numbers["boundary_iou_p10"] == numbers["boundary_iou_median"] == 1
+    assert [value.unit for value in measurement.values] == ["objects", "", "", "", "", "", "images", "images"]
     for note in msgspec.json.decode(measurement.files["objects.json"]):
         truth = pixels(measurement.files[f"object{note['row']}-truth.png"])
         assert np.array_equal(truth, mask_in(measurement, note["row"]))
@@ -207,7 +209,7 @@ def test_boundaries_see_a_shift_that_masks_hardly_see(glyphs: Path, knowing: Kno
 def test_nothing_drawn_is_an_empty_mask(glyphs: Path, knowing: Knowing) -> None:
     knowing.empty = True
     measurement = pictures.measure(SUBJECT, context_of(glyphs))
-    assert measurement.values["iou_mean"] == measurement.values["boundary_iou_mean"] == 0
+    assert numbers_at(measurement)["iou_mean"] == numbers_at(measurement)["boundary_iou_mean"] == 0
     note, *_ = msgspec.json.decode(measurement.files["objects.json"])
     assert not mask_in(measurement, note["row"]).any()
     assert pixels(measurement.files[f"object{note['row']}-truth.png"]).any()
@@ -239,7 +241,7 @@ def test_pictures_show_the_window(glyphs: Path, knowing: Knowing) -> None:
 def test_files_are_small_even_of_noise(glyphs: Path, knowing: Knowing) -> None:
     measurement = pictures.measure(SUBJECT, context_of(glyphs))
     assert sum(map(len, measurement.files.values())) < 2 * pictures.NUM_SHOWN * 22_000
-    assert measurement.samples["masks"].nbytes < 600 * measurement.values["objects"]
+    assert measurement.samples["masks"].nbytes < 600 * numbers_at(measurement)["objects"]
     noise = np.random.default_rng(0).integers(256, size=(480, 640, 3), dtype=np.uint8)
     assert len(pictures._small_png(Image.fromarray(noise))) <= 20_000
 

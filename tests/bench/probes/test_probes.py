@@ -17,6 +17,7 @@ from bench.model.build import build
 from bench.probes import flops, head_cost, overfit, predictions, speed
 from bench.record import Subject
 from sparsity import names
+from tests.bench.found import numbers_at, rows_at
 
 HEADS = names("heads")
 
@@ -32,22 +33,28 @@ def test_speed_keeps_every_latency_by_phase(coco_mini: Path) -> None:
     phases = ("backbone", "neck", "detector", "head", "assemble")
     assert total.shape == (3,)
     assert total == pytest.approx(sum(measurement.samples[f"latency_ms_{phase}"] for phase in phases))
-    values = measurement.values
+    values = numbers_at(measurement)
     assert values["fps_paper"] == pytest.approx((1000 / total).mean())
     assert values["fps_throughput"] == pytest.approx(3 / (total.sum() / 1000))
     assert values["fps_paper"] >= values["fps_throughput"]
     assert values["latency_ms_median"] == pytest.approx(np.median(total))
-    assert measurement.units.keys() == values.keys()
+    for phase in (*phases, "encode"):
+        (value,) = rows_at(measurement, phase=phase).values()
+        assert (value.name, value.unit) == ("latency_ms_median", "ms")
+        assert value.value == np.median(measurement.samples[f"latency_ms_{phase}"])
+    units = [rows_at(measurement)[name].unit for name in ("images", "fps_throughput", "latency_ms_p95", "regions")]
+    assert units == ["images", "1/s", "ms", "regions"]
 
 
 def test_head_cost_is_subtracted_and_isolated(coco_mini: Path) -> None:
     measurement = head_cost.measure(small("effseg"), Context(coco=coco_mini, images=2))
-    values = measurement.values
+    values = numbers_at(measurement)
     assert values["latency_ms_head_subtracted"] == pytest.approx(
         1000 / values["fps_paper"] - 1000 / values["fps_detector"]
     )
     assert values["latency_ms_head_isolated"] == pytest.approx(np.median(measurement.samples["latency_ms_head"]))
-    assert measurement.units.keys() == values.keys()
+    assert rows_at(measurement)["fps_detector"].unit == "1/s"
+    assert rows_at(measurement)["latency_ms_head_subtracted"].unit == "ms"
 
 
 @pytest.mark.parametrize("source", ["detector", "ground_truth"])
@@ -56,8 +63,8 @@ def test_predictions_are_what_pycocotools_reads(source: str, coco_mini: Path, tm
     path = tmp_path / "predictions.json"
     path.write_bytes(measurement.files["predictions.json"])
     results = COCO(coco_mini / "annotations" / "instances_val2017.json").loadRes(str(path))
-    assert len(results.anns) == measurement.values["predictions"] > 0
-    assert measurement.values["images"] == 2
+    assert len(results.anns) == numbers_at(measurement)["predictions"] > 0
+    assert numbers_at(measurement)["images"] == 2
     assert "bbox" not in json.loads(path.read_bytes())[0]
     if source == "ground_truth":
         truth = COCO(coco_mini / "annotations" / "instances_val2017.json")
@@ -74,7 +81,7 @@ def test_detections_of_a_file_are_used(coco_mini: Path, tmp_path: Path) -> None:
     measurement = predictions.measure(small("mask_rcnn"), context)
     found = json.loads(measurement.files["predictions.json"])
     assert [(result["image_id"], result["category_id"]) for result in found] in ([(139, 62)], [])
-    assert measurement.values["images_empty"] == 2 - len(found)
+    assert numbers_at(measurement)["images_empty"] == 2 - len(found)
 
 
 def test_an_empty_file_of_predictions_is_valid_and_said(
@@ -84,8 +91,8 @@ def test_an_empty_file_of_predictions_is_valid_and_said(
     path.write_text("[]")
     measurement = predictions.measure(small("effseg"), Context(coco=coco_mini, images=2, detections=str(path)))
     assert measurement.files["predictions.json"] == b"[]"
-    assert measurement.values["predictions"] == 0
-    assert measurement.values["images_empty"] == 2
+    assert numbers_at(measurement)["predictions"] == 0
+    assert numbers_at(measurement)["images_empty"] == 2
     assert "empty list" in caplog.text
 
 
@@ -125,8 +132,8 @@ def test_other_data_is_another_measurement(probe: Any, damaged: Path, tmp_path: 
 @pytest.mark.parametrize("probe", [speed, head_cost, predictions])
 def test_a_damaged_image_is_skipped_and_said(probe: object, damaged: Path) -> None:
     measurement = probe.measure(small("mask_rcnn"), Context(coco=damaged))  # type: ignore[attr-defined]
-    assert measurement.values["images"] == 2
-    assert measurement.values["images_skipped"] == 1
+    assert numbers_at(measurement)["images"] == 2
+    assert numbers_at(measurement)["images_skipped"] == 1
     (skipped,) = json.loads(measurement.files["skipped.json"])
     assert skipped["image_id"] == 285
     assert skipped["reason"]

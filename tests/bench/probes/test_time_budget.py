@@ -8,12 +8,14 @@ import torch
 
 from bench.contract import Context
 from bench.model.build import load
+from bench.names import HEAD_PARTS
 from bench.planning.plan import load_probes
 from bench.probes import time_budget
 from bench.record import Subject
 from bench.rulers import op_clock
-from bench.rulers.op_clock import OUTSIDE, PARTS, OpClock
+from bench.rulers.op_clock import OUTSIDE, OpClock
 from heads._select import Budget, top_cells
+from tests.bench.found import rows_at
 
 CONTEXT = Context(regions=3)
 EFFSEG = Subject(head="effseg", backbone="small_fpn", preset="small", backend="sps", module="sfm")
@@ -43,7 +45,7 @@ def test_all_parts_of_all_stages_add_up_to_the_time_inside(subject: Subject) -> 
     assert rest == 0
     assert sum(ms.values()) == 1000 * (2 * num_operations + 1)
     assert ms[0, "other"] == 1000 * (num_operations + 1)
-    assert {part for _, part in ms} <= set(PARTS)
+    assert {part for _, part in ms} <= HEAD_PARTS.keys()
 
 
 def test_every_stage_of_effseg_selects_subdivides_samples_and_convolves() -> None:
@@ -79,25 +81,27 @@ def test_no_hook_stays_behind_after_an_error() -> None:
 def test_values_are_means_and_sums_of_the_budgets() -> None:
     first: op_clock.Budget = {(0, "roi_align"): 2.0, (1, "pointwise"): 4.0, (0, "other"): 2.0}
     second: op_clock.Budget = {(1, "pointwise"): 2.0, (2, "pointwise"): 6.0, (0, "paste"): 2.0}
-    assert time_budget.values_of([first, second]) == {
-        "clocked_ms": 9.0,
-        "roi_align_ms": 1.0,
-        "pointwise_ms": 6.0,
-        "paste_ms": 1.0,
-        "other_ms": 1.0,
-        "stage0_roi_align_ms": 1.0,
-        "stage1_pointwise_ms": 3.0,
-        "stage2_pointwise_ms": 3.0,
-    }
+    found = list(time_budget.values_of([first, second]))
+    assert {(value.name, value.unit) for value in found} == {("clocked_ms", "ms")}
+    assert [(value.at, value.value) for value in found] == [
+        ({}, 9.0),
+        ({"part": "roi_align"}, 1.0),
+        ({"part": "pointwise"}, 6.0),
+        ({"part": "paste"}, 1.0),
+        ({"part": "other"}, 1.0),
+        ({"stage": 0, "part": "roi_align"}, 1.0),
+        ({"stage": 1, "part": "pointwise"}, 3.0),
+        ({"stage": 2, "part": "pointwise"}, 3.0),
+    ]
 
 
 def test_the_probe_measures_without_images_and_says_on_what(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time_budget, "REPETITIONS", 1)
     probe = load_probes(["time_budget"])["time_budget"]
     found = probe.measure(EFFSEG, CONTEXT)
-    assert set(found.units) == set(found.values)
-    parts = [f"{part}_ms" for part in PARTS if f"{part}_ms" in found.values]
-    assert sum(found.values[part] for part in parts) == pytest.approx(found.values["clocked_ms"])
-    assert found.values["regions"] == 3
+    whole = rows_at(found)
+    parts = [value.value for value in found.values if value.at.keys() == {"part"}]
+    assert sum(parts) == pytest.approx(whole["clocked_ms"].value)
+    assert (whole["regions"].value, whole["regions"].unit, whole["latency_ms_head"].unit) == (3, "regions", "ms")
     protocol = probe.protocol(EFFSEG, CONTEXT)
     assert (protocol["images"], protocol["regions"]) == (None, 3)

@@ -13,6 +13,7 @@ from bench.probes.trace import StageTrace
 from bench.record import Subject
 from heads import Stage, compose
 from heads.effseg import PRESETS
+from tests.bench.found import numbers_at
 
 
 def dense(side: int, logits: float, **rule: object) -> Stage:
@@ -85,8 +86,10 @@ def test_fractions_are_means_over_images_and_maps_sums_over_regions() -> None:
     two = torch.tensor([[[True, True], [True, True]], [[True, False], [True, False]]])
     for active in (one, two):
         collected.add(trace.Refined(active=active, processed_fraction=1.0))
-    values, samples = collected.values(), collected.samples()
+    measured = Measurement(values=tuple(collected.rows(1)))
+    values, samples = numbers_at(measured, stage=1), collected.samples()
     assert values["side"] == 2
+    assert {row.name for row in measured.values if row.unit == "cells"} == {"side"}
     assert values["active_fraction"] == pytest.approx((0.25 + 0.75) / 2)
     assert values["active_fraction_std"] == pytest.approx(0.25)
     assert values["region_fraction_median"] == pytest.approx(0.5)
@@ -111,15 +114,15 @@ def measure(head: str, coco: Path) -> Measurement:
 
 def test_effseg_on_real_images_refines_its_budget(coco_mini: Path) -> None:
     measurement = measure("effseg", coco_mini)
-    values, samples = measurement.values, measurement.samples
-    assert measurement.units.keys() == values.keys()
+    values, samples = numbers_at(measurement), measurement.samples
     cells = PRESETS["small"].budget.cells
     assert cells is not None
     for stage, side in ((1, 28), (2, 56), (3, 112)):
-        assert values[f"stage{stage}_side"] == side
+        of_stage = numbers_at(measurement, stage=stage)
+        assert of_stage["side"] == side
         # All regions of an image share the budget, so its mean is fixed and that of a region is not.
-        assert values[f"stage{stage}_active_fraction"] == pytest.approx(4 * cells / side**2)
-        assert values[f"stage{stage}_processed_fraction"] == pytest.approx(values[f"stage{stage}_active_fraction"])
+        assert of_stage["active_fraction"] == pytest.approx(4 * cells / side**2)
+        assert of_stage["processed_fraction"] == pytest.approx(of_stage["active_fraction"])
         assert samples[f"stage{stage}_active_map"].shape == (side, side)
         assert len(samples[f"stage{stage}_region_fractions"]) == 2 * values["regions"]
         assert samples[f"stage{stage}_image_maps"].shape == (2, side, side)
@@ -156,15 +159,17 @@ def test_only_the_first_images_are_scenes(coco_mini: Path, monkeypatch: pytest.M
 
 
 def test_refine_mask_processes_everything_and_replaces_boundaries(coco_mini: Path) -> None:
-    values = measure("refine_mask", coco_mini).values
-    assert values["stage1_active_fraction"] == 1
-    assert values["stage3_processed_fraction"] == 1
-    assert values["stage3_active_fraction"] < 1
+    measurement = measure("refine_mask", coco_mini)
+    first, last = (numbers_at(measurement, stage=stage) for stage in (1, 3))
+    assert first["active_fraction"] == 1
+    assert last["processed_fraction"] == 1
+    assert last["active_fraction"] < 1
 
 
 def test_a_head_of_one_stage_has_nothing_to_trace(coco_mini: Path) -> None:
     values = measure("mask_rcnn", coco_mini).values
-    assert values.keys() == {"images", "images_skipped", "regions"}
+    units = {"images": "images", "images_skipped": "images", "regions": "regions"}
+    assert {value.name: value.unit for value in values} == units
 
 
 def test_the_protocol_names_the_data(coco_mini: Path) -> None:

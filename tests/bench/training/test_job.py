@@ -21,6 +21,7 @@ from bench.training import schedule as schedules
 from bench.training.job import TrainingRecord, Workshop
 from bench.training.recipe import small, small_head
 from bench.training.schedule import SCHEDULES, Schedule, Source
+from tests.bench.found import numbers_at
 
 GLYPH_IDS = tuple(category.id for category in CATEGORIES)
 
@@ -90,8 +91,8 @@ def test_costs_are_those_of_the_classes_that_the_weights_have(folder: Path) -> N
     num_classes = outline(EFFSEG, Context(weights=folder)).detector.class_head[-1].out_features
     assert num_classes == len(GLYPH_IDS) + 1
     assert outline(EFFSEG, Context()).detector.class_head[-1].out_features == 81
-    counted = params.measure(EFFSEG, Context(weights=folder)).values["params_detector"]
-    assert counted < params.measure(EFFSEG, Context()).values["params_detector"]
+    counted = numbers_at(params.measure(EFFSEG, Context(weights=folder)))["params_detector"]
+    assert counted < numbers_at(params.measure(EFFSEG, Context()))["params_detector"]
 
 
 def test_weights_of_other_categories_are_refused(folder: Path) -> None:

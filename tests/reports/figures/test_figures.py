@@ -8,20 +8,23 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.store import Entry, Store
+from bench.record import Scalar
+from bench.store import Store
 from reports.figures import all_figures
 from reports.figures.budget import budget
 from reports.figures.cost import _pareto, cost
 from reports.figures.losses import losses
 from reports.figures.masks import NUM_CASES, masks
 from reports.figures.style import FAINT, INK
-from reports.figures.subjects import names, newest_of_each
+from reports.layout import Table
+from reports.select.measured import Measured, measured
 from reports.select.trainings import read_trainings
+from reports.tables import demo
 from tests.reports.figures.drawn import parsed, texts
 from tests.reports.stores import DATA, add, add_pictures, subject, training
 
 
-def with_costs(store: Store) -> Sequence[Entry]:
+def with_costs(store: Store) -> Sequence[Measured]:
     for place, head in enumerate(("effseg", "mask_rcnn")):
         of = subject(head)
         accuracy = {"apb_star": 30.0 + place}
@@ -29,15 +32,15 @@ def with_costs(store: Store) -> Sequence[Entry]:
         add(store, of, "params", {"params_total": 2e6 * (place + 1)})
         add(store, of, "flops", {"macs": 5e9 * (place + 1)})
         add(store, of, "speed", {"fps_paper": 20.0 / (place + 1), "latency_ms_head_median": 20.0})
-    return list(store)
+    return measured(store)
 
 
-def with_budget(store: Store) -> Sequence[Entry]:
+def with_budget(store: Store) -> Sequence[Measured]:
     values = {}
     for place, name in enumerate(("none", "trained", "double")):
         values |= {f"cells_{name}": 10.0**place, f"latency_ms_{name}": 5.0 + place, f"apb_star_{name}": 40.0 + place}
     add(store, subject(), "budget", values, intervals={"apb_star_none": (39.0, 41.0)})
-    return list(store)
+    return measured(store)
 
 
 def test_nothing_measured_is_no_figure() -> None:
@@ -66,15 +69,15 @@ def test_all_figures_stand_in_one_page(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_figure_is_always_the_same(store: Store) -> None:
-    entries = with_budget(store)
-    first, second = budget(entries), budget(entries)
+    found = with_budget(store)
+    first, second = budget(found), budget(found)
     assert first == second
 
 
 def test_masks_stand_in_the_order_of_the_paper_with_the_best_in_bold(store: Store) -> None:
     add_pictures(store, subject("effseg"), {0: 0.91, 1: 0.4})
     add_pictures(store, subject("mask_rcnn"), {0: 0.62, 1: 0.45}, second=1)
-    figure = masks(list(store))
+    figure = masks(measured(store))
     shown = texts(figure)
     assert shown.index("R-CNN++") < shown.index("EffSeg")
     assert figure is not None
@@ -90,7 +93,7 @@ def test_masks_stand_in_the_order_of_the_paper_with_the_best_in_bold(store: Stor
 def test_only_objects_that_all_heads_have_are_shown(store: Store) -> None:
     add_pictures(store, subject("effseg"), {0: 0.9, 1: 0.4})
     add_pictures(store, subject("mask_rcnn"), {1: 0.5}, second=1)
-    shown = texts(masks(list(store)))
+    shown = texts(masks(measured(store)))
     assert "<ring> 1" in shown
     assert "<ring> 0" not in shown
 
@@ -98,34 +101,34 @@ def test_only_objects_that_all_heads_have_are_shown(store: Store) -> None:
 def test_masks_whose_files_are_gone_are_left_out(store: Store) -> None:
     entry = add_pictures(store, subject("effseg"), {0: 0.9})
     entry.path.with_name(f"{entry.path.stem}.object0-truth.png").unlink()
-    assert masks(list(store)) is None
+    assert masks(measured(store)) is None
     entry = add_pictures(store, subject("effseg", seed=1), {0: 0.9})
     entry.path.with_suffix(".npz").unlink()
-    assert masks(list(store)) is None
+    assert masks(measured(store)) is None
     add_pictures(store, subject("mask_rcnn"), {0: 0.5})
-    assert "EffSeg" not in texts(masks(list(store)))
+    assert "EffSeg" not in texts(masks(measured(store)))
 
 
 def test_objects_that_heads_draw_badly_come_first(store: Store) -> None:
     add_pictures(store, subject("effseg"), {0: 0.9, 1: 0.1, 2: 0.5})
     add_pictures(store, subject("mask_rcnn"), {0: 0.8, 1: 0.6, 2: 0.4}, second=1)
-    shown = [text for text in texts(masks(list(store))) if text.startswith("<ring>")]
+    shown = [text for text in texts(masks(measured(store))) if text.startswith("<ring>")]
     assert shown == ["<ring> 1", "<ring> 2", "<ring> 0"]
 
 
 def test_the_worst_and_the_best_of_all_objects_are_drawn(store: Store) -> None:
     scores = {row: row / 20 for row in range(20)}
     add_pictures(store, subject("effseg"), scores)
-    shown = [text for text in texts(masks(list(store))) if text.startswith("<ring>")]
+    shown = [text for text in texts(masks(measured(store))) if text.startswith("<ring>")]
     assert shown == [f"<ring> {row}" for row in (0, 1, 2, 3, 16, 17, 18, 19)]
-    assert texts(masks(list(store))).count("worst") == texts(masks(list(store))).count("best") == NUM_CASES
+    assert texts(masks(measured(store))).count("worst") == texts(masks(measured(store))).count("best") == NUM_CASES
 
 
 def test_a_case_of_one_head_is_drawn_for_all(store: Store) -> None:
     """The other heads have its mask, although it is not among their own extremes."""
     add_pictures(store, subject("effseg"), {0: 0.9, 1: 0.1, 2: 0.5}, shown=[0])
     add_pictures(store, subject("mask_rcnn"), {0: 0.8, 1: 0.6, 2: 0.4}, shown=[1], second=1)
-    figure = masks(list(store))
+    figure = masks(measured(store))
     shown = [text for text in texts(figure) if text.startswith("<ring>")]
     assert shown == ["<ring> 1", "<ring> 0"]
     assert figure is not None
@@ -135,7 +138,7 @@ def test_a_case_of_one_head_is_drawn_for_all(store: Store) -> None:
 def test_one_seed_of_a_head_is_enough(store: Store) -> None:
     add_pictures(store, subject("effseg", seed=1), {0: 0.9})
     add_pictures(store, subject("effseg", seed=0), {0: 0.8}, second=1)
-    shown = texts(masks(list(store)))
+    shown = texts(masks(measured(store)))
     assert "0.80" in shown
     assert "0.90" not in shown
 
@@ -148,9 +151,9 @@ def test_every_head_has_a_point_by_all_costs(store: Store) -> None:
 
 def test_no_cost_is_no_point(store: Store) -> None:
     add(store, subject(), "accuracy", {"apb_star": 30.0})
-    assert cost(list(store)) is None
+    assert cost(measured(store)) is None
     add(store, subject(), "flops", {"macs": 1e9})
-    assert texts(cost(list(store))).count("EffSeg") == 1
+    assert texts(cost(measured(store))).count("EffSeg") == 1
 
 
 def test_variants_with_fewer_costs_have_no_point(store: Store) -> None:
@@ -189,26 +192,55 @@ def test_losses_of_a_finished_detector_are_left_out(tmp_path: Path) -> None:
     assert shown.index("Detector") < shown.index("EffSeg")
 
 
-def test_names_tell_what_differs() -> None:
-    assert names([subject("effseg"), subject("mask_rcnn")]) == ["EffSeg", "Mask R-CNN++"]
-    assert names([subject(module="sfm"), subject(module="mlp", seed=2)]) == ["EffSeg SFM", "EffSeg MLP"]
-    assert names([subject(seed=0), subject(seed=2)]) == ["EffSeg seed 0", "EffSeg seed 2"]
-    assert names([]) == []
+def cost_tables(store: Store) -> tuple[Table, Table]:
+    """Costs, and accuracies on detected boxes."""
+    tables = {table.title: table for table in demo.tables(measured(store))}
+    return tables["Cost of the heads"], tables["Heads on detected boxes"]
 
 
-def test_the_newest_record_of_trained_weights_on_the_last_data_counts(store: Store) -> None:
-    add(store, subject("effseg", weights="random"), "accuracy", {"ap": 1.0}, second=9)
-    add(store, subject("point_rend"), "accuracy", {"ap": 2.0}, protocol={**DATA, "lvis": "sha256:old"})
-    add(store, subject("refine_mask"), "accuracy", {"ap": 3.0}, second=2)
-    add(store, subject("mask_rcnn"), "accuracy", {"ap": 4.0}, second=3)
-    found = newest_of_each(list(store), "accuracy")
-    assert [entry.record.values["ap"] for entry in found] == [4.0, 3.0]
+def test_a_speed_in_another_precision_is_alone_in_table_and_figure(store: Store) -> None:
+    with_costs(store)
+    low: dict[str, Scalar] = {**DATA, "dtype": "bfloat16"}
+    add(store, subject("effseg"), "speed", {"fps_paper": 80.0}, protocol=low, second=1)
+    figure, (table, _) = cost(measured(store)), cost_tables(store)
+    assert figure is not None
+    rates = {row[0]: row[-1] for row in table.texts()}
+    assert rates == {"Mask R-CNN++": "", "EffSeg": "80.00"}
+    shown = texts(figure)
+    assert (shown.count("Mask R-CNN++"), shown.count("EffSeg")) == (2, 3), "in the panels of what was measured alike"
+    said = "Left out of speed, because measured otherwise than the newest: Mask R-CNN++ (dtype)."
+    assert said in table.caption
+    assert said in figure.caption
+
+
+def test_an_accuracy_in_another_precision_is_alone_in_table_and_figure(store: Store) -> None:
+    with_costs(store)
+    low: dict[str, Scalar] = {**DATA, "dtype": "bfloat16"}
+    add(store, subject("effseg"), "accuracy", {"apb_star": 20.0}, protocol=low, second=1)
+    figure, (_, table) = cost(measured(store)), cost_tables(store)
+    assert figure is not None
+    assert [row[0] for row in table.rows] == ["EffSeg"]
+    assert "Mask R-CNN++" not in texts(figure)
+    said = "Left out of accuracy, because measured otherwise than the newest: Mask R-CNN++ (dtype)."
+    assert said in table.caption
+    assert said in figure.caption
+
+
+def test_weights_that_nobody_trained_have_no_point_and_set_no_rule(store: Store) -> None:
+    expected = cost(with_costs(store))
+    other: dict[str, Scalar] = {**DATA, "images": "first 5"}
+    add(store, subject("point_rend", weights="random"), "speed", {"fps_paper": 9.0}, protocol=other, second=9)
+    foreign: dict[str, Scalar] = {"predictions": "sha256:c"}
+    add(store, subject("theirs"), "accuracy", {"apb_star": 9.0}, protocol=foreign, second=9)
+    assert cost(measured(store)) == expected
 
 
 def test_a_model_has_one_point_of_its_first_seed_and_its_last_weights(store: Store) -> None:
-    add(store, subject(seed=2), "accuracy", {"ap": 1.0}, second=5)
-    add(store, subject(seed=1, weights="sha256:old"), "accuracy", {"ap": 2.0}, second=3)
-    add(store, subject(seed=1, weights="sha256:new"), "accuracy", {"ap": 3.0}, second=4)
-    add(store, subject(seed=1, module="mlp"), "accuracy", {"ap": 4.0})
-    found = newest_of_each(list(store), "accuracy")
-    assert [entry.record.values["ap"] for entry in found] == [4.0, 3.0]
+    measurements = ((1, "sha256:old", 1.0), (1, "sha256:new", 2.0), (2, "sha256:w", 3.0))
+    for second, (seed, weights, ap) in enumerate(measurements):
+        add(store, subject(seed=seed, weights=weights), "accuracy", {"apb": ap}, second=second)
+    add(store, subject(seed=1, weights="sha256:old"), "params", {"params_total": 1e6})
+    figure = cost(measured(store))
+    assert figure is not None
+    assert "detected boxes: EffSeg 2.0" in figure.svg
+    assert "APB, detected boxes" in texts(figure)

@@ -1,7 +1,10 @@
 """Figures of single studies: where time goes, where heads refine, what perfect masks reach; places of labels."""
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure as Drawing
@@ -9,9 +12,12 @@ from matplotlib.figure import Figure as Drawing
 from bench.record import Subject
 from bench.store import Store
 from reports.figures.activity import _traced, activity
+from reports.figures.budget import budget
 from reports.figures.ladder import ladder
 from reports.figures.places import Labelled, label_points
+from reports.figures.style import Figure
 from reports.figures.time_budget import time_budget
+from reports.select.measured import Measured, measured
 from tests.reports.figures.drawn import texts
 from tests.reports.stores import DATA, MACHINE, add, subject
 
@@ -21,7 +27,7 @@ def test_phases_add_up_without_those_outside_the_clock(store: Store) -> None:
     phases = {"latency_ms_backbone_median": 10.0, "latency_ms_head_median": 25.0, "latency_ms_encode_median": 100.0}
     add(store, subject("effseg"), "speed", {**phases, "latency_ms_median": 36.0, "latency_ms_p95": 50.0})
     add(store, subject("mask_rcnn"), "speed", {"fps_paper": 9.0})
-    shown = texts(time_budget(list(store)))
+    shown = texts(time_budget(measured(store)))
     assert {"EffSeg", "backbone", "head", "35"} <= set(shown)
     assert not {"encode", "Mask R-CNN++"} & set(shown)
 
@@ -34,7 +40,10 @@ def test_times_of_two_machines_are_not_side_by_side(store: Store) -> None:
         entry.record, machine=slow, subject=subject("mask_rcnn"), started="2026-02-01T00:00:00.000000+00:00"
     )
     store.add("demo", "00000001", other)
-    assert {"EffSeg", "Mask R-CNN++"} & set(texts(time_budget(list(store)))) == {"Mask R-CNN++"}
+    figure = time_budget(measured(store))
+    assert figure is not None
+    assert {"EffSeg", "Mask R-CNN++"} & set(texts(figure)) == {"Mask R-CNN++"}
+    assert "EffSeg (machine)" in figure.caption[-1]
 
 
 def test_a_map_for_every_stage(store: Store) -> None:
@@ -42,10 +51,10 @@ def test_a_map_for_every_stage(store: Store) -> None:
     values = {"images": 3, "stage1_active_fraction": 0.5, "stage2_active_fraction": 0.25}
     maps = {"stage1_active_map": np.full((28, 28), 0.5), "stage2_active_map": np.full((56, 56), 0.25)}
     entry = add(store, subject("effseg"), "trace", values, samples=maps)
-    figure = activity(list(store))
+    figure = activity(measured(store))
     assert {"28 x 28: 50 %", "56 x 56: 25 %"} <= set(texts(figure))
     entry.path.with_suffix(".npz").unlink()
-    assert activity(list(store)) is None
+    assert activity(measured(store)) is None
 
 
 def scene(active: np.ndarray, boxes: list[list[float]]) -> dict[str, np.ndarray]:
@@ -65,14 +74,14 @@ def test_active_cells_are_where_they_are_in_the_image(store: Store) -> None:
     active[0, 2:] = False
     samples = scene(active, [[10, 4, 18, 12], [36, 2, 44, 10]])
     add(store, subject("effseg"), "trace", {"images": 1, "stage1_active_fraction": 0.75}, samples=samples)
-    (entry,) = store
-    found = _traced(entry, "EffSeg", 1).scenes[0]
+    (record,) = measured(store)
+    found = _traced(record, "EffSeg", 1).scenes[0]
     expected = np.zeros((20, 40), bool)
     expected[4:8, 10:18] = True
     expected[2:10, 36:] = True
     assert np.array_equal(found.covered(1), expected)
     assert found.share(1) == 100 * (32 + 32) / (64 + 32)
-    figure = activity(list(store))
+    figure = activity(measured(store))
     assert {"4 x 4: 75 %", "67 % of the boxes", "image 7"} <= set(texts(figure))
 
 
@@ -81,7 +90,7 @@ def test_what_two_boxes_refine_counts_once(store: Store) -> None:
     active[0, :2] = active[1, :1] = True
     samples = scene(active, [[8, 4, 16, 12]] * 2)
     add(store, subject("effseg"), "trace", {"images": 1, "stage1_active_fraction": 0.375}, samples=samples)
-    assert "50 % of the boxes" in texts(activity(list(store)))
+    assert "50 % of the boxes" in texts(activity(measured(store)))
 
 
 def test_all_heads_share_the_room_for_images(store: Store) -> None:
@@ -90,11 +99,11 @@ def test_all_heads_share_the_room_for_images(store: Store) -> None:
     others = {name.replace("scene7", "scene9"): array for name, array in samples.items()}
     samples = {**samples, **others, "image_ids": np.array([7, 9])}
     add(store, subject("effseg"), "trace", values, samples=samples)
-    shown = texts(activity(list(store)))
+    shown = texts(activity(measured(store)))
     assert "image 7" in shown
     assert "image 9" in shown
     add(store, subject("point_rend"), "trace", values, samples=samples)
-    shown = texts(activity(list(store)))
+    shown = texts(activity(measured(store)))
     assert shown.count("image 7") == 2
     assert "image 9" not in shown
 
@@ -105,17 +114,37 @@ def test_the_ladder_rises_with_the_grid_beside_the_heads_on_the_same_data(store:
         rung = Subject(head=f"grid{side}_soft", weights="none")
         add(store, rung, "ceiling", {"ap": ap}, intervals={"ap": (ap - 1, ap + 0.5)})
     add(store, subject("effseg"), "accuracy_true_boxes", {"ap": 40.0})
-    figure = ladder(list(store))
+    figure = ladder(measured(store))
     assert figure is not None
     assert "AP, soft: 14 80.0, 28 90.0, 112 99.0" in figure.svg
     assert {"AP", "soft", "EffSeg"} <= set(texts(figure))
     assert "APB" not in texts(figure)
 
 
+@pytest.mark.parametrize(
+    ("drawn", "probe", "values"),
+    [
+        (activity, "trace", {"images": 1, "stage1_active_fraction": 0.5}),
+        (budget, "budget", {"cells_trained": 9.0, "latency_ms_trained": 5.0, "apb_trained": 40.0}),
+        (ladder, "ceiling", {"ap": 80.0}),
+    ],
+)
+def test_what_a_figure_leaves_out_is_said(
+    store: Store, drawn: Callable[[Sequence[Measured]], Figure | None], probe: str, values: dict[str, float]
+) -> None:
+    maps = {"stage1_active_map": np.full((4, 4), 0.5)}
+    add(store, subject("grid14_soft"), probe, values, samples=maps, protocol={**DATA, "images": "first 5"})
+    add(store, subject("grid28_soft"), probe, values, samples=maps, second=1)
+    figure = drawn(measured(store))
+    assert figure is not None
+    said = f"Left out of {probe}, because measured otherwise than the newest: grid14_soft (images)."
+    assert figure.caption[-1] == said
+
+
 def test_heads_on_other_data_are_not_on_the_ladder(store: Store) -> None:
     add(store, Subject(head="grid14_soft", weights="none"), "ceiling", {"ap": 80.0})
     add(store, subject("effseg"), "accuracy_true_boxes", {"ap": 40.0}, protocol={**DATA, "lvis": "sha256:other"})
-    assert "EffSeg" not in texts(ladder(list(store)))
+    assert "EffSeg" not in texts(ladder(measured(store)))
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0.2, 0.8)), min_size=1, max_size=4))

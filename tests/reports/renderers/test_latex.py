@@ -10,7 +10,7 @@ from reports.cells import Bounds, Number
 from reports.choice import all_tables
 from reports.layout import Column, Table
 from reports.renderers.latex import latex
-from reports.select.frame import frame
+from reports.select.measured import measured
 from reports.tables.of_paper import TABLES, table
 from tests.reports import embedded_records
 from tests.reports.renderers.latex_syntax import check_syntax
@@ -107,7 +107,7 @@ def test_the_tables_of_all_studies() -> None:
         test_kernels.record("native"),
         test_backends.record("sps", test_backends.COST, test_backends.cost_values(can=True, sfm=90, stored=500)),
     ]
-    tables = [*all_tables(frame(records)), *(table(name, frame([]), []) for name in TABLES)]
+    tables = [*all_tables(measured(records)), *(table(name, []) for name in TABLES)]
     assert len(tables) > 20
     for each in tables:
         check_syntax(latex(each, "tab:x"))

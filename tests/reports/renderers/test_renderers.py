@@ -1,4 +1,4 @@
-"""CSV, Markdown and terminal: a table says the same in each, whatever is written in the cells. LaTeX: `test_latex`."""
+"""CSV, Markdown, terminal and notebook: a table says the same in each, whatever the cells say. LaTeX: `test_latex`."""
 
 import csv
 import io
@@ -103,3 +103,15 @@ def test_terminal_shows_names_as_they_are_and_the_best_in_bold() -> None:
     shown = console.file.getvalue()
     assert NASTY in shown
     assert "\x1b[1m33.3" in shown
+
+
+def test_a_notebook_shows_names_as_they_are_and_the_best_in_bold() -> None:
+    table = made()
+    shown = table._repr_html_()
+    assert plain(re.sub("</?b>", "", shown)) == [
+        *(column.name for column in table.columns),
+        *(text for row in table.texts() for text in row),
+    ]
+    assert re.findall("<b>(.*?)</b>", shown) == ["33.3"]
+    assert "<script" not in shown
+    assert shown.endswith("<p>AP*, APB*: * and _ stay.</p>")

@@ -1,91 +1,65 @@
-"""What was measured of trained models: the newest record of each, and which may be compared."""
+"""Trained heads: which are the usual ones, which are seeds of one model, and in which order they stand."""
 
-import msgspec
-import pandas as pd
-import pytest
+from bench.record import Record
+from reports.select.comparable import Comparable, comparable
+from reports.select.measured import measured
+from reports.select.trained import by_seed, first_seeds, in_order, interval, numbers, of_models, usual
+from tests.reports.embedded_records import accuracy, trained
 
-from reports.select.frame import frame
-from reports.select.trained import by_seed, in_order, interval, left_out, of_one_run, results, usual, what_differs
-from tests.reports.embedded_records import accuracy, record, trained
+MODELS = [
+    trained("effseg"),
+    trained("effseg", seed=1),
+    trained("effseg", module="mlp"),
+    trained("effseg", backend="dense"),
+    trained("mask_rcnn"),
+    trained("mask_rcnn", preset="small_agnostic"),
+]
+RECORDS = [accuracy(model, 30.0 + number) for number, model in enumerate(MODELS)]
 
 
-def found(*records: object, probe: str = "accuracy_true_boxes") -> list[float]:
-    return [each.values["ap_star"] for each in results(frame(records), probe)]
-
-
-def test_the_newest_record_of_a_model_counts_as_a_whole() -> None:
-    old = accuracy(trained("effseg"), 40.0)
-    again = msgspec.structs.replace(accuracy(trained("effseg", weights="sha256:again"), 45.0, second=1))
-    assert found(old, again) == found(again, old) == [45.0]
-    partial = record(trained("effseg"), "accuracy_true_boxes", {"ap": 1.0}, second=2)
-    (newest,) = results(frame([old, partial]), "accuracy_true_boxes")
-    assert newest.values == {"ap": 1.0}, "no value of an older record beside those of the newest"
+def chosen(*records: Record) -> Comparable:
+    return comparable(measured(records), "accuracy_true_boxes")
 
 
 def test_seeds_presets_modules_and_storages_are_models_of_their_own() -> None:
-    models = [
-        trained("effseg"),
-        trained("effseg", seed=1),
-        trained("effseg", module="mlp"),
-        trained("effseg", backend="dense"),
-        trained("mask_rcnn"),
-        trained("mask_rcnn", preset="small_agnostic"),
-    ]
-    measured = [accuracy(model, 30.0 + number) for number, model in enumerate(models)]
-    assert found(*measured) == [30.0, 31.0, 32.0, 33.0, 34.0, 35.0]
-    known = results(frame(measured), "accuracy_true_boxes")
-    assert [each.head for each in known][3:5] == ["EffSeg (dense)", "Mask R-CNN++"]
-    assert [each.module for each in known][2:5] == ["MLP", "SFM", ""]
-    assert [each.values["ap_star"] for each in usual(known)] == [34.0, 30.0, 31.0, 33.0], "the paper's order"
-    assert [len(seeds) for seeds in by_seed(usual(known)).values()] == [1, 2, 1]
+    found = chosen(*RECORDS)
+    assert numbers(found.shown, "ap_star") == [30.0, 31.0, 32.0, 33.0, 34.0, 35.0]
+    assert numbers(usual(found).shown, "ap_star") == [34.0, 30.0, 31.0, 33.0], "the paper's order"
+    assert [len(seeds) for seeds in by_seed(usual(found).shown).values()] == [1, 2, 1]
 
 
-@pytest.mark.parametrize("probe", ["accuracy", "accuracy_true_boxes", "policies", "budget"])
-def test_the_accuracy_of_random_weights_is_left_out(probe: str) -> None:
-    random = trained("effseg", weights="random")
-    assert results(frame([record(random, probe, {"ap_star": 1.0})]), probe) == []
-    assert len(results(frame([record(random, "params", {"params_total": 1.0})]), "params")) == 1
+def test_of_what_is_left_out_only_usual_heads_are_said() -> None:
+    newest = accuracy(trained("effseg"), 40.0, protocol={"images": "first 6"}, second=1)
+    (sentence,) = usual(chosen(*RECORDS, newest)).sentences()
+    assert sentence.endswith(
+        "than the newest: EffSeg sps seed 1 (images), EffSeg dense seed 0 (images), Mask R-CNN++ seed 0 (images)."
+    )
 
 
-def test_what_keeps_results_from_being_compared() -> None:
-    def differing(**protocol: str) -> list[str]:
-        records = [accuracy(trained("effseg"), 40.0), accuracy(trained("mask_rcnn"), 40.0, protocol=protocol)]
-        return what_differs(*results(frame(records), "accuracy_true_boxes"))
-
-    assert differing() == differing(initial="imagenet") == []
-    assert differing(annotations="sha256:other", detections="detector") == ["annotations", "detections"]
-    fewer = [accuracy(trained("effseg"), 40.0), accuracy(trained("mask_rcnn"), 40.0, images=199)]
-    assert what_differs(*results(frame(fewer), "accuracy_true_boxes")) == ["number of images"]
+def test_seeds_are_of_one_model_whatever_their_weights() -> None:
+    again = accuracy(trained("effseg", seed=2, weights="sha256:again"), 50.0)
+    (seeds,) = by_seed(measured([again, *RECORDS[:2]])).values()
+    assert [each.subject.seed for each in seeds] == [0, 1, 2]
 
 
-def test_a_table_is_of_the_newest_conditions_and_says_what_is_not() -> None:
-    records = [
-        accuracy(trained("mask_rcnn"), 1.0),
-        accuracy(trained("effseg"), 2.0, protocol={"images": "first 6"}, second=2),
-        accuracy(trained("point_rend", seed=1), 3.0, protocol={"images": "first 6"}, second=1),
-    ]
-    alike, others = of_one_run(results(frame(records), "accuracy_true_boxes"))
-    assert sorted(each.head for each in alike) == ["EffSeg", "PointRend++"]
-    (sentence,) = left_out(others)
-    assert sentence.endswith(": Mask R-CNN++ seed 0.")
-    assert of_one_run([]) == ([], [])
-    assert list(left_out([])) == []
+def test_the_first_seed_of_each_model_in_the_papers_order() -> None:
+    later = [accuracy(trained("point_rend", seed=seed), 20.0 + seed) for seed in (2, 1)]
+    assert numbers(first_seeds(measured([*later, *RECORDS])), "ap_star") == [34.0, 35.0, 21.0, 32.0, 30.0, 33.0]
 
 
 def test_what_the_paper_does_not_have_comes_last() -> None:
     names = ["my_head", "effseg", "refine_mask"]
-    records = [accuracy(trained(head), 1.0) for head in names]
-    assert [each.subject.head for each in in_order(results(frame(records), "accuracy_true_boxes"))] == names[::-1]
+    records = measured(accuracy(trained(head), 1.0) for head in names)
+    assert [each.subject.head for each in in_order(records)] == names[::-1]
+
+
+def test_foreign_files_are_of_no_model() -> None:
+    foreign = accuracy(trained("theirs"), 1.0, protocol={"predictions": "sha256:c"})
+    assert [each.record for each in of_models(measured([foreign, RECORDS[0]]))] == [RECORDS[0]]
 
 
 def test_intervals() -> None:
-    (known,) = results(frame([accuracy(trained("effseg"), 44.25)]), "accuracy_true_boxes")
-    assert interval(known, "ap_star") == "41.8-46.8"
-    assert interval(known, "ap_images") == interval(known, "unknown") == ""
-    (perfect,) = results(frame([accuracy(trained("effseg"), 97.5)]), "accuracy_true_boxes")
-    assert interval(perfect, "ap_star") == "95.0-100"
-
-
-def test_nothing_measured() -> None:
-    empty: pd.DataFrame = frame([])
-    assert results(empty, "accuracy") == []
+    known, perfect = measured([accuracy(trained("effseg"), 44.25), accuracy(trained("mask_rcnn"), 97.5)])
+    assert interval(known.number("ap_star")) == "41.8-46.8"
+    assert interval(known.number("ap_images")) == interval(known.number("unknown")) == ""
+    assert interval(perfect.number("ap_star")) == "95.0-100"

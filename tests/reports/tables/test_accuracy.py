@@ -7,7 +7,7 @@ import pytest
 from bench.record import Record, Scalar, Subject
 from reports.layout import Table
 from reports.renderers.markdown import markdown
-from reports.select.frame import frame
+from reports.select.measured import measured
 from reports.tables.accuracy import accuracy, comparison
 from tests.reports.invented import invented
 
@@ -50,7 +50,7 @@ def evaluated(
 
 
 def shown(*records: Record) -> Table:
-    return accuracy(frame(records))
+    return accuracy(measured(records))
 
 
 def test_values_stand_above_their_intervals() -> None:
@@ -82,7 +82,7 @@ def test_what_does_not_exist_is_not_a_number() -> None:
     assert [row[6] for row in table.texts()] == ["n/a", ""]
 
 
-def test_several_files_are_told_apart_and_the_newest_value_counts() -> None:
+def test_several_files_are_told_apart_and_the_newest_record_counts() -> None:
     old, new = ({**AP, **COUNTS, "ap": value} for value in (1.0, 2.0))
     table = shown(evaluated(old), evaluated(new, second=1), evaluated(old, head="others", second=2))
     assert [row[:3] for row in table.texts()] == [["theirs", "AP", "2.0"], ["others", "AP", "1.0"]]

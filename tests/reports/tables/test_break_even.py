@@ -1,10 +1,11 @@
 """Break-even tables: a row per place, columns per method, crossings in words that say no more than was measured."""
 
+import msgspec
 import pytest
 
 from bench.record import Record, Subject
 from reports.layout import Table
-from reports.select.frame import frame
+from reports.select.measured import measured
 from reports.tables import break_even
 from tests.reports.invented import invented
 
@@ -35,13 +36,20 @@ def record(
     return invented(of, {"probe": "break_even", "version": 1}, values, intervals=intervals)
 
 
+def changed(of: Record, value: float, name: str, **at: str | int) -> Record:
+    """The record with another value at one place."""
+    old = of.get(name, **at)
+    new = msgspec.structs.replace(old, value=value)
+    return msgspec.structs.replace(of, values=tuple(new if each is old else each for each in of.values))
+
+
 def sentence(table: Table, label: str = "SPS") -> str:
     (found,) = [text for text in table.caption if text.startswith(f"{label}: ")]
     return found
 
 
 def test_a_table_per_stage_and_sweep() -> None:
-    tables = break_even.tables(frame([record()]))
+    tables = break_even.tables(measured([record()]))
     assert [table.title.partition("stage ")[2] for table in tables] == [
         f"{stage}: {sweep}" for stage in (1, 2, 3) for sweep in ("active fraction", "number of regions")
     ]
@@ -54,7 +62,7 @@ def test_a_table_per_stage_and_sweep() -> None:
 
 def test_crossings_in_words() -> None:
     crossings = {"fraction_time_crossing": 31.3, "fraction_macs_crossing": 100.0, "regions_time_crossing": 25.0}
-    fraction, regions, *_ = break_even.tables(frame([record(**crossings)]))
+    fraction, regions, *_ = break_even.tables(measured([record(**crossings)]))
     said = sentence(fraction)
     assert "faster below 31.3 % active (95 % interval 29.3 to 33.3)" in said
     assert "; fewer multiply-adds below 100 % active;" in said
@@ -64,19 +72,18 @@ def test_crossings_in_words() -> None:
 
 @pytest.mark.parametrize(("scale", "words"), [(0.1, "faster anywhere"), (100.0, "not faster anywhere")])
 def test_no_crossing(scale: float, words: str) -> None:
-    table = break_even.tables(frame([record(scale=scale)]))[0]
+    table = break_even.tables(measured([record(scale=scale)]))[0]
     assert sentence(table).startswith(f"SPS: {words} from 1 to 100 % active (no crossing in range)")
 
 
 def test_many_crossings_are_not_hidden() -> None:
-    of_noise = record(fraction_time_crossing=30.0)
-    of_noise.values["stage1_fraction_time_crossings"] = 3
-    assert "the first of 3 crossings" in sentence(break_even.tables(frame([of_noise]))[0])
+    of_noise = changed(record(fraction_time_crossing=30.0), 3, "crossings", stage=1, sweep="fraction", cost="time")
+    assert "the first of 3 crossings" in sentence(break_even.tables(measured([of_noise]))[0])
 
 
 def test_operations_are_named_and_kernels_share_their_bytes() -> None:
     records = [record(), record(kernel="native"), record("neighbors", operation="conv")]
-    table = break_even.tables(frame(records))[0]
+    table = break_even.tables(measured(records))[0]
     names = [column.name for column in table.columns]
     assert names == [
         "Active %",
@@ -94,14 +101,12 @@ def test_operations_are_named_and_kernels_share_their_bytes() -> None:
 
 def test_convolution_has_a_table_of_the_methods_it_was_measured_of_beside_the_sfm() -> None:
     both = record()
-    of_conv = {
-        name.replace("_fraction", "_conv_fraction", 1): value
-        for name, value in both.values.items()
-        if name.startswith("stage2_fraction")
-    }
-    both.values.update(of_conv)
-    both.units.update(dict.fromkeys(of_conv, ""))
-    tables = break_even.tables(frame([both, record("neighbors", operation="conv")]))
+    of_conv = [
+        msgspec.structs.replace(value, at={**value.at, "sweep": "conv_fraction"})
+        for value in both.where(stage=2, sweep="fraction")
+    ]
+    both = msgspec.structs.replace(both, values=(*both.values, *of_conv))
+    tables = break_even.tables(measured([both, record("neighbors", operation="conv")]))
     (table,) = [table for table in tables if "3x3 convolution" in table.title]
     assert table.title.startswith("Break-even with Dense, stage 2: active fraction")
     assert [column.name for column in table.columns] == ["Active %", "SPS conv ms", "x time", "x bytes"]
@@ -111,14 +116,22 @@ def test_convolution_has_a_table_of_the_methods_it_was_measured_of_beside_the_sf
 
 
 def test_a_budget_beyond_all_cells_is_said() -> None:
-    all_refined = record()
-    all_refined.values["stage1_regions5_active_fraction"] = 1.0
+    all_refined = changed(record(), 1.0, "active_fraction", stage=1, sweep="regions", place=5)
     all_refined.protocol["region_counts_budget"] = 10_000
-    fraction, regions, _, regions_of_stage_2, *_ = break_even.tables(frame([all_refined]))
+    fraction, regions, _, regions_of_stage_2, *_ = break_even.tables(measured([all_refined]))
     said = "The budget of 10000 cells covers all cells of 5 regions: everything is refined there."
     assert said in regions.caption
     assert not any("covers all cells" in text for table in (fraction, regions_of_stage_2) for text in table.caption)
 
 
+def test_every_table_says_what_is_left_out() -> None:
+    older = record("dense")
+    older.protocol["version"] = 0
+    tables = break_even.tables(measured([older, record()]))
+    assert [column.name for column in tables[0].columns][1:2] == ["SPS SFM ms"]
+    said = "Left out of break_even, because measured otherwise than the newest: Dense (version)."
+    assert all(table.caption.count(said) == 1 for table in tables)
+
+
 def test_nothing_measured_gives_no_table() -> None:
-    assert break_even.tables(frame([])) == []
+    assert break_even.tables(measured([])) == []

@@ -1,17 +1,18 @@
 """The cost of the trained heads: one row per head, one machine, one protocol."""
 
+from bench.record import Record
 from reports.layout import Table
-from reports.select.frame import frame
-from reports.select.trained import results
+from reports.select.comparable import comparable
+from reports.select.measured import measured
 from reports.tables.costs import costs
 from tests.reports.embedded_records import demo_records, record, trained
 
 FLOPS = {"images": 20, "macs": 2.51e9, "macs_head": 0.42e9, "regions": 11.5}
 
 
-def shown(*records: object) -> Table:
-    known = frame(records)
-    return costs(*(results(known, probe) for probe in ("params", "flops", "speed")))
+def shown(*records: Record) -> Table:
+    known = measured(records)
+    return costs(*(comparable(known, probe) for probe in ("params", "flops", "speed")))
 
 
 def test_parameters_multiply_adds_and_times() -> None:
@@ -30,7 +31,9 @@ def test_parameters_multiply_adds_and_times() -> None:
 def test_times_are_those_of_the_last_machine() -> None:
     other = record(trained("mask_rcnn"), "speed", {"fps_paper": 5.0}, cpu="xeon")
     last = record(trained("effseg"), "speed", {"fps_paper": 7.0}, second=1)
-    assert shown(other, last).texts() == [["EffSeg", "7.00"]]
+    table = shown(other, last)
+    assert table.texts() == [["EffSeg", "7.00"]]
+    assert table.caption[-1].endswith("than the newest: Mask R-CNN++ (machine).")
 
 
 def test_only_what_was_measured_alike_stands_side_by_side() -> None:
@@ -39,4 +42,4 @@ def test_only_what_was_measured_alike_stands_side_by_side() -> None:
     params = record(trained("mask_rcnn"), "params", {"params_total": 1e6})
     table = shown(fewer, newest, params)
     assert table.texts() == [["Mask R-CNN++", "1.00", "", "", ""], ["EffSeg", "", "2.51", "0.42", "11.5"]]
-    assert table.caption[-1].endswith("than the newest: Mask R-CNN++ seed 0.")
+    assert table.caption[-1].endswith("than the newest: Mask R-CNN++ (images).")

@@ -10,7 +10,7 @@ from bench.record import Record
 from reports.choice import tables_of
 from reports.layout import Table
 from reports.renderers.terminal import terminal
-from reports.select.frame import frame, load
+from reports.select.measured import measured
 from reports.tables import demo, studies
 from tests.reports.embedded_records import AP_STAR, accuracy, demo_records, keep, record, trained
 
@@ -33,13 +33,12 @@ NAMES = ["Mask R-CNN++", "PointRend++", "RefineMask++", "EffSeg"]
 
 
 def shown(title: str, *records: Record) -> Table:
-    (found,) = [table for table in demo.tables(frame(records)) if table.title == title]
+    (found,) = [table for table in demo.tables(measured(records)) if table.title == title]
     return found
 
 
 def test_all_tables_in_their_order_and_narrow_enough_for_a_terminal(tmp_path: Path) -> None:
-    keep(tmp_path, *demo_records())
-    tables = tables_of("demo", load(tmp_path))
+    tables = tables_of("demo", measured(keep(tmp_path, *demo_records())))
     assert [table.title for table in tables] == TITLES
     console = Console(width=120)
     for table in tables:
@@ -88,7 +87,8 @@ def test_rows_are_of_the_same_images() -> None:
     newer = accuracy(trained("effseg"), 90.0, protocol={"images": "first 6"}, second=1)
     table = shown(TITLES[0], *demo_records(), newer)
     assert [row[0] for row in table.rows] == ["EffSeg"]
-    assert "Mask R-CNN++ seed 0, Mask R-CNN++ seed 1" in table.caption[-1]
+    assert "Mask R-CNN++ seed 0 (images), Mask R-CNN++ seed 1 (images)" in table.caption[-1]
+    assert "agnostic" not in table.caption[-1], "only what the table is about"
 
 
 def test_other_storages_and_heads_have_rows_of_their_own() -> None:
@@ -101,10 +101,10 @@ def test_other_storages_and_heads_have_rows_of_their_own() -> None:
 def test_random_weights_have_costs_and_no_accuracy(weights: str) -> None:
     subject = trained("effseg", weights=weights)
     records = [accuracy(subject, 1.0), record(subject, "params", {"params_total": 1e6, "params_head": 1e5})]
-    titles = [table.title for table in tables_of("demo", frame(records))]
+    titles = [table.title for table in tables_of("demo", measured(records))]
     assert titles == [*([TITLES[0]] if weights != "random" else []), "Cost of the heads"]
 
 
 def test_nothing_measured_is_no_table() -> None:
-    assert not any(table.has_numbers for table in demo.tables(frame([])))
-    assert studies.policies(frame([])) == studies.budgets(frame([])) == tables_of("demo", frame([])) == []
+    assert not any(table.has_numbers for table in demo.tables([]))
+    assert studies.policies([]) == studies.budgets([]) == tables_of("demo", []) == []

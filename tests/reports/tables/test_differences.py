@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,19 +11,20 @@ from hypothesis import strategies as st
 from bench.accuracy.significance import paired
 from bench.record import Record
 from reports.layout import Table
-from reports.select.frame import frame, load
-from reports.select.trained import Result, results, usual
+from reports.select.comparable import Comparable, comparable
+from reports.select.measured import measured
+from reports.select.trained import usual
 from reports.tables.differences import Difference, claim, difference, differences, not_significant, pair, with_interval
 from tests.reports.embedded_records import AP_STAR, accuracy, demo_records, keep, resamples, trained
 
 
-def known(folder: Path, *records: Record) -> list[Result]:
-    keep(folder, *records)
-    return usual(results(load(folder), "accuracy_true_boxes"))
+def known(folder: Path, *records: Record) -> Comparable:
+    return usual(comparable(measured(keep(folder, *records)), "accuracy_true_boxes"))
 
 
 def shown(folder: Path, *records: Record) -> Table:
-    return differences("apart", claim(known(folder, *records)))
+    found = known(folder, *records)
+    return differences("apart", claim(found.shown), found.sentences())
 
 
 def labels(table: Table) -> list[str]:
@@ -92,25 +94,15 @@ def test_only_seeds_that_both_have(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_is_said_instead(
     tmp_path: Path, protocol: dict[str, str], images: int, said: str
 ) -> None:
-    first = [accuracy(trained("mask_rcnn", seed=seed), 35.0) for seed in (0, 1)]
+    first = [accuracy(trained("mask_rcnn", seed=seed), 35.0, second=1) for seed in (0, 1)]
     second = (
-        accuracy(trained("point_rend"), 40.0),
+        accuracy(trained("point_rend"), 40.0, second=1),
         accuracy(trained("point_rend", seed=1), 40.0, protocol=protocol, images=images),
     )
     table = shown(tmp_path, *first, *second)
-    assert labels(table) == ["PointRend++ - Mask R-CNN++", "seed 0"]
-    assert f"PointRend++ - Mask R-CNN++, seed 1: not comparable, measured with another {said}." in table.caption
-
-
-def test_no_mean_over_different_images(tmp_path: Path) -> None:
-    records = [
-        accuracy(trained(head, seed=seed), 40.0, protocol={"images": f"first {6 + seed}"})
-        for head in ("mask_rcnn", "point_rend")
-        for seed in (0, 1)
-    ]
-    table = shown(tmp_path, *records)
-    assert labels(table)[1:] == ["seed 0", "seed 1"]
-    assert any("no mean, the seeds were measured with another images." in sentence for sentence in table.caption)
+    assert labels(table) == ["PointRend++ - Mask R-CNN++"]
+    sentence = "Left out of accuracy_true_boxes, because measured otherwise than the newest: "
+    assert table.caption[-1] == f"{sentence}PointRend++ seed 1 ({said})."
 
 
 def test_the_weights_that_a_model_started_from_do_not_matter(tmp_path: Path) -> None:
@@ -124,7 +116,7 @@ def test_the_weights_that_a_model_started_from_do_not_matter(tmp_path: Path) -> 
 
 def test_without_resamples_there_is_no_interval_and_no_verdict() -> None:
     records = [accuracy(trained(head), 40.0) for head in ("mask_rcnn", "point_rend")]
-    table = differences("apart", claim(results(frame(records), "accuracy_true_boxes")))
+    table = differences("apart", claim(measured(records)))
     assert table.texts() == [["PointRend++ - Mask R-CNN++", "+0.0", "+0.0", "+0.0", "+0.0", ""]]
 
 
@@ -133,13 +125,14 @@ def test_resamples_that_are_not_there(tmp_path: Path) -> None:
     store = keep(tmp_path, *records)
     for entry in store:
         entry.path.with_suffix(".npz").unlink()
-    (row,) = differences("apart", claim(results(load(tmp_path), "accuracy_true_boxes"))).texts()
+    (row,) = differences("apart", claim(measured(store))).texts()
     assert row[1] == "+0.0"
 
 
 def test_a_value_that_one_lacks_has_no_difference(tmp_path: Path) -> None:
-    first, second = known(tmp_path, *(accuracy(trained(head), 40.0) for head in ("mask_rcnn", "effseg")))
-    second.values.pop("ap")
+    full, other = (accuracy(trained(head), 40.0) for head in ("mask_rcnn", "effseg"))
+    fewer = msgspec.structs.replace(other, values=tuple(value for value in other.values if value.name != "ap"))
+    first, second = known(tmp_path, full, fewer).shown
     assert difference("ap", [first], [second]) is None
     assert differences("apart", [pair("B - A", [first], [second])]).texts()[0][3] == ""
 

@@ -5,9 +5,9 @@ import msgspec
 from bench.record import Failure, Record, Scalar, Subject
 from reports.choice import tables_of
 from reports.layout import Table
-from reports.select.frame import frame
+from reports.select.measured import measured
 from reports.tables import kernels
-from tests.reports.invented import invented
+from tests.reports.invented import invented, rows
 
 PROTOCOL: dict[str, Scalar] = {
     "probe": "kernels",
@@ -47,7 +47,7 @@ def record(
 
 def failed(dtype: str = "float32") -> Record:
     failure = Failure(type="ValueError", message="It runs on GPUs.", frames=())
-    return msgspec.structs.replace(record("triton", dtype=dtype), values={}, units={}, intervals={}, error=failure)
+    return msgspec.structs.replace(record("triton", dtype=dtype), values=(), error=failure)
 
 
 def row(table: Table, stage: str, kernel: str) -> list[str]:
@@ -56,7 +56,7 @@ def row(table: Table, stage: str, kernel: str) -> list[str]:
 
 
 def test_rows_of_stages_and_kernels() -> None:
-    tables = kernels.tables(frame([record("native"), record("blocked", speedup=2.0)]))
+    tables = kernels.tables(measured([record("native"), record("blocked", speedup=2.0)]))
     assert [table.title for table in tables] == [
         "SPS kernels, forward: float32 on cpu",
         "SPS kernels, forward and backward: float32 on cpu",
@@ -82,44 +82,39 @@ def test_rows_of_stages_and_kernels() -> None:
 
 def test_peers_have_a_column_where_they_were_measured() -> None:
     plain = record("native", clocks=("thread",))
-    beside = msgspec.structs.replace(
-        plain,
-        values=plain.values | {f"stage{stage}_point_forward_thread_compiled_ratio": 0.5 for stage in (1, 2, 3)},
-        units=plain.units | {f"stage{stage}_point_forward_thread_compiled_ratio": "" for stage in (1, 2, 3)},
-    )
-    forward, training, _ = kernels.tables(frame([beside]))
+    compiled = {f"stage{stage}_point_forward_thread_compiled_ratio": 0.5 for stage in (1, 2, 3)}
+    beside = msgspec.structs.replace(plain, values=(*plain.values, *rows("kernels", compiled)))
+    forward, training, _ = kernels.tables(measured([beside]))
     assert [column.name for column in forward.columns][6:8] == ["eta", "/compiled Dense"]
     assert row(forward, "2", "SPS:native")[7] == "0.500"
     assert any("torch.compile" in sentence for sentence in forward.caption)
     assert "/compiled Dense" not in [column.name for column in training.columns]
-    forward, *_ = kernels.tables(frame([plain]))
+    forward, *_ = kernels.tables(measured([plain]))
     assert not any("compile" in sentence or "spconv" in sentence for sentence in forward.caption)
 
 
 def test_what_was_not_measured_says_so_and_why() -> None:
     elsewhere = failed(dtype="bfloat16")
-    native = frame([record("native")])
+    native = measured([record("native")])
     forward, *_, last = kernels.tables(native, [failed(), elsewhere])
     assert row(forward, "2", "SPS:triton")[2:4] == ["not measured", ""]
     assert "SPS:triton: not measured. It runs on GPUs." in forward.caption
     assert "On a GPU: not measured." in last.caption
     assert "On a GPU: not measured." not in forward.caption
     assert not any("triton" in texts[1] for table in kernels.tables(native, [elsewhere]) for texts in table.texts())
-    assert kernels.tables(frame([])) == []
+    assert kernels.tables(measured([])) == []
 
 
 def test_a_kernel_that_once_failed_and_was_measured_since_has_one_row() -> None:
-    forward, *_ = kernels.tables(frame([record("triton")]), [failed()])
+    forward, *_ = kernels.tables(measured([record("triton")]), [failed()])
     assert row(forward, "1", "SPS:triton")[2] == "50.0"
 
 
 def test_every_device_and_precision_has_its_tables() -> None:
     on_gpu = record("triton", clocks=("wall",), device="cuda", dtype="bfloat16")
     limits = {f"stage{stage}_point_of_limit": 0.5 for stage in (1, 2, 3)}
-    on_gpu = msgspec.structs.replace(
-        on_gpu, values=on_gpu.values | limits, units=on_gpu.units | dict.fromkeys(limits, "")
-    )
-    tables = kernels.tables(frame([record("native"), record("native", dtype="bfloat16"), on_gpu]))
+    on_gpu = msgspec.structs.replace(on_gpu, values=(*on_gpu.values, *rows("kernels", limits)))
+    tables = kernels.tables(measured([record("native"), record("native", dtype="bfloat16"), on_gpu]))
     assert [table.title.partition(": ")[2] for table in tables[::3]] == [
         "bfloat16 on cpu",
         "float32 on cpu",
@@ -140,8 +135,17 @@ def test_every_device_and_precision_has_its_tables() -> None:
     assert not any("On a GPU: not measured." in table.caption for table in tables)
 
 
+def test_what_compares_is_chosen_in_every_precision_by_itself() -> None:
+    older = record("blocked")
+    older.protocol["version"] = 0
+    tables = kernels.tables(measured([older, record("native", dtype="bfloat16"), record("native")]))
+    said = "Left out of kernels, because measured otherwise than the newest: SPS:blocked (version)."
+    assert [said in table.caption for table in tables] == [False] * 3 + [True] * 3
+    assert {texts[1] for table in tables for texts in table.texts()} == {"SPS:native"}
+
+
 def test_the_recipe_shows_them_and_no_values_beside_them() -> None:
-    tables = tables_of("kernels", frame([record("native")]), [failed()])
+    tables = tables_of("kernels", measured([record("native")]), [failed()])
     assert [table.title.partition(":")[0] for table in tables] == [
         "SPS kernels, forward",
         "SPS kernels, forward and backward",

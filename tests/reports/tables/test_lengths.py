@@ -5,8 +5,10 @@ from pathlib import Path
 import msgspec
 
 from bench.record import Record
+from bench.store import Store
 from reports.choice import all_tables
-from reports.select.frame import load
+from reports.select.measured import measured
+from reports.tables.lengths import tables
 from tests.reports.embedded_records import AP_STAR, accuracy, demo_records, keep, trained
 
 
@@ -22,7 +24,7 @@ def test_each_length_has_its_rows_and_its_differences(tmp_path: Path) -> None:
     short, long = after("glyphs_1500", -10.0), after("glyphs", -0.5)
     keep(tmp_path, *demo_records())
     keep(tmp_path, *short, *long, recipe="views")
-    shown = {table.title: table for table in all_tables(load(tmp_path))}
+    shown = {table.title: table for table in all_tables(measured(Store(tmp_path)))}
     rows = shown["Heads by images of training"].texts()
     assert [row[:3] for row in rows[:4]] == [
         ["1,500", "Mask R-CNN++", "25.0"],
@@ -45,3 +47,12 @@ def test_each_length_has_its_rows_and_its_differences(tmp_path: Path) -> None:
     # The tables of the shipped heads do not show what was trained for less long.
     assert shown["Heads on true boxes"].texts()[0][1] == "35.4"
     assert not any(row[1] == "25.0" for row in shown["Heads on true boxes"].texts())
+
+
+def test_what_was_measured_otherwise_is_left_out_and_said(tmp_path: Path) -> None:
+    few = accuracy(after("glyphs", 0.0, ("mask_rcnn",))[0].subject, 35.0, images=10)
+    keep(tmp_path, few, *(msgspec.structs.replace(each, started="2027") for each in after("glyphs", 0.0, ("effseg",))))
+    table, *_ = tables(measured(Store(tmp_path)))
+    assert [row[1] for row in table.texts()] == ["EffSeg"]
+    sentence = "Left out of accuracy_true_boxes, because measured otherwise than the newest: "
+    assert table.caption[-1] == f"{sentence}Mask R-CNN++ (number of images)."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.record import Failure
+from bench.record import Failure, Value
 from bench.store import Store
 from reports.cells import record_of
 from reports.select.trainings import read_trainings
@@ -70,6 +70,26 @@ def test_files_that_are_no_records_are_named_the_first_of_many(tmp_path: Path) -
     assert len(table.caption) == 1
     assert len(cut.rows) == 20
     assert cut.caption[-1].startswith("5 more are not listed here")
+
+
+def test_axes_that_nobody_knows_are_named_and_counted(tmp_path: Path) -> None:
+    values = [Value(name="ms", value=1.0, at={"stage": 1, "colour": colour}) for colour in ("red", "blue")]
+    entries = []
+    for seed, of in enumerate((values, values[:1], [Value(name="ms", value=1.0, at={"stage": 1})])):
+        entry = add(Store(tmp_path), subject(seed=seed), "mine", {})
+        entries.append(replace(entry, record=msgspec.structs.replace(entry.record, values=tuple(of))))
+    (table,) = [each for each in provenance(entries, []) if "does not know" in each.title]
+    assert table.texts() == [["colour", "3", "2"]]
+
+
+def test_records_of_schema_1_are_like_all_others(tmp_path: Path) -> None:
+    entry = add(Store(tmp_path), subject(), "speed", {"latency_ms_head_median": 1.0})
+    old = msgspec.json.decode(entry.path.read_bytes())
+    old |= {"schema": 1, "values": {"latency_ms_head_median": 1.0}, "units": {"latency_ms_head_median": "ms"}}
+    entry.path.write_bytes(msgspec.json.encode(old | {"intervals": {}}))
+    store = Store(tmp_path)
+    titles = {table.title for table in provenance(list(store), [], store.skipped)}
+    assert not titles & {"Files that are no readable records", "Axes of values that this version does not know"}
 
 
 def test_nothing_is_no_table() -> None:

@@ -8,13 +8,12 @@ import pytest
 
 from bench.record import Record
 from reports import paper
-from reports.select.frame import frame
-from reports.tables.of_paper import table
+from reports.select.measured import measured
 from reports.tables.relative import relative
 from tests.reports.tables.test_of_paper import record, subject
 
 
-def measured() -> list[Record]:
+def as_published() -> list[Record]:
     """All heads as the paper has them."""
     made = []
     for row in paper.TABLE4:
@@ -30,7 +29,7 @@ def test_the_published_percentages_follow_from_the_published_numbers() -> None:
         pytest.skip(f"no published tables: {file} is not there; set BENCH_TEST_DATA to the folder that holds paper/")
     with file.open() as lines:
         published = {row["head"]: row for row in csv.DictReader(lines)}
-    shown = relative(table("heads", frame(measured())))
+    shown = relative(measured(as_published()))
     names = ("params_decrease_pct", "gflops_decrease_pct", "fps_gain_pct")
     for row in shown.texts():
         expected = [published[row[0]][name] for name in names]
@@ -41,7 +40,7 @@ def test_the_published_percentages_follow_from_the_published_numbers() -> None:
 def test_states_stay_words_and_nothing_measured_is_no_table() -> None:
     other = record(subject("effseg"), "head_cost", {"fps_head_subtracted": 9.0}, cpu="xeon")
     here = record(subject("refine_mask"), "head_cost", {"fps_head_subtracted": 8.0}, second=9)
-    shown = relative(table("heads", frame([other, here])))
-    assert shown.rows[3][:2] == ("EffSeg", "other machine")
+    shown = relative(measured([other, here]))
+    assert shown.rows[3][:2] == ("EffSeg", "left out")
     assert shown.rows[2][1] == 0
-    assert not relative(table("heads", frame([record(subject("effseg"), "params", {"params_head": 1e6})]))).has_numbers
+    assert not relative(measured([record(subject("effseg"), "params", {"params_head": 1e6})])).has_numbers

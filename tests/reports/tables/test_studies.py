@@ -5,13 +5,13 @@ import msgspec
 from bench.record import Record
 from reports.layout import Table
 from reports.renderers.markdown import markdown
-from reports.select.frame import frame
+from reports.select.measured import measured
 from reports.tables import studies
 from tests.reports.embedded_records import budget, policies, trained
 
 
 def policy_tables(*records: Record) -> list[Table]:
-    return studies.policies(frame(records))
+    return studies.policies(measured(records))
 
 
 def test_every_rule_beside_the_one_of_training() -> None:
@@ -33,7 +33,7 @@ def test_the_claim_is_about_the_choice_at_inference() -> None:
 
 
 def test_budgets_from_the_fewest_cells_on() -> None:
-    (table,) = studies.budgets(frame([budget()]))
+    (table,) = studies.budgets(measured([budget()]))
     assert [row[:4] for row in table.texts()] == [
         ["none", "1", "10.0", "35.2"],
         ["half", "356", "17.1", "42.2"],
@@ -54,10 +54,15 @@ def test_studies_of_several_models_are_told_apart() -> None:
     ]
 
 
+def test_a_study_on_other_images_is_left_out_and_said() -> None:
+    newest = msgspec.structs.replace(policies(), subject=trained("effseg", module="conv"))
+    older = msgspec.structs.replace(policies(), protocol={**newest.protocol, "images": "first 6"})
+    (table,) = policy_tables(older, newest)
+    assert table.caption[-1] == "Left out of policies, because measured otherwise than the newest: EffSeg SFM (images)."
+
+
 def test_a_rule_that_was_not_measured_has_no_numbers() -> None:
     made = policies()
-    kept = {name: value for name, value in made.values.items() if "_all" not in name}
-    intervals = {name: of for name, of in made.intervals.items() if name in kept}
-    fewer = msgspec.structs.replace(made, values=kept, units=dict.fromkeys(kept, ""), intervals=intervals)
-    (table,) = policy_tables(fewer)
+    kept = tuple(value for value in made.values if value.at.get("policy") != "all")
+    (table,) = policy_tables(msgspec.structs.replace(made, values=kept))
     assert "all cells" not in markdown(table).partition("\n\n*")[0]

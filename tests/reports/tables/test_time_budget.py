@@ -1,7 +1,7 @@
 """The time budget of heads as a table: stages and parts add up, other conditions stay out."""
 
 from bench.record import Record, Scalar, Subject
-from reports.select.frame import frame
+from reports.select.measured import measured
 from reports.tables.time_budget import head_budget
 from tests.reports.invented import invented
 
@@ -26,7 +26,7 @@ def record(head: str, values: dict[str, float], **conditions: Scalar) -> Record:
 
 
 def test_a_row_for_every_stage_and_one_for_all() -> None:
-    table = head_budget(frame([record("effseg", EFFSEG)]))
+    table = head_budget(measured([record("effseg", EFFSEG)]))
     names = ["Head", "Stage", "RoIAlign", "sparse convolution", "pasting", "other", "sum"]
     assert [column.name for column in table.columns] == names
     assert [row[1:] for row in table.texts()] == [
@@ -40,9 +40,11 @@ def test_a_row_for_every_stage_and_one_for_all() -> None:
 
 def test_only_what_was_measured_as_the_newest_is_compared() -> None:
     records = [record("mask_rcnn", EFFSEG, dtype="bfloat16"), record("point_rend", EFFSEG), record("effseg", EFFSEG)]
-    heads = {row[0] for row in head_budget(frame(records)).texts()}
-    assert heads == {"effseg", "point_rend"}
+    table = head_budget(measured(records))
+    assert {row[0] for row in table.texts()} == {"EffSeg", "PointRend++"}
+    sentence = "Left out of time_budget, because measured otherwise than the newest: Mask R-CNN++ (dtype)."
+    assert table.caption[-1] == sentence
 
 
 def test_without_records_there_is_nothing_to_show() -> None:
-    assert not head_budget(frame([])).has_numbers
+    assert not head_budget(measured([])).has_numbers

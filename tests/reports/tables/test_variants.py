@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-from bench.record import Record
+from bench.record import Record, Scalar
 from reports.layout import Table
-from reports.select.frame import load
-from reports.select.trained import results
+from reports.select.comparable import comparable
+from reports.select.measured import measured
 from reports.tables.variants import agnostic, modules
 from tests.reports.embedded_records import accuracy, demo_records, keep, trained
 
 
 def shown(folder: Path, *records: Record) -> tuple[list[Table], list[Table]]:
-    keep(folder, *records)
-    known = load(folder)
-    found, params = results(known, "accuracy_true_boxes"), results(known, "params")
+    known = measured(keep(folder, *records))
+    found, params = comparable(known, "accuracy_true_boxes"), comparable(known, "params")
     return agnostic(found, params), modules(found, params)
 
 
@@ -58,8 +57,20 @@ def test_variants_measured_on_other_images_are_left_out(tmp_path: Path) -> None:
     newest = accuracy(trained("effseg", module="conv"), 50.0, protocol={"images": "first 6"}, second=1)
     _, (table, apart) = shown(tmp_path, accuracy(trained("effseg"), 44.0), newest)
     assert [row[0] for row in table.rows] == ["Conv"]
-    assert "EffSeg seed 0" in table.caption[-1]
-    assert "Conv - SFM, seed 0: not comparable, measured with another images." in apart.caption
+    sentence = "Left out of accuracy_true_boxes, because measured otherwise than the newest: EffSeg SFM (images)."
+    assert table.caption[-1] == apart.caption[-1] == sentence
+
+
+def test_variants_that_are_all_left_out_are_said(tmp_path: Path) -> None:
+    usual = [accuracy(trained(head), 50.0, second=1) for head in ("mask_rcnn", "effseg")]
+    older: dict[str, Scalar] = {"images": "first 6"}
+    changed = accuracy(trained("mask_rcnn", preset="small_agnostic"), 50.0, protocol=older)
+    other = accuracy(trained("effseg", module="conv"), 50.0, protocol=older)
+    (of_agnostic, _), (of_modules, _) = shown(tmp_path, *usual, changed, other)
+    assert [row[:2] for row in of_agnostic.rows] == [("Mask R-CNN++", "per class"), ("EffSeg", "one")]
+    assert "Mask R-CNN++ small_agnostic (images)" in of_agnostic.caption[-1]
+    assert [row[0] for row in of_modules.rows] == ["SFM"]
+    assert "EffSeg Conv (images)" in of_modules.caption[-1]
 
 
 def test_no_variants_are_no_tables(tmp_path: Path) -> None:
