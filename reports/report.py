@@ -1,4 +1,4 @@
-"""A report from Python: all of a store in a folder (`write`), its values (`load`), one table, or one figure (`curve`)."""
+"""A report from Python: all of a store in a folder (`write`), its values (`load`), one table, one figure (`curve`)."""
 
 import gc
 from collections.abc import Callable, Iterable, Sequence
