@@ -11,4 +11,6 @@ from bench.planning.session import Selection, compare, evaluate, run
 from bench.record import Record
 from bench.store import Store
 
+__version__ = "0.2.0"
+
 __all__ = ["Context", "Record", "Selection", "Store", "compare", "evaluate", "explain", "run"]

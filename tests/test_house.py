@@ -18,6 +18,26 @@ def test_a_file_is_one_idea(path: Path) -> None:
     assert text.isascii(), "code and comments are ASCII"
 
 
+ROOMS = ("accuracy", "backends", "cli", "detector", "glyphs", "model", "rulers", "training")
+MIRRORED = ("heads", "sparsity", *(f"bench/{room}" for room in ROOMS))
+"""Folders whose tests are checked for their place. Tests across modules lie in tests/whole."""
+
+
+@pytest.mark.parametrize("folder", MIRRORED)
+def test_a_test_stands_where_its_module_does(folder: str) -> None:
+    """`tests/bench/cli/test_run.py` is of `bench/cli/run.py`, and `test_cli.py` beside it of the folder as a whole."""
+    tests = sorted((ROOT / "tests" / folder).rglob("test_*.py"))
+    assert tests
+    for test in tests:
+        mirrored = ROOT / test.parent.relative_to(ROOT / "tests")
+        modules = {path.stem.removeprefix("_") for path in mirrored.glob("*") if path.is_dir() or path.suffix == ".py"}
+        name = test.stem.removeprefix("test_")
+        assert name in modules | {mirrored.name.removeprefix("_")}, (
+            f"{test.relative_to(ROOT)}: there is no {name} in {mirrored.relative_to(ROOT)}; a test of several modules "
+            f"is test_{mirrored.name}.py or lies in tests/whole"
+        )
+
+
 REGISTRIES = ("sparsity", "sparsity/_kernels", "heads", "heads/_modules", "bench/probes")
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import bench
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sparsity", "heads", "bench", "reports")
 
@@ -22,4 +24,6 @@ def test_a_wheel_has_every_file_of_the_packages(tmp_path: Path) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert {Path(name).suffix for name in there} >= {".py", ".c", ".h", ".j2", ".safetensors", ".json"}
+    assert {f"{package}/py.typed" for package in PACKAGES} <= there, "type checkers read the packages' annotations"
     assert installed == there
+    assert path.endswith(f"/finegrained_bench-{bench.__version__}-py3-none-any.whl")

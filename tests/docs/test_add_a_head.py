@@ -51,7 +51,7 @@ def test_it_is_short() -> None:
 def test_it_passes_the_contract(folder: Path) -> None:
     done = python(
         folder, "-m", "pytest", "-q", "-p", "with_my_head", "-p", "no:cacheprovider", "-p", "no:xdist",
-        "tests/heads/test_contracts.py", "-k", "my_head",
+        "tests/whole/test_contract_of_heads.py", "-k", "my_head",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     passed = re.search(r"(\d+) passed", done.stdout)

@@ -1,4 +1,7 @@
-"""The validator names what is wrong with a grid; that it accepts what the protocol makes is in `test_contract`."""
+"""The validator names what is wrong with a grid.
+
+That it accepts what the protocol makes is in `tests/whole/test_contract_of_backends.py`.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -25,8 +25,8 @@ from bench.accuracy.protocol import PRESETS, ScoringProtocol
 from bench.data.cocofy import read_cocofied
 from bench.data.ground_truth import GroundTruth, read_ground_truth
 
-OWN = Path(__file__).parents[2] / "golden" / "accuracy"
-REAL = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[3] / ".." / "shared")) / "golden"
+OWN = Path(__file__).parents[1] / "golden" / "accuracy"
+REAL = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[2] / ".." / "shared")) / "golden"
 TOLERANCE = 1e-9
 
 OWN_EXPECTED = json.loads((OWN / "expected.json").read_text())["expected"]
