@@ -22,7 +22,7 @@ import heads, sys
 heads.__path__.append({folder!r})
 import bench
 records = bench.run("my_recipes:mine", results={results!r}, selection=bench.Selection(probes=["params"]))
-print([record.subject.head for record in records], records[0].values["params_head"])
+print([record.subject.head for record in records], records[0].get("params_head").value)
 """
 
 

@@ -1,6 +1,7 @@
 """`explain`: what a number means, in words."""
 
 import re
+from pathlib import Path
 
 import pytest
 
