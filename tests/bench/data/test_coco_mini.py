@@ -71,6 +71,7 @@ def write(root: Path, *image_ids: int) -> Path:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the cache lies, with few images on the lists."""
     monkeypatch.setattr(coco_mini, "IDS", FEW)
+    monkeypatch.setattr(own_data, "IDS", FEW)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 

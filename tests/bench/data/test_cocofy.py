@@ -150,7 +150,7 @@ def test_the_checksum_is_that_of_the_file_given(tmp_path: Path) -> None:
 
 def test_the_coco_classes_are_those_that_lvis_distributes(coco_mini: Path) -> None:
     table = json.loads((coco_mini / "coco_to_synset.json").read_bytes())
-    file = Path(__file__).parents[3] / "bench" / "accuracy" / "coco_synsets.csv"
+    file = Path(__file__).parents[3] / "bench" / "data" / "coco_synsets.csv"
     rows = [line.split(",") for line in file.read_text().splitlines()[1:]]
     assert sorted((int(row[0]), row[1], row[2]) for row in rows) == sorted(
         (each["coco_cat_id"], name, each["synset"]) for name, each in table.items()
