@@ -10,7 +10,8 @@ from pathlib import Path
 from bench import ranks
 from bench.contract import Context, Measurement
 from bench.data.coco import CocoImages, open_coco
-from bench.inference.image_run import checksum, detections_protocol, num_images_protocol, run_of
+from bench.files import checksum
+from bench.inference.image_run import detections_protocol, num_images_protocol, run_of
 from bench.inference.predict import join, model_protocol, predict
 from bench.record import Scalar, Subject
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.model.weights_folder import checksum, files_of
+from bench.files import checksum
+from bench.model.weights_folder import files_of
 from bench.planning.own_data import SHIPPED
 from bench.record import Record, decode
 
@@ -84,4 +85,4 @@ def test_the_weights_that_were_measured_are_the_shipped_ones() -> None:
         found = decode(path.read_bytes())
         assert found.error is None
         assert not found.code.dirty, f"{path.name} was measured with changes that no commit has"
-        assert found.subject.weights == checksum(files_of(SHIPPED, found.subject)), path.name
+        assert found.subject.weights == checksum(*files_of(SHIPPED, found.subject)), path.name
