@@ -13,9 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from bench import json_file
-from bench.data import masks
 from bench.data.coco import COCO_CATEGORY_IDS
-from bench.data.segmentation import RunLengths, Segmentation
+from bench.data.segmentation import RunLengths, Segmentation, encode
 
 # pycocotools counts pixels in 32 bits, and the run lengths of larger masks do not survive it.
 _MOST_PIXELS = 2**29
@@ -120,7 +119,7 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
 
     image = np.array([image_index[each.image_id] for each in file.annotations], np.int64)
     sizes = np.array([(each.height, each.width) for each in images], np.int64).reshape(-1, 2)
-    encoded = masks.encode(
+    encoded = encode(
         [each.segmentation for each in file.annotations],
         sizes[image],
         lambda index: _place(file.annotations, index, name),
