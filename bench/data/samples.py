@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bench.data.augment import Picture, Transform
-from bench.data.coco import Annotation, CocoImages
+from bench.data.coco import CocoImages, CocoObject
 from bench.data.images import Unreadable, read_image
 from bench.data.input_size import nominal_sizes, resized
 
@@ -176,7 +176,7 @@ class CocoDataset(Dataset[Sample | Skipped]):
         made = sample_of(picture, image_id, original_size)
         return made if annotations is not None else replace(made, objects=None)
 
-    def _picture(self, image: Image.Image, image_id: int, annotations: Sequence[Annotation]) -> Picture:
+    def _picture(self, image: Image.Image, image_id: int, annotations: Sequence[CocoObject]) -> Picture:
         label = {category_id: label for label, category_id in enumerate(self.files.category_ids)}
         boxes = torch.tensor([annotation.bbox for annotation in annotations], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]  # the file has x, y, width, height

@@ -9,6 +9,7 @@ import torch
 
 from bench import ranks
 from bench.contract import Context
+from bench.data.annotations import read_annotations
 from bench.data.augment import PAPER_TEST, SMALL_TEST
 from bench.data.coco import CocoImages, open_coco
 from bench.data.input_size import resized
@@ -102,8 +103,8 @@ def files_protocol(context: Context) -> dict[str, Scalar]:
     annotations = coco_annotations(context)
     return {
         "images": num_images_protocol(context),
-        "annotations": checksum(annotations) if annotations.is_file() else None,
-        "lvis": None if context.lvis is None else checksum(context.lvis),
+        "annotations": read_annotations(annotations).checksum if annotations.is_file() else None,
+        "lvis": None if context.lvis is None else read_annotations(context.lvis).checksum,
     }
 
 

@@ -199,6 +199,7 @@ def test_the_version_is_read_once_while_the_file_is_the_same(tmp_path: Path, mon
     monkeypatch.setattr(json_file, "read", lambda path: (reads.append(path), read(path))[1])
     path.write_text(json.dumps(lvis([4], [], [])))
     assert [version(path) for _ in range(8)] == ["cocofied LVIS"] * 8
+    assert read_cocofied(path) is read_cocofied(path)
     assert len(reads) == 1
     categories = [{"id": each, "name": "x", "synset": f"{each}.n.01"} for each in range(1, 1204)]
     path.write_text(json.dumps(lvis([4], [], [], categories=categories)))
