@@ -1,5 +1,6 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and the checksums by which records and weights name them."""
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -20,3 +21,17 @@ def write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def checksum(*paths: Path) -> str:
+    """The "sha256:..." of a file, or of several as if they were one. Raises OSError."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def checksum_of(content: bytes) -> str:
+    """What `checksum` says of a file with this content."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"

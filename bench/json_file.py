@@ -10,11 +10,21 @@ import math
 import re
 import zlib
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+
+class State(NamedTuple):
+    """A file as it was once. While it is the same, what was made of its content need not be made again."""
+
+    path: Path
+    resolved: Path
+    changed_ns: int
+    num_bytes: int
+
 
 _GZIP = b"\x1f\x8b"
 _ENTRY = re.compile(r"at `\$(?:\.annotations)?\[(\d+)\]")
@@ -38,6 +48,11 @@ def stamp(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise ValueError(_unreadable(path, error)) from error
     return status.st_mtime_ns, status.st_size
+
+
+def state(path: Path) -> State:
+    """A file as it is now. Raises ValueError as `read`."""
+    return State(path, path.resolve(), *stamp(path))
 
 
 def unzip(content: bytes, name: str) -> bytes:
@@ -80,11 +95,10 @@ def _misfit(text: bytes, name: str, entry: str, error: str) -> str:
     found = _ENTRY.search(error)
     if found is None:
         hint = " (an annotation file?)" * ("got `object`" in error) + " (a results file?)" * ("got `array`" in error)
-        return f"{name}{hint} does not fit the format: {error}; expected a file of {entry}s; give another or repair it."
+        return misfit(f"{name}{hint}", entry, error)
     index = int(found[1])
     entries = _entries(text) or []  # none where the rest of the file is not JSON
-    where = place(entry, index, _image(entries[index] if entries else None))
-    return f"{name}: {where} does not fit the format: {error}; repair or remove it."
+    return misfit(name, entry, error, place(entry, index, _image(entries[index] if entries else None)))
 
 
 def _not_json(text: bytes, name: str, entry: str, error: str) -> str:
@@ -101,6 +115,13 @@ def _not_json(text: bytes, name: str, entry: str, error: str) -> str:
                     "expected finite numbers; repair or remove it."
                 )
     return f"{name} is not JSON: {error}; expected finite numbers in UTF-8 without a byte order mark; repair the file."
+
+
+def misfit(name: str, entry: str, error: str, where: str = "") -> str:
+    """Say that a file, or the one of its entries that `where` names, does not fit the format."""
+    if where:
+        return f"{name}: {where} does not fit the format: {error}; repair or remove it."
+    return f"{name} does not fit the format: {error}; expected a file of {entry}s; give another or repair it."
 
 
 def place(entry: str, index: int, image: object) -> str:

@@ -7,7 +7,6 @@ the newest counts. A record with an error is replaced by the next attempt. Impor
 
 import difflib
 import glob
-import hashlib
 import io
 import logging
 import re
@@ -20,7 +19,7 @@ from urllib.parse import unquote
 import msgspec
 import numpy as np
 
-from bench.files import write_whole
+from bench.files import checksum_of, write_whole
 from bench.record import Record, decode, encode
 
 _RECORD_NAME = re.compile(r"(?P<cell>(?P<probe>\w+)-(?P<key>[0-9a-f]{8}))(-\d+)?\.json")
@@ -139,7 +138,7 @@ class Store:
         for name, content in (files or {}).items():
             file_name = _safe(f"{stem}.{name}")
             write_whole(folder / file_name, content)
-            checksums[file_name] = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            checksums[file_name] = checksum_of(content)
         record = msgspec.structs.replace(record, files=checksums)
         path = folder / f"{stem}.json"
         write_whole(path, encode(record, indent=2) + b"\n")

@@ -12,10 +12,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from bench import json_file
-from bench.data import masks
 from bench.data.coco import COCO_CATEGORY_IDS
 from bench.data.ground_truth import GroundTruth
-from bench.data.segmentation import Segmentation
+from bench.data.segmentation import Masks, Segmentation, encode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,13 +102,13 @@ def decode_predictions(
     given = np.array([results[row].bbox for row in rows] if has_boxes else [], np.float64).reshape(-1, 4)
     if has_masks:
         # `or []` never happens: it tells the type checker what `_fields` has found out.
-        encoded = masks.encode(
+        encoded = encode(
             [results[row].segmentation or [] for row in rows],
             np.array([sizes[each] for each in image_id[known].tolist()], np.int64).reshape(-1, 2),
             lambda index: place(rows[index]),
         )
     else:
-        encoded = masks.Masks(counts=(), area=given[:, 2] * given[:, 3], boxes=given)
+        encoded = Masks(counts=(), area=given[:, 2] * given[:, 3], boxes=given)
     return Predictions(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),

@@ -5,19 +5,16 @@ the annotation files given (COCO, LVIS or both), by ascending image id. Files ar
 LVIS v0.5 names files of another year.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import json_file
-from bench.data.segmentation import Segmentation, rasterise
-
-T = TypeVar("T")
+from bench.data.annotations import Annotation, AnnotationFile, ImageEntry, read_annotations
+from bench.data.segmentation import RunLengths, Segmentation, rasterise
 
 COCO_CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
 """Ids of the 80 COCO categories; label `i` is `COCO_CATEGORY_IDS[i]`."""
@@ -25,40 +22,8 @@ COCO_CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68
 _SUFFIXES = {".jpg", ".jpeg", ".png"}
 
 
-class ImageEntry(msgspec.Struct, frozen=True, gc=False):
-    """An image as an annotation file lists it."""
-
-    id: int
-    height: int
-    width: int
-
-
-class Annotation(msgspec.Struct, frozen=True, gc=False):
-    """An object as an annotation file lists it: `bbox` is (x, y, width, height) in original pixels.
-
-    The segmentation stays encoded JSON until its image is read: as Python numbers, those of COCO's training images
-    would take gigabytes.
-    """
-
-    id: int
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    segmentation: msgspec.Raw
-    iscrowd: int = 0
-
-
-class _Category(msgspec.Struct, frozen=True):
-    id: int
-
-
-class _ImageFile(msgspec.Struct):
-    images: list[ImageEntry]
-
-
-class _InstanceFile(_ImageFile):
-    annotations: list[Annotation]
-    categories: list[_Category]
+CocoObject = Annotation[msgspec.Raw | RunLengths]
+"""An object with `id` and `bbox`, whose mask is JSON, as in its file, or run lengths already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,21 +38,13 @@ class CocoImages:
     ids: tuple[int, ...]
     sizes: Mapping[int, tuple[int, int]]
     paths: Mapping[int, Path]
-    annotations: Mapping[int, tuple[Annotation, ...]]
+    annotations: Mapping[int, tuple[CocoObject, ...]]
     category_ids: tuple[int, ...]
     listed: frozenset[int]
 
     def masks(self, image_id: int) -> NDArray[np.uint8]:
         """Bitmaps [G H W] of an image's annotations at original size. Raises ValueError for a damaged segmentation."""
-        segmentations: list[Segmentation] = []
-        for annotation in self.annotations[image_id]:
-            try:
-                segmentations.append(msgspec.json.decode(annotation.segmentation, type=Segmentation))
-            except msgspec.MsgspecError as error:
-                raise ValueError(
-                    f"The segmentation of annotation {annotation.id} (image {image_id}) cannot be read: {error}; "
-                    "expected polygons or run lengths; repair or remove the annotation."
-                ) from error
+        segmentations = [_segmentation(annotation) for annotation in self.annotations[image_id]]
         try:
             return rasterise(segmentations, *self.sizes[image_id])
         except ValueError as error:
@@ -119,10 +76,11 @@ def open_coco(
     known: dict[int, tuple[int, int]] = {}
     instances = None
     if annotations is not None or lvis is None or coco.is_file():
-        instances = _decode(coco, msgspec.json.Decoder(_InstanceFile))
+        instances = read_annotations(coco)
+        instances.require(lists=("annotations", "categories"), of_annotations=("id", "bbox"))
         _add_sizes(known, instances.images, coco)
     if lvis is not None:
-        _add_sizes(known, _decode(lvis, msgspec.json.Decoder(_ImageFile)).images, lvis)
+        _add_sizes(known, read_annotations(lvis).images, lvis)
     ids = tuple(sorted(known)[:num_images])
     if not ids or (num_images is not None and num_images < 1):
         raise ValueError(
@@ -134,17 +92,27 @@ def open_coco(
         ids=ids,
         sizes={image_id: known[image_id] for image_id in ids},
         paths=_find(directory, ids),
-        annotations={} if instances is None else _by_image(instances, set(ids), coco),
+        annotations={} if instances is None else _by_image(instances, set(ids)),
         category_ids=COCO_CATEGORY_IDS if instances is None else tuple(sorted({c.id for c in instances.categories})),
         listed=frozenset(known),
     )
 
 
-def _decode(path: Path, decoder: msgspec.json.Decoder[T]) -> T:
-    return json_file.decode(json_file.read(path), str(path), decoder, "annotation")
+def _segmentation(annotation: CocoObject) -> Segmentation:
+    """An object's mask. Raises ValueError for JSON that is none."""
+    if isinstance(annotation.segmentation, RunLengths):
+        return annotation.segmentation
+    try:
+        found: Segmentation = msgspec.json.decode(annotation.segmentation, type=Segmentation)
+    except msgspec.MsgspecError as error:
+        raise ValueError(
+            f"The segmentation of annotation {annotation.id} (image {annotation.image_id}) cannot be read: {error}; "
+            "expected polygons or run lengths; repair or remove the annotation."
+        ) from error
+    return found
 
 
-def _add_sizes(known: dict[int, tuple[int, int]], images: list[ImageEntry], path: Path) -> None:
+def _add_sizes(known: dict[int, tuple[int, int]], images: Sequence[ImageEntry], path: Path) -> None:
     """Add images to those `known`. Raises ValueError where an image is listed twice or with another size."""
     if len({image.id for image in images}) < len(images):
         raise ValueError(f"{path} lists an image id twice; expected unique ids; remove the duplicates.")
@@ -171,15 +139,15 @@ def _find(directory: Path, ids: tuple[int, ...]) -> dict[int, Path]:
     return {image_id: present[f"{image_id:012d}"] for image_id in ids}
 
 
-def _by_image(instances: _InstanceFile, ids: set[int], path: Path) -> dict[int, tuple[Annotation, ...]]:
+def _by_image(instances: AnnotationFile, ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
     """Group annotations by image, crowds left out. Raises ValueError for unknown images and categories."""
     listed = {image.id for image in instances.images}
     categories = {category.id for category in instances.categories}
-    grouped: dict[int, list[Annotation]] = {image_id: [] for image_id in listed & ids}
+    grouped: dict[int, list[CocoObject]] = {image_id: [] for image_id in listed & ids}
     for annotation in instances.annotations:
         if annotation.image_id not in listed or annotation.category_id not in categories:
             raise ValueError(
-                f"{path}: annotation {annotation.id} is about image {annotation.image_id} and category "
+                f"{instances.name}: annotation {annotation.id} is about image {annotation.image_id} and category "
                 f"{annotation.category_id}; expected both to be listed in the file; add or remove them."
             )
         if annotation.image_id in grouped and not annotation.iscrowd:

@@ -8,21 +8,25 @@ which PointRend and the Boundary IoU paper report AP*.
 
 import csv
 import dataclasses
-import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 
 from bench import json_file
-from bench.data.ground_truth import LVIS_VERSIONS, GroundTruth, decode_ground_truth
+from bench.data.annotations import AnnotationFile, Category, read_annotations
+from bench.data.ground_truth import LVIS_VERSIONS, GroundTruth, decode_ground_truth, ground_truth_of
 from bench.files import write_whole
 
 # Fields that are copied letter by letter: as Python numbers, the polygons of LVIS v1 would take gigabytes.
 _Fields = dict[str, msgspec.Raw]
+
+_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+"""LVIS's lists of an image, without which AP* means nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,77 +48,46 @@ class Cocofied:
     source_sha256: str
 
 
-class _Image(msgspec.Struct, frozen=True, gc=False):
-    id: int
-    neg_category_ids: list[int]
-    not_exhaustive_category_ids: list[int]
-
-
-class _Annotation(msgspec.Struct, frozen=True, gc=False):
-    image_id: int
-    category_id: int
-
-
-class _Category(msgspec.Struct, frozen=True, gc=False):
-    id: int
-    synset: str = ""
-
-
-class _File(msgspec.Struct, frozen=True):
-    categories: list[_Category]
-    images: list[_Image]
-    annotations: list[_Annotation]
-
-
-class _Categories(msgspec.Struct, frozen=True):
-    categories: list[_Category] = []
-
-
-class _Lists(msgspec.Struct, frozen=True):
-    images: list[_Image]
-
-
 OWN_CLASSES = "LVIS's format, own classes"
 """The version of a file that is not LVIS."""
 
 
 def version(path: Path) -> str:
-    """What `read_cocofied` calls the version of a file, without its objects; a file is read again only if it changed.
+    """What `read_cocofied` calls the version of a file, without its objects.
 
     Raises ValueError for a file that cannot be read or is no annotation file.
     """
-    return _version(path, *json_file.stamp(path))
-
-
-@functools.lru_cache(maxsize=8)
-def _version(path: Path, changed_ns: int, num_bytes: int) -> str:
-    """Every cell of a recipe asks for the version of one file, which may take seconds to read."""
-    file = json_file.decode(json_file.read(path), str(path), msgspec.json.Decoder(_Categories), "annotation")
-    if _has_own_classes(file.categories):
+    categories = read_annotations(path).categories
+    if _has_own_classes(categories):
         return OWN_CLASSES
-    if _is_cocofied(file.categories):
+    if _is_cocofied(categories):
         return "cocofied LVIS"
-    return f"cocofied {LVIS_VERSIONS.get(len(file.categories), 'LVIS')}"
+    return f"cocofied {LVIS_VERSIONS.get(len(categories), 'LVIS')}"
 
 
 def read_cocofied(path: Path) -> GroundTruth:
     """Read an LVIS annotation file as COCO's classes; a file that is cocofied already is taken as it is.
 
     So is a file in LVIS's format none of whose classes is one of COCO's, such as the embedded data set's. The checksum
-    is that of the file given. Raises ValueError for any other file, for images without LVIS's lists of absent and not
-    exhaustively annotated classes, and as `decode_ground_truth`.
+    is that of the file given. The last file that was read is kept, and read again only if it changed. Raises ValueError
+    for any other file, for images without LVIS's lists of absent and not exhaustively annotated classes, and as
+    `decode_ground_truth`.
     """
-    content, name = json_file.read(path), str(path)
-    categories = json_file.decode(content, name, msgspec.json.Decoder(_Categories), "annotation").categories
-    own = _has_own_classes(categories)
-    if own or _is_cocofied(categories):
+    return _kept(json_file.state(path))
+
+
+@lru_cache(maxsize=1)
+def _kept(state: json_file.State) -> GroundTruth:
+    file = read_annotations(state.path, keep=False)
+    own = _has_own_classes(file.categories)
+    if own or _is_cocofied(file.categories):
         # Images without lists would be images on which nobody looked for anything else: another AP*, without a word.
-        json_file.decode(content, name, msgspec.json.Decoder(_Lists), "annotation")
-        truth = decode_ground_truth(content, name)
+        file.require(of_images=_LISTS)
+        truth = ground_truth_of(file)
         return dataclasses.replace(truth, version=OWN_CLASSES) if own else truth
-    made = cocofied(content, name)
+    made = _cocofied(file)
     return dataclasses.replace(
-        decode_ground_truth(made.content, name),
+        decode_ground_truth(made.content, file.name),
         sha256=made.source_sha256,
         version=f"cocofied {made.lvis_version or 'LVIS'}",
     )
@@ -140,11 +113,15 @@ def cocofied(content: bytes, name: str) -> Cocofied:
     Annotations keep their order and get the ids 1, 2, 3, ...; fields that need not change are copied letter by letter.
     Raises ValueError for content that is no LVIS file, is cocofied already, or names categories it does not list.
     """
-    file = json_file.decode(content, name, msgspec.json.Decoder(_File), "annotation")
-    _check(file, name)
+    return _cocofied(AnnotationFile(name=name, content=content))
+
+
+def _cocofied(file: AnnotationFile) -> Cocofied:
+    file.require(lists=("annotations", "categories"), of_images=_LISTS)
+    _check(file)
     coco = {synset: category_id for category_id, _, synset in _coco_classes()}
     new_id = {category.id: coco[category.synset] for category in file.categories if category.synset in coco}
-    fields = msgspec.json.decode(json_file.unzip(content, name), type=_Fields)
+    fields = msgspec.json.decode(json_file.unzip(file.content, file.name), type=_Fields)
 
     def mapped(category_ids: Iterable[int]) -> list[int]:
         return [new_id[category_id] for category_id in category_ids if category_id in new_id]
@@ -157,7 +134,8 @@ def cocofied(content: bytes, name: str) -> Cocofied:
     seen = set(mapped(annotation.category_id for annotation in file.annotations))
     images: list[dict[str, object]] = []
     for image, copied in zip(file.images, _entries(fields["images"]), strict=True):
-        negative, not_exhaustive = mapped(image.neg_category_ids), mapped(image.not_exhaustive_category_ids)
+        negative = mapped(image.neg_category_ids or ())
+        not_exhaustive = mapped(image.not_exhaustive_category_ids or ())
         images.append({**copied, "neg_category_ids": negative, "not_exhaustive_category_ids": not_exhaustive})
         seen.update(negative, not_exhaustive)
     categories: list[dict[str, object]] = [
@@ -176,12 +154,13 @@ def cocofied(content: bytes, name: str) -> Cocofied:
         lost=tuple(class_name for category_id, class_name, _ in _coco_classes() if category_id not in found),
         absent=tuple(class_name for category_id, class_name, _ in _coco_classes() if category_id in found - seen),
         lvis_version=LVIS_VERSIONS.get(len(file.categories), ""),
-        source_sha256=hashlib.sha256(content).hexdigest(),
+        source_sha256=file.checksum.removeprefix("sha256:"),
     )
 
 
-def _check(file: _File, name: str) -> None:
+def _check(file: AnnotationFile) -> None:
     """Raise ValueError where a file cannot be cocofied, or categories would get lost without a word."""
+    name = file.name
     if not any(category.synset for category in file.categories):
         raise ValueError(
             f"{name} has no categories with a synset; expected LVIS annotations, v0.5 or v1, cocofied or not; "
@@ -193,11 +172,11 @@ def _check(file: _File, name: str) -> None:
     for index, annotation in enumerate(file.annotations):
         if annotation.category_id not in listed:
             raise ValueError(
-                f"{name}: {json_file.place('annotation', index, annotation.image_id)} has category "
+                f"{name}: {file.place(index)} has category "
                 f"{annotation.category_id}; expected one of the {len(listed)} of the file; repair or remove it."
             )
     for image in file.images:
-        unknown = {*image.neg_category_ids, *image.not_exhaustive_category_ids} - listed
+        unknown = {*(image.neg_category_ids or ()), *(image.not_exhaustive_category_ids or ())} - listed
         if unknown:
             raise ValueError(
                 f"{name}: image {image.id} lists category {min(unknown)} as absent or not exhaustive; "
@@ -205,7 +184,7 @@ def _check(file: _File, name: str) -> None:
             )
 
 
-def _has_own_classes(categories: Sequence[_Category]) -> bool:
+def _has_own_classes(categories: Sequence[Category]) -> bool:
     """Say whether every class has a synset and none is one of COCO's, by synset or by id."""
     ids, _, synsets = (set(column) for column in zip(*_coco_classes(), strict=True))
     return bool(categories) and all(
@@ -213,7 +192,7 @@ def _has_own_classes(categories: Sequence[_Category]) -> bool:
     )
 
 
-def _is_cocofied(categories: Sequence[_Category]) -> bool:
+def _is_cocofied(categories: Sequence[Category]) -> bool:
     """Say whether the ids are COCO's of the synsets."""
     coco = {(category_id, synset) for category_id, _, synset in _coco_classes()}
     return bool(categories) and {(category.id, category.synset) for category in categories} <= coco

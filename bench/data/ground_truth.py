@@ -1,24 +1,20 @@
 """Annotated objects as columns, from an annotation file of COCO or LVIS."""
 
-import hashlib
 import itertools
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from bench import json_file
-from bench.data import masks
+from bench.data.annotations import MOST_PIXELS, AnnotationFile, Category, ImageEntry, read_annotations
 from bench.data.coco import COCO_CATEGORY_IDS
-from bench.data.segmentation import RunLengths, Segmentation
-
-# pycocotools counts pixels in 32 bits, and the run lengths of larger masks do not survive it.
-_MOST_PIXELS = 2**29
+from bench.data.segmentation import RunLengths, Segmentation, encode
 
 LVIS_VERSIONS = {1230: "LVIS v0.5", 1203: "LVIS v1"}
 """Which LVIS it is, by its number of categories."""
@@ -58,56 +54,33 @@ class GroundTruth:
     not_exhaustive: Int64[np.ndarray, "M 2"]
 
 
-_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_Side = Annotated[int, msgspec.Meta(ge=1, le=_MOST_PIXELS)]
-
-
-class _Image(msgspec.Struct, frozen=True, gc=False):
-    id: _Id
-    height: _Side
-    width: _Side
-    neg_category_ids: list[_Id] = []
-    not_exhaustive_category_ids: list[_Id] = []
-
-
-class _Category(msgspec.Struct, frozen=True, gc=False):
-    id: _Id
-    name: str = ""
-    frequency: str = ""
-    synset: str = ""
-
-
-class _Annotation(msgspec.Struct, frozen=True, gc=False):
-    image_id: _Id
-    category_id: _Id
-    segmentation: Segmentation
-    id: int | float | str | None = None
-    area: float | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    iscrowd: int | bool | None = 0
-    ignore: int | bool | None = 0
-
-
-class _File(msgspec.Struct, frozen=True):
-    images: list[_Image]
-    annotations: list[_Annotation] = []
-    categories: list[_Category] = []
-
-
 def read_ground_truth(path: Path) -> GroundTruth:
-    """Read an annotation file, JSON or gzip. Raises ValueError as `decode_ground_truth`, or for an unreadable file."""
-    return decode_ground_truth(json_file.read(path), str(path))
+    """Read an annotation file, JSON or gzip; the last one that was read is kept, and read again only if it changed.
+
+    Raises ValueError as `ground_truth_of`, or for an unreadable file.
+    """
+    return _kept(json_file.state(path))
+
+
+@lru_cache(maxsize=1)
+def _kept(state: json_file.State) -> GroundTruth:
+    return ground_truth_of(read_annotations(state.path, keep=False))
 
 
 def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
-    """Read an annotation file's content; `name` is what messages call it.
+    """Read an annotation file's content; `name` is what messages call it. Raises ValueError as `ground_truth_of`."""
+    return ground_truth_of(AnnotationFile(name=name, content=content))
+
+
+def ground_truth_of(file: AnnotationFile) -> GroundTruth:
+    """Turn the entries of an annotation file into columns, which nobody can change: all readers share them.
 
     Masks are those of pycocotools' `annToRLE`. `area` is the annotation's own, as in the official libraries: that
     of its polygons, hardly ever the mask's. Annotation ids mean nothing here, an object is known by its place.
     Raises ValueError for content that is not such a file, for images or categories that are listed twice or not at all,
     for negative areas and for damaged segmentations, naming the annotation by its place and its image.
     """
-    file = json_file.decode(content, name, msgspec.json.Decoder(_File), "annotation")
+    name = file.name
     images = sorted(file.images, key=lambda image: image.id)
     categories = sorted(file.categories, key=lambda category: category.id)
     _check_images(images, name)
@@ -116,15 +89,11 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
     if len(category_index) < len(categories):
         twice = next(a.id for a, b in itertools.pairwise(categories) if a.id == b.id)
         raise ValueError(f"{name} lists category {twice} twice; expected unique ids; remove or renumber one.")
-    _check_annotations(file.annotations, image_index, category_index, name)
+    _check_annotations(file, image_index, category_index)
 
     image = np.array([image_index[each.image_id] for each in file.annotations], np.int64)
     sizes = np.array([(each.height, each.width) for each in images], np.int64).reshape(-1, 2)
-    encoded = masks.encode(
-        [each.segmentation for each in file.annotations],
-        sizes[image],
-        lambda index: _place(file.annotations, index, name),
-    )
+    encoded = encode(_segmentations(file), sizes[image], lambda index: f"{name}: {file.place(index)}")
     area, boxes = encoded.area.copy(), encoded.boxes
     for index, each in enumerate(file.annotations):
         area[index] = area[index] if each.area is None else each.area
@@ -136,9 +105,9 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
             name,
             num_without_area,
         )
-    return GroundTruth(
+    truth = GroundTruth(
         name=name,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=file.checksum.removeprefix("sha256:"),
         version=_version(categories),
         image_ids=np.array([each.id for each in images], np.int64),
         sizes=sizes,
@@ -152,12 +121,18 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
         crowd=np.array([bool(each.iscrowd) for each in file.annotations], np.bool_),
         ignore=np.array([bool(each.ignore) for each in file.annotations], np.bool_),
         counts=encoded.counts,
-        negative=_listed([each.neg_category_ids for each in images], images, category_index, name),
-        not_exhaustive=_listed([each.not_exhaustive_category_ids for each in images], images, category_index, name),
+        negative=_listed([each.neg_category_ids or () for each in images], images, category_index, name),
+        not_exhaustive=_listed(
+            [each.not_exhaustive_category_ids or () for each in images], images, category_index, name
+        ),
     )
+    for column in vars(truth).values():
+        if isinstance(column, np.ndarray):
+            column.flags.writeable = False
+    return truth
 
 
-def _check_images(images: Sequence[_Image], name: str) -> None:
+def _check_images(images: Sequence[ImageEntry], name: str) -> None:
     """Raise ValueError where an image (sorted by id) is listed twice or is too large."""
     for image, following in itertools.pairwise(images):
         if image.id == following.id:
@@ -166,40 +141,52 @@ def _check_images(images: Sequence[_Image], name: str) -> None:
                 f"{name} lists image {image.id} twice (height x width {sizes}); expected unique ids; remove one."
             )
     for image in images:
-        if image.height * image.width >= _MOST_PIXELS:
+        if image.height * image.width >= MOST_PIXELS:
             raise ValueError(
                 f"{name} says image {image.id} is {image.height} x {image.width}; expected less than 2**29 pixels; "
                 "correct the size, or cut the image into tiles."
             )
 
 
-def _check_annotations(
-    annotations: Sequence[_Annotation], images: Collection[int], categories: Collection[int], name: str
-) -> None:
-    """Raise ValueError for an annotation of what the file does not list, without a segmentation or below no area."""
-    for index, each in enumerate(annotations):
+def _check_annotations(file: AnnotationFile, images: Collection[int], categories: Collection[int]) -> None:
+    """Raise ValueError for an annotation of what the file does not list, or with an area below 0."""
+    for index, each in enumerate(file.annotations):
         problem = None
         if each.image_id not in images:
             problem = f"is on an image that the file does not list; expected one of its {len(images)}"
         elif each.category_id not in categories:
             problem = f"has category {each.category_id}; expected one of the {len(categories)} that the file lists"
-        elif not isinstance(each.segmentation, RunLengths) and not any(each.segmentation):
-            problem = "has no polygon; expected polygons or run lengths"
         elif each.area is not None and each.area < 0:
             problem = f"has the area {each.area}; expected a number of pixels, at least 0"
         if problem:
-            raise ValueError(f"{_place(annotations, index, name)} {problem}; repair or remove it.")
-    ids = [each.id for each in annotations if each.id is not None]
+            raise ValueError(f"{file.name}: {file.place(index)} {problem}; repair or remove it.")
+    ids = [each.id for each in file.annotations if each.id is not None]
     if len(set(ids)) < len(ids):
-        _log.warning("%s uses annotation ids twice. They are not needed here; other programs may lose objects.", name)
+        _log.warning(
+            "%s uses annotation ids twice. They are not needed here; other programs may lose objects.", file.name
+        )
 
 
-def _place(annotations: Sequence[_Annotation], index: int, name: str) -> str:
-    return f"{name}: {json_file.place('annotation', index, annotations[index].image_id)}"
+def _segmentations(file: AnnotationFile) -> Iterator[Segmentation]:
+    """Decode one mask after the other. Raises ValueError for JSON that is none, and for one without a polygon."""
+    decoder: msgspec.json.Decoder[Segmentation] = msgspec.json.Decoder(Segmentation)
+    for index, each in enumerate(file.annotations):
+        try:
+            segmentation = decoder.decode(each.segmentation)
+        except msgspec.MsgspecError as error:
+            problem, _, within = str(error).partition(" - at `$")
+            problem = f"{problem} - at `$.annotations[{index}].segmentation{within or '`'}"
+            raise ValueError(json_file.misfit(file.name, "annotation", problem, file.place(index))) from error
+        if not isinstance(segmentation, RunLengths) and not any(segmentation):
+            raise ValueError(
+                f"{file.name}: {file.place(index)} has no polygon; expected polygons or run lengths; "
+                "repair or remove it."
+            )
+        yield segmentation
 
 
 def _listed(
-    lists: Sequence[Sequence[int]], images: Sequence[_Image], category_index: dict[int, int], name: str
+    lists: Sequence[Sequence[int]], images: Sequence[ImageEntry], category_index: dict[int, int], name: str
 ) -> Int64[np.ndarray, "N 2"]:
     """Turn a list of category ids per image into unique rows (image, category)."""
     pairs = []
@@ -214,7 +201,7 @@ def _listed(
     return np.unique(np.array(pairs, np.int64).reshape(-1, 2), axis=0)
 
 
-def _version(categories: Sequence[_Category]) -> str:
+def _version(categories: Sequence[Category]) -> str:
     """Tell the data set by its categories, since the `info` of LVIS files says COCO."""
     ids = tuple(category.id for category in categories)
     if not all(category.synset for category in categories):

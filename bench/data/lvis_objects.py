@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from jaxtyping import Bool, Float64
 from pycocotools import mask as coco_mask
 
-from bench.data.coco import Annotation, CocoImages
+from bench.data.annotations import Annotation
+from bench.data.coco import CocoImages
 from bench.data.cocofy import read_cocofied
 from bench.data.ground_truth import GroundTruth
 from bench.data.segmentation import RunLengths
@@ -31,7 +31,7 @@ def with_lvis_objects(files: CocoImages, lvis: Path) -> CocoImages:
     unknown = set(files.ids) - files.annotations.keys()
     if not unknown:
         return files
-    found: dict[int, list[Annotation]] = {image_id: [] for image_id in unknown}
+    found: dict[int, list[Annotation[RunLengths]]] = {image_id: [] for image_id in unknown}
     for annotation in _objects(read_cocofied(lvis), unknown):
         if annotation.category_id in files.category_ids:
             found[annotation.image_id].append(annotation)
@@ -52,7 +52,7 @@ def own_boxes(
     return np.where(replaced[:, None], corners[1], corners[0]), replaced
 
 
-def _objects(truth: GroundTruth, image_ids: set[int]) -> Iterator[Annotation]:
+def _objects(truth: GroundTruth, image_ids: set[int]) -> Iterator[Annotation[RunLengths]]:
     """Objects of some images but crowds, numbered by their place in the annotation file."""
     places = np.flatnonzero(np.isin(truth.image_ids[truth.image], list(image_ids)) & ~truth.crowd).tolist()
     if not places:
@@ -69,5 +69,5 @@ def _objects(truth: GroundTruth, image_ids: set[int]) -> Iterator[Annotation]:
             image_id=int(truth.image_ids[truth.image[place]]),
             category_id=int(truth.category_ids[truth.category[place]]),
             bbox=(left, top, right - left, bottom - top),
-            segmentation=msgspec.Raw(msgspec.json.encode(mask)),
+            segmentation=mask,
         )

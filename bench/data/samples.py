@@ -15,24 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bench.data.augment import Picture, Transform
-from bench.data.coco import Annotation, CocoImages
+from bench.data.coco import CocoImages, CocoObject
 from bench.data.images import Unreadable, read_image
-from bench.data.input_size import nominal_sizes, resized
-
-__all__ = [
-    "Batch",
-    "CocoDataset",
-    "Objects",
-    "Sample",
-    "Skipped",
-    "collate",
-    "draws",
-    "nominal_sizes",
-    "normalised",
-    "readable",
-    "resized",
-    "sample_of",
-]
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -59,8 +43,8 @@ class Objects:
 class Sample:
     """One image, normalised (RGB, ImageNet mean and deviation). Sizes are (height, width).
 
-    `objects` is None where no ground truth is known, which differs from an image annotated to hold nothing.
-    `num_dropped` counts annotated objects that are missing there: without area, cropped away or below one pixel.
+    `objects` is None where no ground truth is known, which differs from an image annotated to hold nothing. Annotated
+    objects without area, cropped away or below one pixel are missing there.
     """
 
     pixels: Float32[Tensor, "3 H W"]
@@ -68,7 +52,6 @@ class Sample:
     input_size: tuple[int, int]
     original_size: tuple[int, int]
     objects: Objects | None
-    num_dropped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +159,7 @@ class CocoDataset(Dataset[Sample | Skipped]):
         made = sample_of(picture, image_id, original_size)
         return made if annotations is not None else replace(made, objects=None)
 
-    def _picture(self, image: Image.Image, image_id: int, annotations: Sequence[Annotation]) -> Picture:
+    def _picture(self, image: Image.Image, image_id: int, annotations: Sequence[CocoObject]) -> Picture:
         label = {category_id: label for label, category_id in enumerate(self.files.category_ids)}
         boxes = torch.tensor([annotation.bbox for annotation in annotations], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]  # the file has x, y, width, height
@@ -195,15 +178,13 @@ def draws(seed: int, epoch: int, index: int) -> torch.Generator:
 
 
 def sample_of(picture: Picture, image_id: int, original_size: tuple[int, int]) -> Sample:
-    """Normalise a transformed picture whose objects are known; those without a pixel are dropped and counted."""
-    objects = _objects(picture)
+    """Normalise a transformed picture whose objects are known; those without a pixel are dropped."""
     return Sample(
         pixels=normalised(picture.image),
         image_id=image_id,
         input_size=(picture.image.height, picture.image.width),
         original_size=original_size,
-        objects=objects,
-        num_dropped=len(picture.labels) - len(objects.labels),
+        objects=_objects(picture),
     )
 
 

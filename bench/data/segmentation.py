@@ -1,9 +1,15 @@
-"""Segmentations of COCO-format files (polygons, run lengths as list or string) -> bitmaps, or COCO's run lengths."""
+"""Segmentations of COCO-format files (polygons, run lengths as list or string) -> bitmaps, or COCO's run lengths.
 
-from collections.abc import Sequence
+One image's become bitmaps (`rasterise`); those of a whole file become compressed run lengths that every library reads
+alike, with areas and boxes (`encode`).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
@@ -23,6 +29,15 @@ class RunLengths(msgspec.Struct, frozen=True):
 Segmentation = list[list[float]] | RunLengths
 
 
+@dataclass(frozen=True, kw_only=True)
+class Masks:
+    """Masks as compressed run lengths, their pixels and their bounding boxes (x, y, width, height)."""
+
+    counts: tuple[bytes, ...]
+    area: Float64[np.ndarray, "N"]
+    boxes: Float64[np.ndarray, "N 4"]
+
+
 def rasterise(segmentations: Sequence[Segmentation], height: int, width: int) -> NDArray[np.uint8]:
     """Draw segmentations as bitmaps [G H W] of 0 and 1.
 
@@ -37,6 +52,29 @@ def rasterise(segmentations: Sequence[Segmentation], height: int, width: int) ->
         raise ValueError(f"Segmentation {extents.index} {extents.reason}")
     encoded = [{"size": [height, width], "counts": text} for text in counts]
     return np.ascontiguousarray(coco_mask.decode(encoded).transpose(2, 0, 1))
+
+
+def encode(
+    segmentations: Iterable[Segmentation], sizes: Int64[np.ndarray, "N 2"], place: Callable[[int], str]
+) -> Masks:
+    """Encode and check the masks of images of the given sizes (height, width); `place` names a mask in messages.
+
+    Run lengths with empty runs inside are encoded again without them: pycocotools takes such masks, but its boxes and
+    overlaps of them can be wrong. Raises ValueError for segmentations that are damaged or of another size.
+    """
+    counts = []
+    for index, (segmentation, (height, width)) in enumerate(zip(segmentations, sizes.tolist(), strict=True)):
+        try:
+            counts.append(compress(segmentation, height, width))
+        except ValueError as error:
+            raise ValueError(f"{place(index)}: {error}") from error
+    extents = measure(counts, sizes)
+    if isinstance(extents, Damage):
+        raise ValueError(f"{place(extents.index)} {extents.reason}")
+    for index in np.flatnonzero(~extents.canonical).tolist():
+        bitmap = coco_mask.decode({"size": sizes[index].tolist(), "counts": counts[index]})
+        counts[index] = coco_mask.encode(bitmap)["counts"]
+    return Masks(counts=tuple(counts), area=extents.area, boxes=extents.boxes)
 
 
 def compress(segmentation: Segmentation, height: int, width: int) -> bytes:

@@ -1,6 +1,5 @@
 """The images of a run, one after the other, as the probes that need images see them."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,11 +9,13 @@ import torch
 
 from bench import ranks
 from bench.contract import Context
+from bench.data.annotations import read_annotations
 from bench.data.augment import PAPER_TEST, SMALL_TEST
 from bench.data.coco import CocoImages, open_coco
 from bench.data.input_size import resized
 from bench.data.lvis_objects import with_lvis_objects
 from bench.data.samples import Batch, CocoDataset, Skipped, collate, readable
+from bench.files import checksum
 from bench.model.boxes_file import read_detections
 from bench.model.build import initial_weights
 from bench.model.segmenter import Boxes
@@ -103,8 +104,8 @@ def files_protocol(context: Context) -> dict[str, Scalar]:
     annotations = coco_annotations(context)
     return {
         "images": num_images_protocol(context),
-        "annotations": checksum(annotations) if annotations.is_file() else None,
-        "lvis": None if context.lvis is None else checksum(context.lvis),
+        "annotations": read_annotations(annotations).checksum if annotations.is_file() else None,
+        "lvis": None if context.lvis is None else read_annotations(context.lvis).checksum,
     }
 
 
@@ -129,12 +130,6 @@ def coco_annotations(context: Context) -> Path:
     """Where the COCO annotations of a run lie, if there are any. Needs `context.coco`."""
     assert context.coco is not None, "a probe that needs images was run without"
     return context.coco / "annotations" / "instances_val2017.json"
-
-
-def checksum(path: Path) -> str:
-    """`sha256:...` of a file."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
 
 
 def open_run(subject: Subject, context: Context) -> ImageRun:

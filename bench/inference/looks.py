@@ -16,6 +16,7 @@ import torch
 
 from bench.contract import Context
 from bench.data.samples import Skipped
+from bench.files import checksum
 from bench.inference.image_run import ImageRun, images_protocol
 from bench.model import weights_folder
 from bench.model.segmenter import Look, Segmenter
@@ -100,7 +101,7 @@ def _key(subject: Subject, context: Context, run: ImageRun) -> Hashable | None:
     if len(files) < 2:
         return None
     return (
-        weights_folder.checksum(files[:1]),
+        checksum(files[0]),
         subject.backbone,
         subject.preset,
         tuple(images_protocol(context).items()),

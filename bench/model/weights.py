@@ -8,12 +8,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.files import write_whole
+from bench.files import checksum, write_whole
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task, check_categories
 from bench.model.tensors_file import copy_tensors, read_tensors
 from bench.model.weights_folder import DETECTOR as DETECTOR_FILE
-from bench.model.weights_folder import checksum
 
 DETECTOR = ("backbone", "neck", "detector")
 """The parts of a model that all heads share."""
@@ -81,7 +80,7 @@ def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, .
         task = msgspec.json.decode(note["task"], type=Task)
         if found is not None:
             check_categories(task.category_ids, found, str(path))
-        if len(paths) > 1 and task.detector not in (None, checksum(paths[:1])):
+        if len(paths) > 1 and task.detector not in (None, checksum(paths[0])):
             raise ValueError(
                 f"{path} was trained on another detector than {paths[0]}; expected the one with checksum "
                 f"{task.detector}; put files of one training together."

@@ -4,7 +4,6 @@ A folder holds `detector.safetensors` (backbone, neck, detector) and a file for 
 a folder without a detector, the file of a head is a whole model. Imports no torch.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,11 +56,3 @@ def lacking(folder: Path, subjects: Sequence[Subject]) -> dict[Subject, Path]:
             "run_bench.py train."
         )
     return missing
-
-
-def checksum(paths: Sequence[Path]) -> str:
-    """The "sha256:..." of files, read one after the other."""
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return f"sha256:{digest.hexdigest()}"

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from bench import catalog
+from bench.files import checksum
 from bench.model import weights_folder
 from bench.planning.plan import Cell
 from bench.record import Subject
@@ -309,7 +310,7 @@ def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
             f"{', '.join(sorted(set(needing.values())))}. Weights belong to one head, backbone and schedule. Narrow "
             "the recipe with --heads, --backbones and --modules, or give a folder with a file for each."
         )
-    checksums = {of: weights_folder.checksum(weights_folder.files_of(weights, of)) for of in needing}
+    checksums = {of: checksum(*weights_folder.files_of(weights, of)) for of in needing}
     return [
         _with_subject(cell, schedule=cell.subject.schedule, weights=checksums[cell.subject])
         if cell.subject in checksums

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from bench import ranks
 from bench.contract import Context, Measurement
+from bench.data.annotations import read_annotations
 from bench.data.coco import CocoImages, open_coco
-from bench.inference.image_run import checksum, detections_protocol, num_images_protocol, run_of
+from bench.inference.image_run import detections_protocol, num_images_protocol, run_of
 from bench.inference.predict import join, model_protocol, predict
 from bench.record import Scalar, Subject
 
@@ -30,7 +31,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     listing = _listing(context)
     return {
         "images": num_images_protocol(context),
-        "annotations": checksum(listing) if listing.is_file() else None,
+        "annotations": read_annotations(listing).checksum if listing.is_file() else None,
         "detections": detections_protocol(context),
         **model_protocol(subject, context),
     }

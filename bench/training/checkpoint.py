@@ -4,7 +4,6 @@ The JSON file is written last and holds the checksum of the other: a checkpoint 
 the process is killed.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 from safetensors.torch import save
 from torch import Tensor
 
-from bench.files import write_whole
+from bench.files import checksum, checksum_of, write_whole
 from bench.model.task import Task, check_same
 from bench.model.tensors_file import copy_tensors, read_tensors
 from bench.record import Code, Machine
@@ -47,7 +46,7 @@ def write(directory: Path, state: State, tensors: Mapping[str, Tensor]) -> None:
     """Write a checkpoint, then remove all but it and the one before it. Raises OSError, with both old ones intact."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     write_whole(_path(directory, state.step, "safetensors"), content)
-    whole = msgspec.structs.replace(state, tensors=_checksum(content))
+    whole = msgspec.structs.replace(state, tensors=checksum_of(content))
     write_whole(_path(directory, state.step, "json"), msgspec.json.format(msgspec.json.encode(whole), indent=2))
     kept = steps(directory)[-_NUM_KEPT:]
     for path in directory.iterdir():
@@ -92,11 +91,10 @@ def _read(directory: Path, step: int) -> State:
     """Read the state of a checkpoint. Raises ValueError where a file is not what was written."""
     try:
         state = msgspec.json.decode(_path(directory, step, "json").read_bytes(), type=State)
-        with _path(directory, step, "safetensors").open("rb") as file:
-            digest = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        found = checksum(_path(directory, step, "safetensors"))
     except (OSError, msgspec.MsgspecError) as error:
         raise ValueError(str(error)) from error
-    if digest != state.tensors:
+    if found != state.tensors:
         raise ValueError(
             f"{_path(directory, step, 'safetensors')} has changed since it was written; expected the file of then; "
             "restore it"
@@ -128,7 +126,3 @@ def _check_recipe(found: Mapping[str, str], recipe: Recipe, path: Path) -> None:
 
 def _path(directory: Path, step: int, suffix: str) -> Path:
     return directory / f"step-{step}.{suffix}"
-
-
-def _checksum(content: bytes) -> str:
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"

@@ -11,7 +11,7 @@ import torch
 
 from bench import machine, ranks
 from bench.detector.backbone import ResNet50, imagenet_weights, load_imagenet
-from bench.files import write_whole
+from bench.files import checksum, write_whole
 from bench.model import weights_folder
 from bench.model.task import Task
 from bench.model.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights
@@ -121,8 +121,8 @@ class Workshop:
             subject=job.subject,
             category_ids=source.category_ids,
             data=source.content,
-            detector=None if job.detector is None else weights_folder.checksum((job.detector,)),
-            initial=None if job.initial is None else weights_folder.checksum((job.initial,)),
+            detector=None if job.detector is None else checksum(job.detector),
+            initial=None if job.initial is None else checksum(job.initial),
         )
         model = build_joint(job.subject, len(source.category_ids))
         fresh: list[str] = []
@@ -137,7 +137,7 @@ class Workshop:
 
         def keep() -> None:
             save_weights(model, path, task, parts=job.parts, dtype=dtype)
-            record = self._record(job, task, read_log(directory / LOG), weights_folder.checksum((path,)), fresh)
+            record = self._record(job, task, read_log(directory / LOG), checksum(path), fresh)
             write_whole(path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
         meet(lambda: keep() if ranks.rank() == 0 else None)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from bench.data.annotations import read_annotations
 from bench.data.augment import SMALL_TEST, Transform
 from bench.data.coco import open_coco
 from bench.data.coco_mini import training_annotations
 from bench.data.samples import CocoDataset
 from bench.glyphs import GlyphDataset
-from bench.model.weights_folder import DETECTOR, checksum, file
+from bench.model.weights_folder import DETECTOR, file
 from bench.planning.own_data import SHIPPED
 from bench.planning.recipes import HEADS
 from bench.record import Subject
@@ -120,7 +121,7 @@ def _source(name: str, coco: Path, annotations: Path) -> Source:
     return Source(
         num_images=len(files.ids),
         category_ids=files.category_ids,
-        content=f"{name} {checksum((annotations,))}",
+        content=f"{name} {read_annotations(annotations).checksum}",
         data=lambda transform, seed: CocoDataset(files=files, transform=transform, seed=seed),
     )
 

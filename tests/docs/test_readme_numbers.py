@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.model.weights_folder import checksum, files_of
+from bench.files import checksum
+from bench.model.weights_folder import files_of
 from bench.planning.own_data import SHIPPED
 from bench.record import Record
 from bench.store import Store
@@ -88,4 +89,4 @@ def test_the_weights_that_were_measured_are_the_shipped_ones() -> None:
         found = entry.record
         assert found.error is None
         assert not found.code.dirty, f"{entry.cell} was measured with changes that no commit has"
-        assert found.subject.weights == checksum(files_of(SHIPPED, found.subject)), entry.cell
+        assert found.subject.weights == checksum(*files_of(SHIPPED, found.subject)), entry.cell

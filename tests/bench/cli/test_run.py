@@ -8,6 +8,7 @@ import torch
 
 from bench import cli
 from bench.cli import train
+from bench.files import checksum
 from bench.model import weights_folder
 from bench.planning import own_data
 from bench.record import Record, Subject, decode
@@ -185,6 +186,6 @@ def test_training_first(monkeypatch: pytest.MonkeyPatch, probe: FakeProbe, tmp_p
     assert cli.main(["run", "budget", "--train", "--probes", "params", "--weights", "own"]) == 0
     assert asked == [("glyphs", ["effseg"], Path("own"))]
     (record,) = (decode(path.read_bytes()) for path in Path("results").rglob("*.json"))
-    assert record.subject.weights == weights_folder.checksum(sorted(Path("own").iterdir()))
+    assert record.subject.weights == checksum(*sorted(Path("own").iterdir()))
     monkeypatch.setattr(train, "make", lambda *_, **__: 1)
     assert cli.main(["run", "budget", "--train", "--probes", "params"]) == 1

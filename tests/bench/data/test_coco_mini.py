@@ -17,6 +17,7 @@ from bench.contract import Context
 from bench.data import coco_mini
 from bench.data.coco import open_coco
 from bench.data.coco_mini import IDS, Ids, extract
+from bench.files import checksum
 from bench.inference.image_run import files_protocol
 from bench.model import weights_folder
 from bench.model.build import build
@@ -197,7 +198,7 @@ class TestTraining:
 
         detector = msgspec.json.decode((folder / "detector.json").read_bytes(), type=TrainingRecord)
         assert QUICK.initial is not None
-        assert detector.task.initial == weights_folder.checksum((QUICK.initial,))
+        assert detector.task.initial == checksum(QUICK.initial)
         assert detector.task.category_ids == CATEGORIES
         assert detector.fresh == ["detector.class_head.2.bias", "detector.class_head.2.weight"]
         path = folder / f"{weights_folder.stem(EFFSEG)}.json"

@@ -150,7 +150,7 @@ def test_the_checksum_is_that_of_the_file_given(tmp_path: Path) -> None:
 
 def test_the_coco_classes_are_those_that_lvis_distributes(coco_mini: Path) -> None:
     table = json.loads((coco_mini / "coco_to_synset.json").read_bytes())
-    file = Path(__file__).parents[3] / "bench" / "accuracy" / "coco_synsets.csv"
+    file = Path(__file__).parents[3] / "bench" / "data" / "coco_synsets.csv"
     rows = [line.split(",") for line in file.read_text().splitlines()[1:]]
     assert sorted((int(row[0]), row[1], row[2]) for row in rows) == sorted(
         (each["coco_cat_id"], name, each["synset"]) for name, each in table.items()
@@ -199,6 +199,7 @@ def test_the_version_is_read_once_while_the_file_is_the_same(tmp_path: Path, mon
     monkeypatch.setattr(json_file, "read", lambda path: (reads.append(path), read(path))[1])
     path.write_text(json.dumps(lvis([4], [], [])))
     assert [version(path) for _ in range(8)] == ["cocofied LVIS"] * 8
+    assert read_cocofied(path) is read_cocofied(path)
     assert len(reads) == 1
     categories = [{"id": each, "name": "x", "synset": f"{each}.n.01"} for each in range(1, 1204)]
     path.write_text(json.dumps(lvis([4], [], [], categories=categories)))

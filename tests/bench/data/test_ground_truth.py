@@ -131,6 +131,20 @@ def test_a_file_needs_neither_annotations_nor_categories(tmp_path: Path) -> None
     assert truth.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_one_file_is_kept_and_nobody_can_change_it(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(json.dumps(content(an_object())))
+    truth = read_ground_truth(path)
+    assert read_ground_truth(path) is truth
+    for name, column in vars(truth).items():
+        if isinstance(column, np.ndarray):
+            with pytest.raises(ValueError, match="read-only"):
+                getattr(truth, name)[...] = 0
+    path.write_text(json.dumps(content(an_object(), an_object(id=2))))
+    assert len(read_ground_truth(path).counts) == 2
+    assert len(truth.counts) == 1
+
+
 def test_the_lists_of_lvis_are_unique_rows() -> None:
     images = [
         {"id": 8, "height": 20, "width": 30, "neg_category_ids": [9, 5, 9], "not_exhaustive_category_ids": [5]},
@@ -179,7 +193,15 @@ LISTED = [{"id": 8, "height": 20, "width": 30, "neg_category_ids": [7]}]
             r"annotation 1 \(image 8\) .*required field `segmentation`",
         ),
         (content(an_object(segmentation=[])), r"annotation 0 \(image 8\) has no polygon"),
-        (content(an_object(segmentation="RLE")), r"annotation 0 \(image 8\) does not fit"),
+        (
+            content(an_object(segmentation="RLE")),
+            r"annotation 0 \(image 8\) does not fit .* got `str` - at `\$.annotations\[0\].segmentation`; repair",
+        ),
+        (
+            content(an_object(), an_object(segmentation=[[1, 2, "3"]])),
+            r"annotation 1 \(image 8\) does not fit .* `str` - at `\$.annotations\[1\].segmentation\[0\]\[2\]`; repair",
+        ),
+        (content(an_object(segmentation=[[1, 1, 4, float("inf"), 4, 4]])), "NaN or infinite as its segmentation"),
         (
             content(an_object(segmentation=[[1, 2, 3, 4, 5, 6, 7]])),
             r"annotation 0 \(image 8\): A polygon has 7 coordinates",

@@ -10,6 +10,7 @@ import pytest
 from bench.contract import Context
 from bench.data.coco import CocoImages, open_coco
 from bench.data.lvis_objects import with_lvis_objects
+from bench.data.segmentation import RunLengths
 from bench.inference.image_run import images_protocol, open_run
 from bench.record import Subject
 
@@ -36,6 +37,7 @@ def test_every_image_gets_the_objects_of_a_file_that_lists_it(both: CocoImages, 
         objects = found.annotations[image_id]
         assert len(objects) == wanted[image_id]
         assert {each.category_id for each in objects} <= set(both.category_ids)
+        assert all(isinstance(each.segmentation, RunLengths) for each in objects)  # as LVIS's columns have them
         # The masks are those of the boxes: an object's pixels reach all four sides of its box.
         for each, mask in zip(objects, found.masks(image_id), strict=True):
             rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
-from bench.data.segmentation import RunLengths, Segmentation, rasterise
+from bench.data.segmentation import RunLengths, Segmentation, encode, rasterise
 
 bitmaps = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.integers(0, 1))
 
@@ -75,3 +75,26 @@ def test_damaged_segmentations_are_explained(segmentation: str, message: str) ->
     decoded: Segmentation = msgspec.json.decode(segmentation, type=Segmentation)
     with pytest.raises(ValueError, match=message):
         rasterise([decoded], 10, 12)
+
+
+@given(st.lists(bitmaps, min_size=1, max_size=4))
+def test_masks_of_a_file_are_measured_and_encoded_alike(drawn: list[np.ndarray]) -> None:
+    sizes = np.array([bitmap.shape for bitmap in drawn])
+    strings, lists = ([kind(bitmap) for bitmap in drawn] for kind in (as_string, as_list))
+    masks, same = (encode(each, sizes, str) for each in (strings, lists))
+    assert masks.counts == same.counts == tuple(str(each.counts).encode() for each in strings)
+    assert masks.area.tolist() == [bitmap.sum() for bitmap in drawn]
+    for bitmap, box in zip(drawn, masks.boxes, strict=True):
+        expected = coco_mask.toBbox(coco_mask.encode(np.asfortranarray(bitmap)))
+        assert box.tolist() == (expected.tolist() if bitmap.any() else [0, 0, 0, 0])
+
+
+def test_a_damaged_mask_of_a_file_is_named_by_its_place() -> None:
+    sizes = np.array([[10, 12]] * 2)
+    whole: list[Segmentation] = [[[1.0, 1.0, 4.0, 1.0, 4.0, 4.0]]]
+    for damaged, message in (
+        (RunLengths(size=(10, 12), counts="o"), "mask 1 has run lengths that end within"),
+        ([[1.0, 1.0, 4.0]], "mask 1: A polygon has 3 coordinates"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            encode([*whole, damaged], sizes, lambda index: f"mask {index}")

@@ -8,6 +8,7 @@ import torch
 
 from bench.contract import Context
 from bench.data.coco import open_coco
+from bench.files import checksum
 from bench.glyphs import CATEGORIES
 from bench.model import weights_folder
 from bench.model.build import load
@@ -54,14 +55,14 @@ def test_what_was_given_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_shipped_weights_are_those_of_their_record(path: Path) -> None:
     record = msgspec.json.decode(path.read_bytes(), type=TrainingRecord)
     file = path.with_suffix(".safetensors")
-    assert record.weights == weights_folder.checksum([file])
+    assert record.weights == checksum(file)
     assert record.command.startswith("python run_bench.py train glyphs")
     assert record.code.dirty is False
     losses = sum(torch.tensor(points) for points in record.curve.values())
     assert losses.isfinite().all()
     if path.stem != weights_folder.DETECTOR:
         detector = weights_folder.file(own_data.SHIPPED, weights_folder.DETECTOR)
-        assert record.task.detector == weights_folder.checksum([detector])
+        assert record.task.detector == checksum(detector)
         assert path.stem == weights_folder.stem(record.task.subject)
         categories = tuple(category.id for category in CATEGORIES)
         load(record.task.subject, Context(weights=own_data.SHIPPED), categories)

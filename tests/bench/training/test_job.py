@@ -10,6 +10,7 @@ import torch
 from bench import cli
 from bench.contract import Context
 from bench.data.augment import SMALL_TRAINING
+from bench.files import checksum
 from bench.glyphs import CATEGORIES, GlyphDataset
 from bench.model import weights_folder
 from bench.model.build import load, outline
@@ -67,10 +68,10 @@ def test_every_file_has_its_record(folder: Path) -> None:
     detector = folder / "detector.safetensors"
     for path in folder.glob("*.safetensors"):
         record = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=TrainingRecord)
-        assert record.weights == weights_folder.checksum([path])
+        assert record.weights == checksum(path)
         assert record.command == "train"
         assert record.task.data == "four glyphs"
-        assert record.task.detector == (None if path == detector else weights_folder.checksum([detector]))
+        assert record.task.detector == (None if path == detector else checksum(detector))
         assert record.steps == ([1] if path == detector else [1, 2])
         assert {len(points) for points in record.curve.values()} == {len(record.steps)}
         assert {tensor.dtype for tensor in read_tensors(path)[0].values()} == {torch.float16}
