@@ -15,12 +15,6 @@ BACKBONES = {
     "small_fpn": "A small ResNet with GroupNorm and a feature pyramid network, for the small preset.",
 }
 
-DATASETS = {
-    "glyphs": "The embedded pictographs, coarse and fine: prepare glyphs --out DIR writes them in COCO's layout.",
-    "coco": "COCO val2017: --coco DIR with DIR/val2017/*.jpg and DIR/annotations/instances_val2017.json.",
-    "lvis": "LVIS v0.5 val, for AP* and APB*: --lvis FILE, cocofied or not.",
-}
-
 
 def plugins(package: str) -> dict[str, str]:
     """First docstring line of every plug-in of a package, by name: its public modules."""

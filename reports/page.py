@@ -38,7 +38,7 @@ class _Card:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Cell:
+class _TableCell:
     """A value in its column: `anchor` is that of its record's card, `title` what is shown on demand.
 
     Text that `is_long` may be broken into lines.
@@ -108,7 +108,7 @@ def _cards(tables: Sequence[Table], entries: Sequence[Entry], folder: Path) -> d
     }
 
 
-def _groups(table: Table, anchors: dict[str, str]) -> list[list[list[_Cell]]]:
+def _groups(table: Table, anchors: dict[str, str]) -> list[list[list[_TableCell]]]:
     """Rows that stay together when a table is sorted.
 
     A row whose first cell is empty or indented belongs to the one above.
@@ -119,7 +119,7 @@ def _groups(table: Table, anchors: dict[str, str]) -> list[list[list[_Cell]]]:
     for place_of_row, (row, texts) in enumerate(zip(table.rows, table.texts(), strict=True)):
         number += bool(texts[0]) and not texts[0].startswith(" ")
         cells = [
-            _Cell(
+            _TableCell(
                 column=column,
                 text=text,
                 sort_key=_sort_key(value),

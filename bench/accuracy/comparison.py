@@ -18,7 +18,7 @@ from bench.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class Operand:
     """One side of a comparison: match tables by protocol, and the checksum of the annotation file of each."""
 
     name: str
@@ -58,7 +58,7 @@ class Difference:
         }
 
 
-def compare(first: Result, second: Result, *, resamples: int = 1000, seed: int = 0) -> list[Difference]:
+def compare(first: Operand, second: Operand, *, resamples: int = 1000, seed: int = 0) -> list[Difference]:
     """Every metric of every protocol that both results have, with intervals from the same resamples of the images.
 
     Raises ValueError where the results have no protocol in common, or are not of the same objects or images.
@@ -88,7 +88,7 @@ def result(
     lvis: Path | None = None,
     images: Collection[int] | None = None,
     allow_unknown: bool = False,
-) -> Result:
+) -> Operand:
     """Find one side of a comparison: a results file where there is one of that name, else the cell of that name.
 
     Cells are named `recipe/subject/probe`, as `list` prints them, and looked for in the store `results`; the newest
@@ -104,16 +104,16 @@ def result(
 
 def _of_file(
     path: Path, coco: Path | None, lvis: Path | None, images: Collection[int] | None, allow_unknown: bool
-) -> Result:
+) -> Operand:
     evaluation = evaluate(path, coco=coco, lvis=lvis, images=images, resamples=0, allow_unknown=allow_unknown)
-    return Result(
+    return Operand(
         name=path.name,
         tables={score.protocol.name: score.matches for score in evaluation.scores},
         annotations=_annotations(evaluation.protocol),
     )
 
 
-def _of_cell(name: str, store: Store) -> Result:
+def _of_cell(name: str, store: Store) -> Operand:
     try:
         newest, *_ = store.cell(name)
     except ValueError as error:
@@ -130,7 +130,7 @@ def _of_cell(name: str, store: Store) -> Result:
             f"name another cell; the record is {newest.path}."
         )
     tables = {table.protocol.name: table for table in unpack(newest.arrays())}
-    return Result(name=name, tables=tables, annotations=_annotations(record.protocol))
+    return Operand(name=name, tables=tables, annotations=_annotations(record.protocol))
 
 
 def _annotations(protocol: Mapping[str, Scalar]) -> dict[str, str]:
@@ -138,7 +138,7 @@ def _annotations(protocol: Mapping[str, Scalar]) -> dict[str, str]:
     return {name: str(protocol.get("lvis" if PRESETS[name].federated else "annotations")) for name in VALUE_PREFIXES}
 
 
-def _require_same_objects(first: Result, second: Result, protocol: str) -> None:
+def _require_same_objects(first: Operand, second: Operand, protocol: str) -> None:
     checksums = first.annotations[protocol], second.annotations[protocol]
     if checksums[0] != checksums[1]:
         raise ValueError(

@@ -46,7 +46,7 @@ _WholeId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Id = _WholeId | float
 
 
-class _Result(msgspec.Struct, frozen=True, gc=False):
+class _Prediction(msgspec.Struct, frozen=True, gc=False):
     image_id: _Id
     category_id: _Id
     score: float
@@ -86,7 +86,7 @@ def decode_predictions(
     only some results have, naming the result by its place and its image.
     """
     sizes = _sizes(truths)
-    results = json_file.decode(content, name, msgspec.json.Decoder(list[_Result]), "result")
+    results = json_file.decode(content, name, msgspec.json.Decoder(list[_Prediction]), "result")
 
     def place(index: int) -> str:
         return f"{name}: {json_file.place('result', index, results[index].image_id)}"
@@ -194,7 +194,7 @@ def _explain_unknown(
     )
 
 
-def _fields(results: Sequence[_Result], place: Callable[[int], str]) -> tuple[bool, bool]:
+def _fields(results: Sequence[_Prediction], place: Callable[[int], str]) -> tuple[bool, bool]:
     """Say whether results have masks and whether boxes. Raises ValueError where only some do, or none has either."""
     masked = [each.segmentation is not None for each in results]
     boxed = [each.bbox is not None for each in results]

@@ -20,11 +20,13 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 
 from bench import machine, ranks
 from bench.cli.certify import Certify
+from bench.cli.doctor import Doctor
 from bench.cli.examples import COMPLETION, epilogue
 from bench.cli.explain import Explain
-from bench.cli.look import Doctor, List, Report
+from bench.cli.listing import List
 from bench.cli.output import USAGE, tell
 from bench.cli.prepare import Prepare
+from bench.cli.report import Report
 from bench.cli.run import Run
 from bench.cli.score import Compare, Evaluate
 from bench.cli.train import Train

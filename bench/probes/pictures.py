@@ -65,7 +65,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Result(Drawn):
+class _HeadMask(Drawn):
     """An object as a head drew it: `packed` are the bits of its mask within the window, compressed."""
 
     iou: float
@@ -97,7 +97,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     truth, files = _finest_truth(context), run.files
     of_image = candidates(truth, files)
     model = load(subject, context, files.category_ids)
-    results: list[_Result] = []
+    results: list[_HeadMask] = []
     # All images, also those without a candidate: they are what the accuracy on true boxes has looked at.
     for image_id, look in looks(model, subject, context, run):
         things = [thing for thing in of_image.get(image_id, ()) if is_one_piece(mask_of(truth, thing.row))]
@@ -115,7 +115,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     )
 
 
-def _values(results: Sequence[_Result]) -> Iterator[Value]:
+def _values(results: Sequence[_HeadMask]) -> Iterator[Value]:
     boundary_ious = [each.boundary_iou for each in results]
     yield Value(name="objects", value=len(results), unit="objects")
     yield Value(name="iou_mean", value=float(np.mean([each.iou for each in results])))
@@ -123,7 +123,7 @@ def _values(results: Sequence[_Result]) -> Iterator[Value]:
     yield from rows({f"boundary_iou_{name}": float(np.quantile(boundary_ious, at)) for name, at in _QUANTILES.items()})
 
 
-def _samples(results: Sequence[_Result]) -> dict[str, Array]:
+def _samples(results: Sequence[_HeadMask]) -> dict[str, Array]:
     """Every object's row, IoUs, window and mask; `mask_ends` says where each mask ends in `masks`."""
     return {
         "rows": np.array([each.row for each in results], np.int64),
@@ -136,7 +136,7 @@ def _samples(results: Sequence[_Result]) -> dict[str, Array]:
     }
 
 
-def _pictures(results: Sequence[_Result], truth: GroundTruth, files: CocoImages) -> dict[str, bytes]:
+def _pictures(results: Sequence[_HeadMask], truth: GroundTruth, files: CocoImages) -> dict[str, bytes]:
     """`object<row>-image.png` and `-truth.png` of the extremes, and `objects.json`, which lists them."""
     by_row = {each.row: each for each in results}
     names = dict(zip(truth.category_ids.tolist(), truth.category_names, strict=True))
@@ -168,7 +168,7 @@ def _place(thing: Candidate, look: Look, category_ids: tuple[int, ...]) -> int:
     return int(distance.masked_fill(is_other, torch.inf).argmin())
 
 
-def _compared(thing: Candidate, truth: GroundTruth, crop: Crop) -> _Result:
+def _compared(thing: Candidate, truth: GroundTruth, crop: Crop) -> _HeadMask:
     """IoU of mask and truth, and of the bands along their outlines (boundary IoU)."""
     height, width = size = _size(truth, thing.row)
     counts, expected = encode_crop(crop, size)["counts"].encode(), truth.counts[thing.row]
@@ -179,7 +179,7 @@ def _compared(thing: Candidate, truth: GroundTruth, crop: Crop) -> _Result:
     shared = ours.shared(theirs, height)
     window = _window(thing, size)
     left, top, right, bottom = window
-    return _Result(
+    return _HeadMask(
         row=thing.row,
         image_id=thing.image_id,
         category_id=thing.category_id,

@@ -36,10 +36,10 @@ NEEDS_WEIGHTS = True
 NUM_IMAGE_MAPS = 16
 """So many images keep maps of their own; those of all images of COCO would be gigabytes."""
 
-NUM_SCENES = 4
+NUM_SNAPSHOTS = 4
 """Of so many images the boxes, the active cells and a small picture are kept."""
 
-SCENE_SIDE = 320
+SNAPSHOT_SIDE = 320
 """Longest side of such a picture, in pixels."""
 
 _QUANTILES = {"p10": 0.1, "median": 0.5, "p90": 0.9}
@@ -99,7 +99,7 @@ class StageTrace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class Snapshot:
     """An image in grey, small, with its boxes (xyxy, in pixels of the picture) and the active cells by stage.
 
     `active` has the cells of a region as bits, rows first, padded with zeros to whole bytes.
@@ -114,7 +114,7 @@ class Scene:
         self.active[number] = np.packbits(refined.active.flatten(1).cpu().numpy(), axis=1)
 
     def samples(self) -> dict[str, Array]:
-        """All that is known of the scene."""
+        """All that is known of the snapshot."""
         of_stages = {f"stage{number}_active": bits for number, bits in self.active.items()}
         return {"pixels": self.pixels, "boxes": self.boxes, **of_stages}
 
@@ -132,7 +132,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     traces: dict[int, StageTrace] = {}
     num_regions: list[int] = []
     traced_ids: list[int] = []
-    scenes: list[Scene] = []
+    snapshots: list[Snapshot] = []
     for batch in run:
         pyramid: Pyramid = model.neck(model.backbone(batch.images))
         regions = model.regions(model.detections(pyramid, image_size(batch.images), run.given(batch)))
@@ -140,20 +140,20 @@ def measure(subject: Subject, context: Context) -> Measurement:
         if not len(regions.boxes):
             continue
         traced_ids += batch.image_ids
-        if len(traced_ids) <= NUM_SCENES:
-            scenes.append(_scene(run, batch, regions))
+        if len(traced_ids) <= NUM_SNAPSHOTS:
+            snapshots.append(_snapshot(run, batch, regions))
         for number, refined in enumerate(trace(model.head(pyramid, regions)), start=1):
             side = refined.active.shape[-1]
             traces.setdefault(number, StageTrace(total=np.zeros((side, side), np.int64))).add(refined)
-            if len(traced_ids) <= NUM_SCENES:
-                scenes[-1].add(number, refined)
+            if len(traced_ids) <= NUM_SNAPSHOTS:
+                snapshots[-1].add(number, refined)
     values = [*run.rows(), *rows({"regions": float(np.mean(num_regions))}, "regions")]
     samples: dict[str, Array] = {"image_ids": np.array(traced_ids, np.int64)}
     for number, of_stage in traces.items():
         values += of_stage.rows(number)
         samples |= {f"stage{number}_{name}": array for name, array in of_stage.samples().items()}
-    for image_id, scene in zip(traced_ids, scenes, strict=False):
-        samples |= {f"scene{image_id}_{name}": array for name, array in scene.samples().items()}
+    for image_id, snapshot in zip(traced_ids, snapshots, strict=False):
+        samples |= {f"scene{image_id}_{name}": array for name, array in snapshot.samples().items()}
     return Measurement(values=values, samples=samples, files=run.report())
 
 
@@ -167,11 +167,11 @@ def trace(stages: Sequence[Stage]) -> Iterator[Refined]:
         yield Refined(active=active, processed_fraction=processed)
 
 
-def _scene(run: ImageRun, batch: Batch, regions: Detections) -> Scene:
+def _snapshot(run: ImageRun, batch: Batch, regions: Detections) -> Snapshot:
     """Of a batch of one image, which could be read just now."""
     (image_id,), (size,), (input_size,) = batch.image_ids, batch.original_sizes, batch.input_sizes
     picture = read_image(run.files.paths[image_id], size).convert("L")
-    picture.thumbnail((SCENE_SIDE, SCENE_SIDE))
+    picture.thumbnail((SNAPSHOT_SIDE, SNAPSHOT_SIDE))
     scale = np.array([picture.width / input_size[1], picture.height / input_size[0]] * 2, np.float32)
     boxes = regions.boxes.float().cpu().numpy() * scale
-    return Scene(pixels=np.asarray(picture), boxes=boxes)
+    return Snapshot(pixels=np.asarray(picture), boxes=boxes)

@@ -17,7 +17,7 @@ from reports.select.measured import Measured
 from reports.select.naming import names
 from reports.select.trained import first_seeds
 
-NUM_SCENES = 2
+NUM_SNAPSHOTS = 2
 """Images below the maps: so many in all, but at least one of every head."""
 
 _PANEL_INCHES = 1.75
@@ -27,7 +27,7 @@ _GREYS = 12
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Scene:
+class _Snapshot:
     """An image with the boxes of a head on it (xyxy, in its pixels) and the active cells of every stage."""
 
     image_id: int
@@ -55,7 +55,7 @@ class _Traced:
     name: str
     measured: Measured
     maps: Mapping[int, Float[np.ndarray, "S S"]]
-    scenes: tuple[_Scene, ...]
+    snapshots: tuple[_Snapshot, ...]
 
     def percent(self, stage: int) -> float:
         """Share of the boxes that a stage refines, the mean over images."""
@@ -72,10 +72,10 @@ def activity(found: Sequence[Measured]) -> Figure | None:
     if not shown:
         return None
     called = names([each.subject for each in shown])
-    per_head = max(1, NUM_SCENES // len(shown))
+    per_head = max(1, NUM_SNAPSHOTS // len(shown))
     traced = [_traced(each, name, per_head) for each, name in zip(shown, called, strict=True)]
     most = max(max(each.maps) for each in traced)
-    heights = [height for each in traced for height in [1.0, *map(_tallness, each.scenes)]]
+    heights = [height for each in traced for height in [1.0, *map(_tallness, each.snapshots)]]
     with house_style():
         inches = sum(heights) * _PANEL_INCHES + _TITLE_INCHES * len(heights)
         drawing = Drawing(figsize=(0.4 + _PANEL_INCHES * most, inches))
@@ -83,8 +83,8 @@ def activity(found: Sequence[Measured]) -> Figure | None:
         rows = iter(grid)
         for each in traced:
             _draw_maps(next(rows), each)
-            for scene in each.scenes:
-                _draw_scene(next(rows), scene, colour(each.measured.subject.head))
+            for snapshot in each.snapshots:
+                _draw_snapshot(next(rows), snapshot, colour(each.measured.subject.head))
         spoken = "; ".join(
             f"{each.name}: "
             + ", ".join(f"stage {stage} {each.percent(stage):.1f} % of the boxes" for stage in each.maps)
@@ -105,7 +105,7 @@ def activity(found: Sequence[Measured]) -> Figure | None:
             "All boxes laid over each other: the stronger the colour, the more of them had this cell refined, from "
             "none to all; faint colours are strengthened (square root).",
             "Percent: the share of the boxes that a stage refines, the mean over images.",
-            *(on_images if any(each.scenes for each in traced) else ()),
+            *(on_images if any(each.snapshots for each in traced) else ()),
             f"Over {images} images. The paper's Figure 1 gives 65, 35 and 20 % for the one object it shows.",
             *chosen.sentences(),
         ),
@@ -117,21 +117,21 @@ def _fractions(measured: Measured) -> dict[int, Number]:
     return {int(stage): number for stage, number in sorted(measured.numbers("active_fraction", "stage").items())}
 
 
-def _traced(measured: Measured, name: str, num_scenes: int) -> _Traced:
+def _traced(measured: Measured, name: str, num_snapshots: int) -> _Traced:
     arrays = measured.arrays()
     maps = {stage: arrays[f"stage{stage}_active_map"] for stage in _fractions(measured)}
     ids = [image_id for image_id in arrays.get("image_ids", ()) if f"scene{image_id}_pixels" in arrays]
-    scenes = tuple(_scene(arrays, int(image_id), maps) for image_id in ids[:num_scenes])
-    return _Traced(name=name, measured=measured, maps=maps, scenes=scenes)
+    snapshots = tuple(_snapshot(arrays, int(image_id), maps) for image_id in ids[:num_snapshots])
+    return _Traced(name=name, measured=measured, maps=maps, snapshots=snapshots)
 
 
-def _scene(arrays: Mapping[str, Array], image_id: int, maps: Mapping[int, Float[np.ndarray, "S S"]]) -> _Scene:
+def _snapshot(arrays: Mapping[str, Array], image_id: int, maps: Mapping[int, Float[np.ndarray, "S S"]]) -> _Snapshot:
     start = f"scene{image_id}"
     active = {}
     for stage, of_boxes in maps.items():
         bits = np.unpackbits(arrays[f"{start}_stage{stage}_active"], axis=1, count=of_boxes.size)
         active[stage] = bits.reshape(len(bits), *of_boxes.shape).astype(bool)
-    return _Scene(image_id=image_id, pixels=arrays[f"{start}_pixels"], boxes=arrays[f"{start}_boxes"], active=active)
+    return _Snapshot(image_id=image_id, pixels=arrays[f"{start}_pixels"], boxes=arrays[f"{start}_boxes"], active=active)
 
 
 def _pasted(
@@ -150,8 +150,8 @@ def _pasted(
     return covered
 
 
-def _tallness(scene: _Scene) -> float:
-    height, width = scene.pixels.shape
+def _tallness(snapshot: _Snapshot) -> float:
+    height, width = snapshot.pixels.shape
     return height / width
 
 
@@ -169,14 +169,14 @@ def _draw_maps(row: Sequence[Axes], each: _Traced) -> None:
     row[0].set_ylabel("\n".join(each.name.split(" ", 1)), fontsize=9)
 
 
-def _draw_scene(row: Sequence[Axes], scene: _Scene, shade: str) -> None:
+def _draw_snapshot(row: Sequence[Axes], snapshot: _Snapshot, shade: str) -> None:
     for panel, stage in zip(row, range(1, len(row) + 1), strict=True):
-        if stage in scene.active:
-            panel.imshow(_shaded(scene.pixels, scene.covered(stage), shade))
-            _frame(panel, f"{scene.share(stage):.0f} % of the boxes")
+        if stage in snapshot.active:
+            panel.imshow(_shaded(snapshot.pixels, snapshot.covered(stage), shade))
+            _frame(panel, f"{snapshot.share(stage):.0f} % of the boxes")
         else:
             panel.set_axis_off()
-    row[0].set_ylabel(f"image {scene.image_id}", fontsize=9)
+    row[0].set_ylabel(f"image {snapshot.image_id}", fontsize=9)
 
 
 def _shaded(

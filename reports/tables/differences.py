@@ -41,7 +41,7 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class PairedDifference:
     """Points between two records, or between the means of several; `interval` is None where resamples are missing."""
 
     points: float
@@ -100,7 +100,7 @@ def differences(title: str, pairs: Iterable[Pair], left_out: Iterable[str] = ())
     )
 
 
-def difference(metric: str, first: Sequence[Measured], second: Sequence[Measured]) -> Difference | None:
+def difference(metric: str, first: Sequence[Measured], second: Sequence[Measured]) -> PairedDifference | None:
     """The mean of the second records minus that of the first ones; None where one of them has no such value.
 
     All must be of the same images. For several seeds this is the mean of the seeds' differences, and so are the
@@ -112,10 +112,10 @@ def difference(metric: str, first: Sequence[Measured], second: Sequence[Measured
     means = [sum(side) / len(side) for side in values]
     before, after = _mean_of_resamples(metric, first), _mean_of_resamples(metric, second)
     found = None if before is None or after is None else paired(before, after)
-    return Difference(points=means[1] - means[0], interval=None if found is None else found[0])
+    return PairedDifference(points=means[1] - means[0], interval=None if found is None else found[0])
 
 
-def not_significant(found: Mapping[str, Difference]) -> str:
+def not_significant(found: Mapping[str, PairedDifference]) -> str:
     """The names of those with an interval that contains 0; "all" of them, where there are several."""
     names = [name for name, each in found.items() if each.interval is not None and not each.significant]
     return "all" if 1 < len(names) == len(found) else ", ".join(names)
@@ -137,12 +137,12 @@ def _rows(of: Pair) -> Iterator[tuple[CellValue, ...]]:
     yield ("  lowest..highest", *texts, "")
 
 
-def _of_all_metrics(first: Sequence[Measured], second: Sequence[Measured]) -> dict[str, Difference]:
+def _of_all_metrics(first: Sequence[Measured], second: Sequence[Measured]) -> dict[str, PairedDifference]:
     found = {name: difference(metric, first, second) for metric, name in METRICS.items()}
     return {name: each for name, each in found.items() if each is not None}
 
 
-def _row(label: str, found: Mapping[str, Difference], second: Measured) -> tuple[CellValue, ...]:
+def _row(label: str, found: Mapping[str, PairedDifference], second: Measured) -> tuple[CellValue, ...]:
     """The cells of one row; a reader finds the records of the second model, and from there those of the first."""
     cells = [found[name].number(second.source) if name in found else None for name in METRICS.values()]
     return (label, *cells, not_significant(found))

@@ -7,7 +7,7 @@ from reports.layout import CellValue, Column, Table
 from reports.select.comparable import comparable
 from reports.select.measured import Measured
 from reports.select.trained import MAIN_METRICS, in_order
-from reports.tables.differences import Difference, not_significant, with_interval
+from reports.tables.differences import PairedDifference, not_significant, with_interval
 
 _POLICIES = {
     "predicted": "predicted (in training)",
@@ -102,7 +102,7 @@ def _accuracies(study: Measured, metrics: Mapping[str, str], reference: str, **w
     for metric, label in metrics.items():
         change = study.number(f"{metric}_difference", **way, reference=reference)
         if change is not None:
-            changes[label] = Difference(points=change, interval=change.interval)
+            changes[label] = PairedDifference(points=change, interval=change.interval)
         yield study.number(metric, **way)
         yield change
     yield not_significant(changes)

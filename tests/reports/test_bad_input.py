@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 import pytest
 
+import bench.cli.report
 from bench import cli
-from bench.cli import look
 from bench.record import SCHEMA
 from bench.store import Store
 from tests.reports.stores import add, subject
@@ -90,7 +90,7 @@ def test_a_terminal_gets_some_tables_and_hears_of_the_others(
 ) -> None:
     add(Store(tmp_path / "results"), subject(), "params", {"params_total": 1e6, "odd": 1.0})
     add(Store(tmp_path / "results"), subject(), "ceiling", {"other": 0.5})
-    monkeypatch.setattr(look, "_NUM_PRINTED", 1)
+    monkeypatch.setattr(bench.cli.report, "_NUM_PRINTED", 1)
     assert cli.main(["report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "report")]) == 0
     out, err = capsys.readouterr()
     shown = " ".join(out.split())  # a title has the width of its table

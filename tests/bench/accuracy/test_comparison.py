@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.accuracy.archive import pack
-from bench.accuracy.comparison import Result, compare, result
+from bench.accuracy.comparison import Operand, compare, result
 from bench.accuracy.evaluate import score, values
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.protocol import PRESETS
@@ -32,9 +32,9 @@ def worse(drawn: Scene) -> Scene:
     return Scene(annotations=drawn.annotations, results=drawn.results[::3])
 
 
-def side(drawn: Scene, name: str = "a result") -> Result:
+def side(drawn: Scene, name: str = "a result") -> Operand:
     named = {table.protocol.name: table for table in tables(drawn)}
-    return Result(name=name, tables=named, annotations=dict.fromkeys(PRESETS, "sha256:1"))
+    return Operand(name=name, tables=named, annotations=dict.fromkeys(PRESETS, "sha256:1"))
 
 
 def keep(

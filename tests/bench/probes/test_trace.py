@@ -143,7 +143,7 @@ def test_boxes_of_a_scene_are_those_of_its_objects(coco_mini: Path) -> None:
     for image_id in files.ids:
         height, width = files.sizes[image_id]
         pixels, boxes = samples[f"scene{image_id}_pixels"], samples[f"scene{image_id}_boxes"]
-        assert max(pixels.shape) <= trace.SCENE_SIDE
+        assert max(pixels.shape) <= trace.SNAPSHOT_SIDE
         assert pixels.shape[1] / pixels.shape[0] == pytest.approx(width / height, rel=0.01)
         left, top, across, down = np.array([each.bbox for each in files.annotations[image_id]]).T
         expected = np.stack([left, top, left + across, top + down], axis=1) * pixels.shape[1] / width
@@ -151,7 +151,7 @@ def test_boxes_of_a_scene_are_those_of_its_objects(coco_mini: Path) -> None:
 
 
 def test_only_the_first_images_are_scenes(coco_mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trace, "NUM_SCENES", 1)
+    monkeypatch.setattr(trace, "NUM_SNAPSHOTS", 1)
     samples = measure("effseg", coco_mini).samples
     first, second = samples["image_ids"]
     assert f"scene{first}_stage3_active" in samples

@@ -75,7 +75,7 @@ def test_active_cells_are_where_they_are_in_the_image(store: Store) -> None:
     samples = scene(active, [[10, 4, 18, 12], [36, 2, 44, 10]])
     add(store, subject("effseg"), "trace", {"images": 1, "stage1_active_fraction": 0.75}, samples=samples)
     (record,) = measured(store)
-    found = _traced(record, "EffSeg", 1).scenes[0]
+    found = _traced(record, "EffSeg", 1).snapshots[0]
     expected = np.zeros((20, 40), bool)
     expected[4:8, 10:18] = True
     expected[2:10, 36:] = True

@@ -14,7 +14,15 @@ from reports.layout import Table
 from reports.select.comparable import Comparable, comparable
 from reports.select.measured import measured
 from reports.select.trained import usual
-from reports.tables.differences import Difference, claim, difference, differences, not_significant, pair, with_interval
+from reports.tables.differences import (
+    PairedDifference,
+    claim,
+    difference,
+    differences,
+    not_significant,
+    pair,
+    with_interval,
+)
 from tests.reports.embedded_records import AP_STAR, accuracy, demo_records, keep, resamples, trained
 
 
@@ -41,7 +49,14 @@ def test_the_claim_in_its_order_with_seeds_mean_and_spread(tmp_path: Path) -> No
         "EffSeg - PointRend++",
     ]
     assert labels(table) == [label for name in pairs for label in (name, *rows)]
-    assert [column.name for column in table.columns] == ["Difference", "AP*", "APB*", "AP", "APB", "Not significant"]
+    assert [column.name for column in table.columns] == [
+        "Difference",
+        "AP*",
+        "APB*",
+        "AP",
+        "APB",
+        "Not significant",
+    ]
     marks = {label: table.texts()[4 + 6 * number][-1] for number, label in enumerate(pairs)}
     assert marks == dict.fromkeys(pairs, "") | {"EffSeg - RefineMask++": "all"}
 
@@ -148,14 +163,14 @@ bounds = st.floats(-50, 50)
 @given(bounds, bounds, bounds)
 def test_significant_is_an_interval_without_zero(points: float, one: float, other: float) -> None:
     low, high = min(one, other), max(one, other)
-    found = Difference(points=points, interval=(low, high))
-    mirrored = Difference(points=-points, interval=(-high, -low))
+    found = PairedDifference(points=points, interval=(low, high))
+    mirrored = PairedDifference(points=-points, interval=(-high, -low))
     assert found.significant == mirrored.significant == (low > 0 or high < 0)
     assert "-0.0" not in with_interval(found.number(None))
 
 
 def test_names_of_what_is_not_significant() -> None:
-    yes, no, unknown = (Difference(points=1.0, interval=of) for of in ((0.5, 2.0), (-0.5, 2.0), None))
+    yes, no, unknown = (PairedDifference(points=1.0, interval=of) for of in ((0.5, 2.0), (-0.5, 2.0), None))
     assert not_significant({"a": yes, "b": no, "c": no}) == "b, c"
     assert not_significant({"a": no, "b": no}) == "all"
     assert not_significant({"a": no}) == "a"

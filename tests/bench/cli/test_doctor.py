@@ -1,4 +1,4 @@
-"""`list`, `doctor` and `report`: what they print, and what they say where there is nothing."""
+"""`doctor`: what is there, what is missing, how to get it."""
 
 import json
 import re
@@ -8,18 +8,6 @@ import pytest
 import torch
 
 from bench import cli
-from tests.bench.fake_probe import FakeProbe
-
-
-def test_list(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["list"]) == 0
-    out = capsys.readouterr().out
-    for name in ("effseg", "sps", "dense_sfm", "params", "modules", "coco"):
-        assert f"\n  {name} " in out
-    assert cli.main(["list", "recipes"]) == 0
-    out = capsys.readouterr().out
-    assert "\n    main/effseg-sps-sfm-r50_defenc-paper-none-seed0/params\n" in out
-    assert "\n  pointwise" not in out
 
 
 def test_doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -47,9 +35,3 @@ def test_doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_doctor_accepts_real_data(coco_mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["doctor", "--coco", str(coco_mini)])
     assert "ok      COCO val2017" in capsys.readouterr().out
-
-
-def test_an_empty_store_says_how_to_fill_it(probe: FakeProbe, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["report"]) == 2
-    assert "Make some, for example: run_bench.py run heads" in capsys.readouterr().err
-    assert not Path("report").exists()
