@@ -121,6 +121,14 @@ def test_a_message_says_what_happened_what_was_expected_and_what_to_do(message: 
 
 
 @pytest.mark.parametrize(
+    "message", [each for each in ALL if not each.place.startswith("bench/cli/")], ids=lambda message: message.place
+)
+def test_a_message_speaks_to_users_of_python_too(message: Message) -> None:
+    """Options are the command line's; a whole command may be told anywhere."""
+    assert COMMAND.search(message.text) or not re.search(r"(?<!-)--[a-z]", message.text), message.text
+
+
+@pytest.mark.parametrize(
     ("text", "fault"),
     [
         ("Something is wrong; expected better; repair it.", "names no value"),

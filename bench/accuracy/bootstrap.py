@@ -163,7 +163,7 @@ def _require_pair(first: Matches, second: Matches) -> None:
         )
         raise ValueError(
             f"The two results are on different images: {only[0]} only in the first, {only[1]} only in the second. A "
-            "paired comparison needs the same images; name those that they have in common (--images)."
+            "paired comparison needs the same images; name those that they have in common as `images`."
         )
     if not all(
         np.array_equal(getattr(first, name), getattr(second, name))

@@ -296,7 +296,7 @@ def _read_coco(path: Path) -> GroundTruth:
     if "LVIS" in truth.version and len(truth.negative) + len(truth.not_exhaustive) > 0:
         raise ValueError(
             f"{path} was given as COCO annotations and is {truth.version}; by COCO's rules, all that LVIS does not "
-            "annotate would be a mistake; give it as LVIS annotations (--lvis-annotations)."
+            "annotate would be a mistake; give it as LVIS annotations."
         )
     return truth
 
@@ -310,7 +310,7 @@ def _run(images: Collection[int], truths: Sequence[GroundTruth], allow_unknown: 
         raise ValueError(
             f"The images of the run include {min(unknown)}, which no annotation file given lists ({len(unknown)} of "
             f"{len(every)} are unknown); expected some of {len(known)}; give the annotation file that belongs to it, "
-            "or --allow-unknown: unknown ones are left out."
+            "or say `allow_unknown`: unknown ones are left out."
         )
     return sorted(every & known)
 

@@ -189,8 +189,8 @@ def _explain_unknown(
             f"has category {category_id[index]}, which no annotation file given lists; expected their ids, not labels"
         )
     return (
-        f"{place(index)} {problem}; give the annotation file that belongs to it, or --allow-unknown: "
-        "unknown ones are left out and counted."
+        f"{place(index)} {problem}; give the annotation file that belongs to it, or say "
+        "`allow_unknown`: unknown ones are left out and counted."
     )
 
 

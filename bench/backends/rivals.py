@@ -43,7 +43,7 @@ def make_scene(kind: GridType, made: Activity, context: Context) -> Scene:
     if not isinstance(ours, Backend):
         raise ValueError(
             f"The probe of kernels was given a grid of {type(ours).__module__}, which has none; expected one of the "
-            "backend sps; name its kernels, as in --backends sps:native."
+            "backend sps; name its kernels, as in sps:native."
         )
     # Float64 holds the number of every row, and a grid of these numbers tells which row a tap shows.
     numbers = torch.arange(len(ours.buffer), dtype=torch.float64, device=ours.buffer.device)

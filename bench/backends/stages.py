@@ -60,7 +60,7 @@ def subject_label(subject: Subject) -> str:
     name = backend_name(subject)
     if name is None:
         raise ValueError(
-            f"The subject {subject.name} has no backend. This probe measures a backend; name one with --backends."
+            f"The subject {subject.name} has no backend. This probe measures a backend; name one, such as sps."
         )
     return name
 
@@ -72,7 +72,7 @@ def operating_point(context: Context) -> tuple[int, int]:
     if regions < 1 or budget < 1:
         raise ValueError(
             f"Asked for {regions} regions and a budget of {budget} cells. Both must be at least 1. "
-            "Give other numbers with --regions and --budget, or leave them out for EffSeg's."
+            "Give other `regions` and `budget`, or leave them out for EffSeg's."
         )
     return regions, budget
 

@@ -47,7 +47,7 @@ def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
     if not found:
         raise ValueError(
             f"There are no annotations: {annotations} is not there and no LVIS file was given. Accuracy needs one of "
-            "them. Put the file there, or give --lvis FILE."
+            "them. Put the file there, or give one of LVIS as `lvis`."
         )
     return found
 

@@ -70,7 +70,7 @@ def run_ways(subject: Subject, context: Context, ways: Mapping[str, Change]) -> 
     if not isinstance(head, EffSeg) or head.budget.cells is None:
         raise ValueError(
             f"{subject.name} does not choose the cells that it refines; expected EffSeg with a processing module that "
-            "does; narrow the recipe with --heads effseg."
+            "does; narrow the recipe to the head effseg."
         )
     policy, budget = head.policy, head.budget
     tallies = {name: _Tally() for name in ways}

@@ -99,7 +99,7 @@ def backend_name(subject: Subject) -> str | None:
     if subject.backend is None:
         raise ValueError(
             f"The subject {subject.name} has the kernel {subject.kernel} and no backend; a kernel is one of a backend; "
-            "name both, as in --backends sps:native."
+            "name both, as in sps:native."
         )
     return f"{subject.backend}:{subject.kernel}"
 

@@ -49,7 +49,7 @@ def _with_listed(directory: Path, context: Context) -> Context:
     if not images.is_dir():
         raise ValueError(
             f"There is no directory {images}. Accuracy is measured on images of COCO val2017. Give the directory that "
-            "holds val2017 and annotations: --coco DIR."
+            "holds val2017 and annotations as `coco`."
         )
     parts = {coco.name: (coco, IDS.val)} | ({} if context.lvis is None else {"lvis.json": (context.lvis, IDS.lvis)})
     folder = written(parts, context.cache_dir, images)

@@ -308,7 +308,7 @@ def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
         raise ValueError(
             f"One file of weights cannot fit {len(set(needing.values()))} subjects: "
             f"{', '.join(sorted(set(needing.values())))}. Weights belong to one head, backbone and schedule. Narrow "
-            "the recipe with --heads, --backbones and --modules, or give a folder with a file for each."
+            "the recipe to one head, backbone and module, or give a folder with a file for each."
         )
     checksums = {of: checksum(*weights_folder.files_of(weights, of)) for of in needing}
     return [

@@ -154,7 +154,7 @@ def _nominal_regions(subject: Subject, context: Context) -> tuple[int, ...]:
     if subject.backbone not in FITTED_REGIONS or subject.preset != "paper":
         raise ValueError(
             f"No number of regions is known for {subject.backbone} ({subject.preset}) without images; it is fitted to "
-            "the paper's totals for the paper's models only; give --regions N, or images with --coco."
+            "the paper's totals for the paper's models only; give their number as `regions`, or images as `coco`."
         )
     class_specific, class_agnostic = FITTED_REGIONS[subject.backbone]
     return class_specific if _meta_model(subject).head.class_specific else class_agnostic

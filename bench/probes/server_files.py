@@ -41,8 +41,8 @@ def measure(subject: Subject, context: Context) -> Measurement:
     """Predict every image of test-dev. Raises ValueError where its files are missing, or its boxes are asked for."""
     if context.detections == "ground_truth":
         raise ValueError(
-            "There are no ground-truth boxes of test-dev for --detections. They are not public. "
-            "Use the boxes of the detector, or of a file: --detections FILE."
+            "There are no ground-truth boxes of test-dev. They are not public. "
+            "Use the boxes of the detector, or those of a file, as `detections`."
         )
     run = run_of(_images(context), subject, context)
     shares = ranks.gather(predict(subject, context, run))

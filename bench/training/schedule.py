@@ -111,7 +111,7 @@ def _given(coco: Path | None) -> Path:
     if coco is None:
         raise ValueError(
             "There are no images to train on. They are read from DIR/train2017 and "
-            "DIR/annotations/instances_train2017.json. Give the directory: --coco DIR."
+            "DIR/annotations/instances_train2017.json. Give that directory as `coco`."
         )
     return coco
 

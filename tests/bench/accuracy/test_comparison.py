@@ -129,7 +129,7 @@ def test_results_files_on_some_images(tmp_path: Path) -> None:
     coco, results = OWN / "coco_annotations.json", str(OWN / "coco_results.json")
     whole, part = (result(results, tmp_path, coco=coco, images=images) for images in (None, [12, 5]))
     assert part.tables["coco"].image_ids.tolist() == [5, 12]
-    with pytest.raises(ValueError, match=r"4 only in the first, 0 only in the second.*\(--images\)"):
+    with pytest.raises(ValueError, match=r"4 only in the first, 0 only in the second.*as `images`"):
         compare(whole, part)
 
 

@@ -158,7 +158,7 @@ def test_results_in_memory_are_scored_like_their_file(on_coco: Evaluation) -> No
 
 
 def test_lvis_annotations_are_not_taken_for_those_of_coco() -> None:
-    with pytest.raises(ValueError, match=r"is cocofied LVIS; .*; give it as LVIS annotations \(--lvis-annotations\)"):
+    with pytest.raises(ValueError, match=r"is cocofied LVIS; .*; give it as LVIS annotations"):
         evaluate(ON_LVIS, coco=LVIS, resamples=0)
 
 

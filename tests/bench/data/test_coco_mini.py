@@ -166,7 +166,7 @@ class TestComplete:
         context = given_to(write(tmp_path / "coco", 5, 9), home)
         with pytest.raises(ValueError, match=r"lvis_val\.json lacks 1 of the 2 images .*: 7;"):
             own_data.complete("coco_mini", context)
-        with pytest.raises(ValueError, match=r"There is no directory .*nowhere.*--coco DIR"):
+        with pytest.raises(ValueError, match=r"There is no directory .*nowhere.*as `coco`"):
             own_data.complete("coco_mini", Context(coco=tmp_path / "nowhere"))
 
     def test_a_cache_that_cannot_be_written_is_said(self, home: Path, tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ class TestTraining:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
         command = ["train", "coco_mini", "--out", str(tmp_path / "weights")]
         assert cli.main(command) == 2
-        assert "Give the directory: --coco DIR" in " ".join(capsys.readouterr().err.split())
+        assert "Give that directory as `coco`" in " ".join(capsys.readouterr().err.split())
         # Without any image at all; with 2 of the 495; with all but a file.
         for name, ids, missing in (("none", (), 495), ("two", (9, 25), 493)):
             root = write(tmp_path / name, *ids)

@@ -139,7 +139,7 @@ def test_meta_tensors_cost_what_real_ones_cost(head: str) -> None:
 
 def test_regions_can_be_given_and_must_be_for_other_models() -> None:
     small = subject("mask_rcnn", backbone="small_fpn", preset="small")
-    with pytest.raises(ValueError, match="give --regions N"):
+    with pytest.raises(ValueError, match="give their number as `regions`"):
         flops.protocol(small, Context())
     assert flops.protocol(small, Context(regions=7))["regions"] == "7"
 
