@@ -39,12 +39,13 @@ class Comparable:
         if newest is None:
             return
         called = names([each.subject for each in (*self.left_out, *self.shown)])
-        told = dict.fromkeys(
-            f"{of} ({', '.join(what_differs(newest, each, same_machine=is_timed(each.probe)))})"
-            for of, each in zip(called, self.left_out, strict=False)
-        )
+        told: dict[str, dict[str, None]] = {}
+        for of, each in zip(called, self.left_out, strict=False):
+            differing = ", ".join(what_differs(newest, each, same_machine=is_timed(each.probe)))
+            told.setdefault(differing, {})[of] = None
         if told:
-            yield f"Left out of {newest.probe}, because measured otherwise than the newest: {', '.join(told)}."
+            groups = "; ".join(f"{', '.join(of)} ({differing})" for differing, of in told.items())
+            yield f"Left out of {newest.probe}, because measured otherwise than the newest: {groups}."
 
 
 def comparable(found: Iterable[Measured], probe: str, *, of: Callable[[Subject], Hashable] | None = None) -> Comparable:

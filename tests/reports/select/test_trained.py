@@ -31,9 +31,7 @@ def test_seeds_presets_modules_and_storages_are_models_of_their_own() -> None:
 def test_of_what_is_left_out_only_usual_heads_are_said() -> None:
     newest = accuracy(trained("effseg"), 40.0, protocol={"images": "first 6"}, second=1)
     (sentence,) = usual(chosen(*RECORDS, newest)).sentences()
-    assert sentence.endswith(
-        "than the newest: EffSeg sps seed 1 (images), EffSeg dense seed 0 (images), Mask R-CNN++ seed 0 (images)."
-    )
+    assert sentence.endswith("than the newest: EffSeg sps seed 1, EffSeg dense seed 0, Mask R-CNN++ seed 0 (images).")
 
 
 def test_seeds_are_of_one_model_whatever_their_weights() -> None:

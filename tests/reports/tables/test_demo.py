@@ -87,7 +87,7 @@ def test_rows_are_of_the_same_images() -> None:
     newer = accuracy(trained("effseg"), 90.0, protocol={"images": "first 6"}, second=1)
     table = shown(TITLES[0], *demo_records(), newer)
     assert [row[0] for row in table.rows] == ["EffSeg"]
-    assert "Mask R-CNN++ seed 0 (images), Mask R-CNN++ seed 1 (images)" in table.caption[-1]
+    assert "Mask R-CNN++ seed 0, Mask R-CNN++ seed 1" in table.caption[-1]
     assert "agnostic" not in table.caption[-1], "only what the table is about"
 
 
