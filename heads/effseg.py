@@ -11,14 +11,31 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from heads import processing_module
-from heads._blocks import QueryFusion, fcn, two_layer_mlp
-from heads._contract import Detections, Pyramid, Stage, Targets
-from heads._pointwise import Linear, in_blocks
-from heads._policies import Policy, predicted
-from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
-from heads._select import Budget, top_cells
-from heads._targets import at_cells, coverage, mask_loss, refinement_target, segmentation_target
+from heads import (
+    FINEST_LEVEL,
+    Budget,
+    Detections,
+    FlatPyramid,
+    Linear,
+    Pyramid,
+    QueryFusion,
+    Stage,
+    Targets,
+    align_regions,
+    at_cells,
+    cell_points,
+    coverage,
+    fcn,
+    in_blocks,
+    mask_loss,
+    policies,
+    processing_module,
+    refinement_target,
+    region_levels,
+    segmentation_target,
+    top_cells,
+    two_layer_mlp,
+)
 from sparsity import Grid, GridType, backend, children_of, unravel
 
 REGION_SIDE = 14
@@ -163,7 +180,7 @@ class EffSeg(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.grid = grid
         self.budget = budget
-        self.policy: Policy = predicted
+        self.policy: policies.Policy = policies.predicted
         self.position_encoding = position_encoding
 
     def forward(

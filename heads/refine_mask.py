@@ -16,11 +16,21 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from heads._blocks import QueryFusion, class_channel, fcn
-from heads._compose import boundary, compose
-from heads._contract import Detections, Pyramid, Stage, Targets
-from heads._regions import align_regions
-from heads._targets import coverage, mask_loss, segmentation_target
+from heads import (
+    Detections,
+    Pyramid,
+    QueryFusion,
+    Stage,
+    Targets,
+    align_regions,
+    boundary,
+    class_channel,
+    compose,
+    coverage,
+    fcn,
+    mask_loss,
+    segmentation_target,
+)
 
 SIDES = (14, 28, 56, 112)
 LOSS_WEIGHTS = (0.5, 0.75, 0.75, 1.0)

@@ -18,11 +18,21 @@ import torch
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
-from sparsity._grid import check_active, check_children, with_zero_row
+from sparsity import (
+    all_cells,
+    cell_rows,
+    check_active,
+    check_children,
+    check_weight,
+    children_of,
+    interpolate,
+    map_size,
+    neighbors_of,
+    reach,
+    with_zero_row,
+)
 from sparsity._kernels._choose import check_kernel
 from sparsity._kernels._op import convolve
-from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, map_size, neighbors_of, reach
-from sparsity._ops import check_weight
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
