@@ -58,10 +58,10 @@ PRESETS = {
 }
 
 
-class SemanticFusion(nn.Module):
+class MultiBranchFusion(nn.Module):
     """Parallel dilated convolutions and the global average of the input, summed and mixed (RefineMask's SFM).
 
-    Unlike EffSeg's module of that name it has the average and the 1x1 convolution after the sum.
+    EffSeg's, `heads.SemanticFusion`, has neither the average nor the 1x1 convolution after the sum.
     """
 
     def __init__(self, features: int) -> None:
@@ -86,7 +86,7 @@ class Refinement(nn.Module):
         self.logits = nn.Conv2d(features, num_masks, 1)
         self.semantic = nn.Conv2d(semantic_features, features, 1)
         self.join = nn.Conv2d(2 * features + 1, features, 1)
-        self.fuse = SemanticFusion(features)
+        self.fuse = MultiBranchFusion(features)
         # The mask itself is the last channel of the next stage.
         self.shrink = nn.Conv2d(features, features // 2 - 1, 1)
 
