@@ -12,7 +12,7 @@ from bench.inference.image_run import ImageRun, check_readable, skipped_report
 from bench.inference.looks import looks
 from bench.memory import Releaser
 from bench.model.build import initial_weights, load
-from bench.model.segmenter import Result, coco_results
+from bench.model.segmenter import CocoResult, coco_results
 from bench.record import Scalar, Subject
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Found:
     """COCO results by image id, ascending, an empty list where nothing was found; and the images that are not there."""
 
-    results: Mapping[int, list[Result]]
+    results: Mapping[int, list[CocoResult]]
     skipped: tuple[Skipped, ...]
 
     @property
@@ -61,7 +61,7 @@ def model_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     """Predict the images of this rank."""
     model, share = load(subject, context, run.files.category_ids), run.shard()
-    results: dict[int, list[Result]] = {}
+    results: dict[int, list[CocoResult]] = {}
     release = Releaser()
     for image_id, look in looks(model, subject, context, share):
         results[image_id] = list(coco_results([image_id], model.masks(look), run.files.category_ids))
