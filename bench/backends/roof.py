@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from bench.backends.rival_times import Clock, time_rivals
+from bench.backends.rival_times import ClockKind, time_rivals
 from bench.contract import Context
 
 PRODUCT_SIDE = {"cpu": 2048, "cuda": 8192}
@@ -30,7 +30,7 @@ NUM_TAPS = 27
 INDEX_BYTES = 4
 
 
-def roof(clock: Clock, context: Context) -> Mapping[str, float]:
+def roof(clock: ClockKind, context: Context) -> Mapping[str, float]:
     """`macs_per_s` in the precision of the run, and `bytes_per_s`, read and written bytes together.
 
     On a CPU, torch's matrix product and its convolution are those of two libraries, of which one may not know the

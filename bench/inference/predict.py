@@ -10,7 +10,7 @@ from bench.contract import Context
 from bench.data.samples import Skipped
 from bench.inference.image_run import ImageRun, check_readable, skipped_report
 from bench.inference.looks import looks
-from bench.memory import Releaser
+from bench.memory import HeapTrimmer
 from bench.model.build import initial_weights, load
 from bench.model.segmenter import CocoResult, coco_results
 from bench.record import Scalar, Subject
@@ -62,10 +62,10 @@ def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     """Predict the images of this rank."""
     model, share = load(subject, context, run.files.category_ids), run.shard()
     results: dict[int, list[CocoResult]] = {}
-    release = Releaser()
+    trim = HeapTrimmer()
     for image_id, look in looks(model, subject, context, share):
         results[image_id] = list(coco_results([image_id], model.masks(look), run.files.category_ids))
-        release()
+        trim()
     return Found(results=results, skipped=tuple(share.skipped))
 
 

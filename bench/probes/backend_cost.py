@@ -10,14 +10,14 @@ import torch
 
 from bench.backends.activity import activity
 from bench.backends.stages import (
-    Arrival,
-    arrivals,
+    StageEntry,
     draw_activity,
     grid_type,
     macs_of_cells,
     operating_point,
     operations_in,
     operations_into,
+    stage_entries,
     stages_protocol,
     weights_like,
 )
@@ -49,7 +49,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
         f"supports_{name}": int(supported) for name, supported in abilities(kind, context.device).items()
     }
     made = draw_activity(*operating_point(context), context)
-    stages = zip(arrivals(kind, made, context), censuses(made), made.active_fractions, strict=True)
+    stages = zip(stage_entries(kind, made, context), censuses(made), made.active_fractions, strict=True)
     for stage, (arrival, census, fraction) in enumerate(stages, start=1):
         found = {"active_fraction": fraction, "cells_active": census.active, "features_passive": census.passive}
         found |= dict(_bytes(str(subject.backend), arrival.grid, census))
@@ -108,7 +108,7 @@ def _bytes(backend: str, grid: Grid, census: Census) -> Iterator[tuple[str, int]
         yield "bytes_nine_rows", copied + grid.cells.nbytes
 
 
-def _macs(arrival: Arrival, census: Census, context: Context) -> Iterator[tuple[str, int]]:
+def _macs(arrival: StageEntry, census: Census, context: Context) -> Iterator[tuple[str, int]]:
     """Multiply-adds counted; of `linear`, `conv` and `sfm` also in closed form at the active and at all cells."""
     features = arrival.grid.active.shape[1]
     weights = weights_like(arrival.grid.active, context)

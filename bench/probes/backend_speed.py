@@ -12,12 +12,12 @@ import torch
 
 from bench.backends.stages import (
     OPERATIONS,
-    arrivals,
     draw_activity,
     grid_type,
     operating_point,
     operations_in,
     operations_into,
+    stage_entries,
     stages_protocol,
     weights_like,
 )
@@ -57,7 +57,9 @@ def measure(subject: Subject, context: Context) -> Measurement:
     values: dict[str, int | float] = {}
     intervals: dict[str, tuple[float, float]] = {}
     samples: dict[str, Array] = {}
-    stages = zip(arrivals(grid_type(subject), made, context), arrivals(backend("dense"), made, context), strict=True)
+    stages = zip(
+        stage_entries(grid_type(subject), made, context), stage_entries(backend("dense"), made, context), strict=True
+    )
     for stage, (ours, dense) in enumerate(stages, start=1):
         weights = weights_like(ours.grid.active, context)
         rivals, references = (

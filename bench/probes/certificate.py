@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from bench.backends.certificate import certify
-from bench.backends.scenes import make_scenes
+from bench.backends.histories import make_histories
 from bench.backends.stages import grid_type
-from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check
+from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, OperationCheck
 from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject
 
@@ -34,7 +34,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     return {
         "oracle": "masked dense in float64, same inputs",
         "device": context.device,
-        "activities": " ".join(scene.name for scene in make_scenes()),
+        "activities": " ".join(history.name for history in make_histories()),
         "forward_limits": _text(FORWARD_LIMITS),
         "gradient_limits": _text(GRADIENT_LIMITS),
         "sparsity": _checksum(Path(folder) for folder in importlib.import_module("sparsity").__path__),
@@ -67,9 +67,9 @@ def measure(subject: Subject, context: Context) -> Measurement:
     return Measurement(values=values, units=units, files=files)
 
 
-def _worst(checks: Iterable[Check]) -> dict[str, int | float]:
+def _worst(checks: Iterable[OperationCheck]) -> dict[str, int | float]:
     """The largest relative error by operation, quantity and dtype, and the absolute one of the same comparison."""
-    worst: dict[str, Check] = {}
+    worst: dict[str, OperationCheck] = {}
     for check in checks:
         if check.relative is None:
             continue
@@ -84,7 +84,7 @@ def _worst(checks: Iterable[Check]) -> dict[str, int | float]:
     return errors
 
 
-def _name(check: Check) -> str:
+def _name(check: OperationCheck) -> str:
     """Name of the value that a comparison belongs to; the gradients in all inputs share one."""
     return f"{check.operation}_{check.quantity.partition(' ')[0]}_{check.dtype}"
 
@@ -99,7 +99,7 @@ def _text(limits: dict[str, float]) -> str:
     return " ".join(f"{dtype} {limit:g}" for dtype, limit in limits.items())
 
 
-def _json(checks: Iterable[Check]) -> bytes:
+def _json(checks: Iterable[OperationCheck]) -> bytes:
     lines = [
         {name: value for name, value in dataclasses.asdict(check).items() if value not in (None, "")}
         for check in checks

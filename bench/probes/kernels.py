@@ -17,8 +17,8 @@ import torch
 from bench.backends.activity import FIRST_SIDE
 from bench.backends.dense_layouts import LAYOUTS
 from bench.backends.peers import peers, spconv_version
-from bench.backends.rival_times import Clock, Times, time_rivals
-from bench.backends.rivals import OURS, Rivals, Scene, forward, make_scene, training
+from bench.backends.rival_times import ClockKind, Times, time_rivals
+from bench.backends.rivals import OURS, Rivals, Workload, forward, make_workload, training
 from bench.backends.roof import Work, arithmetic_of, limit_ms, peaks_of, roof, roof_protocol
 from bench.backends.stages import NUM_STAGES, draw_activity, grid_type, operating_point, stages_protocol
 from bench.contract import Context, Measurement
@@ -42,7 +42,7 @@ POINT_LIMIT_S = 4.0
 PERCENT_LIMIT_S = 1.5
 """Seconds for one comparison, warm-up excluded; at least three repetitions are made."""
 
-_PASSES: dict[str, Callable[[Scene], Rivals]] = {"forward": forward, "training": training}
+_PASSES: dict[str, Callable[[Workload], Rivals]] = {"forward": forward, "training": training}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     samples: dict[str, Array] = {}
     for place in _places(context):
         made = draw_activity(place.regions, place.budget, context, stages=place.stage)
-        scene = make_scene(kind, made, context)
+        scene = make_workload(kind, made, context)
         values[f"{place.name}_active_fraction"] = made.active_fractions[-1]
         for name, times in _times(scene, place, made.active_fractions[-1], context):
             values[f"{name}_dense_is_channels_last"] = int(times.dense_layout == "channels_last")
@@ -127,7 +127,7 @@ def _regions_of_stage(context: Context) -> tuple[int, ...]:
     return (regions,) * NUM_STAGES
 
 
-def _times(scene: Scene, place: Place, active_fraction: float, context: Context) -> Iterator[tuple[str, Times]]:
+def _times(scene: Workload, place: Place, active_fraction: float, context: Context) -> Iterator[tuple[str, Times]]:
     """Times of a setting, by the start of the names of their values, such as `stage1_point_training_wall`."""
     clocks = _clocks(context)
     is_point = place.percent is None
@@ -142,13 +142,13 @@ def _times(scene: Scene, place: Place, active_fraction: float, context: Context)
 
 
 @torch.inference_mode()
-def _sizes(scene: Scene, context: Context) -> dict[str, int]:
+def _sizes(scene: Workload, context: Context) -> dict[str, int]:
     """Peak of a forward pass on top of what was there before, and the part of it that is the result."""
     peak = peak_bytes(forward(scene)[OURS], context.device)
     return {"peak_bytes": peak, "output_bytes": scene.ours.active.nbytes}
 
 
-def _work(scene: Scene) -> Work:
+def _work(scene: Workload) -> Work:
     return Work(
         active=scene.ours.num_active,
         passive=scene.ours.num_passive,
@@ -167,7 +167,7 @@ def _limit(work: Work, place: Place, wall_ms: float, context: Context) -> dict[s
     return {f"{place.name}_limit_ms": limit, f"{place.name}_of_limit": limit / wall_ms}
 
 
-def _clocks(context: Context) -> tuple[Clock, ...]:
+def _clocks(context: Context) -> tuple[ClockKind, ...]:
     return ("wall",) if _on_gpu(context) else ("thread", "wall")
 
 
