@@ -18,7 +18,10 @@ VARIABLE = "SPS_KERNEL"
 _PACKAGE = "sparsity._kernels"
 _REFERENCE = "reference"
 _ORDER = ("triton", "native", "blocked", _REFERENCE)
-"""The fastest first. A kernel that is not among them runs where it is asked for by name."""
+"""The fastest first. A kernel that is not among them runs where it is asked for by name.
+
+A list, because a place in it says something about all the others, and was measured.
+"""
 
 log = logging.getLogger(__name__)
 
