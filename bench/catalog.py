@@ -9,6 +9,8 @@ import pkgutil
 from collections.abc import Collection
 from pathlib import Path
 
+from sparsity import unknown_name
+
 BACKBONES = {
     "r50_fpn": "ResNet-50 with a feature pyramid network, P2 to P7.",
     "r50_defenc": "ResNet-50 with a deformable encoder, P2 to P7.",
@@ -50,9 +52,7 @@ def kernels() -> dict[str, str]:
 def check(kind: str, name: str, known: Collection[str]) -> None:
     """Raise ValueError with the closest names and the full list where `name` is not known."""
     if name not in known:
-        from sparsity._plugins import unknown  # imports torch, which only this error may wait for
-
-        raise unknown(kind, name, sorted(known))
+        raise unknown_name(kind, name, sorted(known))
 
 
 def check_backend(name: str) -> None:

@@ -10,7 +10,7 @@ _PAGES = Path("/proc/self/statm")
 _PAGE_BYTES = 4096
 
 
-class Releaser:
+class HeapTrimmer:
     """Gives memory back whenever this process has kept much more than when this was made: call it between images.
 
     Images have their own numbers of regions, and the holes that the tensors of one leave do not fit those of the next:
@@ -24,10 +24,10 @@ class Releaser:
     def __call__(self) -> None:
         """Look, and give back if it is worth it."""
         if _resident_bytes() > self._most:
-            release()
+            trim_heap()
 
 
-def release() -> None:
+def trim_heap() -> None:
     """Give back what the C library keeps after tensors are gone; does nothing where it cannot (it is not glibc)."""
     trim = _malloc_trim()
     if trim is not None:

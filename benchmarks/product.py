@@ -10,12 +10,11 @@ import itertools
 import statistics
 from collections.abc import Sequence
 from time import thread_time
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
 
-from sparsity import _product, product
+from sparsity import WORTH_CONVOLVING, product
 
 FEATURES = (16, 64, 128, 1152)
 OUTPUTS = (16, 64, 256)
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for features, outputs, num_rows in sizes:
         plain, convolved = _times(torch.randn(num_rows, features), torch.randn(outputs, features), repeats)
         macs = features * outputs * num_rows
-        chosen = "conv" if macs >= _product.WORTH_CONVOLVING else "plain"
+        chosen = "conv" if macs >= WORTH_CONVOLVING else "plain"
         print(
             f"{features:8d} {outputs:8d} {num_rows:8d} {macs / 1e6:8.1f} {plain:9.3f} {convolved:9.3f} "
             f"{plain / convolved:6.2f}  {chosen}"
@@ -48,14 +47,13 @@ def _times(rows: torch.Tensor, weight: torch.Tensor, repeats: int) -> tuple[floa
     bias = torch.zeros(len(weight))
     plain: list[float] = []
     convolved: list[float] = []
-    with mock.patch.object(_product, "WORTH_CONVOLVING", 0):
-        for _ in range(repeats + 2):  # two that warm up
-            start = thread_time()
-            F.linear(rows, weight, bias)
-            middle = thread_time()
-            product(rows, weight, bias)
-            plain.append(1000 * (middle - start))
-            convolved.append(1000 * (thread_time() - middle))
+    for _ in range(repeats + 2):  # two that warm up
+        start = thread_time()
+        F.linear(rows, weight, bias)
+        middle = thread_time()
+        product(rows, weight, bias, worth_convolving=0)
+        plain.append(1000 * (middle - start))
+        convolved.append(1000 * (thread_time() - middle))
     return statistics.median(plain[2:]), statistics.median(convolved[2:])
 
 

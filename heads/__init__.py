@@ -4,24 +4,73 @@ A head is one public module of this folder with a frozen dataclass `Config`, its
 `build(config, pyramid_channels, query_size, num_classes)`. It turns a pyramid and detections into stages, and stages
 and targets into losses; `compose` makes one mask per region of stages. What a head does with features of refined cells
 is a processing module, one file in `_modules`.
+
+Files with an underscore are private to this package: what others need is handed out here.
+
+    to use heads      head, processing_module; Pyramid, Detections, Stage, Targets, MaskHead; compose, boundary
+    to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL
+                      its layers: fcn, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks
+                      where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
+                      its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss
+    to write a processing module, beside its operations in `sparsity`: GridConv, SemanticFusion, normalised_feedforward
 """
 
 from types import ModuleType
 
+from heads import _policies as policies
+from heads._blocks import (
+    CoarseMask,
+    GridConv,
+    QueryFusion,
+    SemanticFusion,
+    class_channel,
+    fcn,
+    normalised_feedforward,
+    two_layer_mlp,
+)
 from heads._compose import boundary, compose
 from heads._contract import Detections, MaskHead, Pyramid, Stage, Targets
+from heads._pointwise import Linear, in_blocks
+from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
+from heads._select import Budget, top_cells, top_per_region
+from heads._targets import at_cells, coverage, mask_loss, mask_values, refinement_target, segmentation_target
 from sparsity import plugin
 
 __all__ = [
+    "FINEST_LEVEL",
+    "Budget",
+    "CoarseMask",
     "Detections",
+    "FlatPyramid",
+    "GridConv",
+    "Linear",
     "MaskHead",
     "Pyramid",
+    "QueryFusion",
+    "SemanticFusion",
     "Stage",
     "Targets",
+    "align_regions",
+    "at_cells",
     "boundary",
+    "cell_points",
+    "class_channel",
     "compose",
+    "coverage",
+    "fcn",
     "head",
+    "in_blocks",
+    "mask_loss",
+    "mask_values",
+    "normalised_feedforward",
+    "policies",
     "processing_module",
+    "refinement_target",
+    "region_levels",
+    "segmentation_target",
+    "top_cells",
+    "top_per_region",
+    "two_layer_mlp",
 ]
 
 

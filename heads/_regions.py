@@ -129,10 +129,3 @@ class FlatPyramid:
         index = (start + image * height * width)[:, None] + rows * width[:, None] + columns
         # Reads and weighs the four corners in one pass, without a buffer of [A 4 C].
         return F.embedding_bag(index, self.rows, per_sample_weights=weights.to(self.rows.dtype), mode="sum")
-
-
-def sample_pyramid(
-    pyramid: Pyramid, levels: Int[Tensor, "A"], image: Int[Tensor, "A"], points: Float[Tensor, "A 2"]
-) -> Float[Tensor, "A C"]:
-    """Sample a pyramid once: `FlatPyramid(pyramid).sample(...)`. Give it the sampled levels only, all are copied."""
-    return FlatPyramid(pyramid).sample(levels, image, points)

@@ -11,14 +11,31 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from heads import processing_module
-from heads._blocks import QueryFusion, fcn, two_layer_mlp
-from heads._contract import Detections, Pyramid, Stage, Targets
-from heads._pointwise import Linear, in_blocks
-from heads._policies import Policy, predicted
-from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
-from heads._select import Budget, top_cells
-from heads._targets import at_cells, coverage, mask_loss, refinement_target, segmentation_target
+from heads import (
+    FINEST_LEVEL,
+    Budget,
+    Detections,
+    FlatPyramid,
+    Linear,
+    Pyramid,
+    QueryFusion,
+    Stage,
+    Targets,
+    align_regions,
+    at_cells,
+    cell_points,
+    coverage,
+    fcn,
+    in_blocks,
+    mask_loss,
+    policies,
+    processing_module,
+    refinement_target,
+    region_levels,
+    segmentation_target,
+    top_cells,
+    two_layer_mlp,
+)
 from sparsity import Grid, GridType, backend, children_of, unravel
 
 REGION_SIDE = 14
@@ -82,16 +99,16 @@ class Split(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
-    """Where the regions of a batch are: their boxes, images and levels, and the pyramid to read."""
+class RegionSampler:
+    """Samples a pyramid at points of the regions of a batch, which have boxes, images and levels."""
 
     pyramid: FlatPyramid
     boxes: Float[Tensor, "R 4"]
     image: Int[Tensor, "R"]
     levels: Int[Tensor, "R"]
 
-    def context(self, region: Int[Tensor, "A"], point: Float[Tensor, "A 2"], depth: int) -> Float[Tensor, "A C"]:
-        """Read the pyramid at points of regions, `depth` levels finer than the region's own but not below P2."""
+    def sample(self, region: Int[Tensor, "A"], point: Float[Tensor, "A 2"], depth: int) -> Float[Tensor, "A C"]:
+        """Features at points of regions, `depth` levels finer than the region's own but not below P2."""
         levels = (self.levels - depth).clamp(min=FINEST_LEVEL)[region]
         return self.pyramid.sample(levels, self.image[region], cell_points(self.boxes, region, point))
 
@@ -108,19 +125,19 @@ class SparseStage(nn.Module):
         self.branches = Branches(features_out)
 
     def forward(
-        self, grid: Grid, keep: Int[Tensor, "K"], scene: Scene, depth: int, *, refine: bool
+        self, grid: Grid, keep: Int[Tensor, "K"], sampler: RegionSampler, depth: int, *, refine: bool
     ) -> tuple[Grid, Stage]:
         """Subdivide a grid at the rows `keep` and predict its new active cells; with `refine` also where to go on."""
         side = 2 * grid.size[1]
         region, row, column = unravel(children_of(grid.cells[keep], grid.size), (grid.size[0], side, side))
-        point = (torch.stack([column, row], 1) + 0.5).to(scene.boxes.dtype) / side
+        point = (torch.stack([column, row], 1) + 0.5).to(sampler.boxes.dtype) / side
         parents = grid.active[keep]
 
         def children_with_context(
             parents: Float[Tensor, "K F"], region: Int[Tensor, "K 4"], point: Float[Tensor, "K 4 2"]
         ) -> Float[Tensor, "K 4 F"]:
             children = self.split(parents)
-            context = scene.context(region.flatten(), point.flatten(0, 1), depth)
+            context = sampler.sample(region.flatten(), point.flatten(0, 1), depth)
             return (children + self.fusion(torch.cat([children, context], 1))).unflatten(0, region.shape)
 
         children = in_blocks(children_with_context, parents, region.view(-1, 4), point.view(-1, 4, 2))
@@ -163,7 +180,7 @@ class EffSeg(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.grid = grid
         self.budget = budget
-        self.policy: Policy = predicted
+        self.policy: policies.Policy = policies.predicted
         self.position_encoding = position_encoding
 
     def forward(
@@ -184,13 +201,13 @@ class EffSeg(nn.Module):
             )
         ]
         counts = tuple(number * REGION_SIDE**2 for number in region_counts)
-        scene = Scene(pyramid=FlatPyramid(pyramid), boxes=boxes, image=image, levels=region_levels(boxes))
+        sampler = RegionSampler(pyramid=FlatPyramid(pyramid), boxes=boxes, image=image, levels=region_levels(boxes))
         for depth, stage in enumerate(self.stages, start=1):
             scores = self.policy(stages).detach()
             keep, kept = top_cells(scores.flatten(), counts, region_counts, self.budget)
             # Nobody asks where to refine after the last stage; its branch only learns along.
             refine = self.training or depth < len(self.stages)
-            grid, prediction = stage(grid, keep, scene, depth, refine=refine)
+            grid, prediction = stage(grid, keep, sampler, depth, refine=refine)
             stages.append(prediction)
             counts = tuple(4 * count for count in kept)
         return stages

@@ -6,10 +6,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from heads._blocks import CoarseMask, class_channel
-from heads._contract import Detections, Pyramid, Stage, Targets
-from heads._regions import align_regions
-from heads._targets import coverage, mask_loss, segmentation_target
+from heads import (
+    CoarseMask,
+    Detections,
+    Pyramid,
+    Stage,
+    Targets,
+    align_regions,
+    class_channel,
+    coverage,
+    mask_loss,
+    segmentation_target,
+)
 
 REGION_SIDE = 14
 

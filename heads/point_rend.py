@@ -16,12 +16,24 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from heads._blocks import CoarseMask, class_channel
-from heads._contract import Detections, Pyramid, Stage, Targets
-from heads._pointwise import Linear, in_blocks
-from heads._regions import FlatPyramid, align_regions, cell_points
-from heads._select import top_per_region
-from heads._targets import coverage, mask_loss, mask_values, segmentation_target
+from heads import (
+    CoarseMask,
+    Detections,
+    FlatPyramid,
+    Linear,
+    Pyramid,
+    Stage,
+    Targets,
+    align_regions,
+    cell_points,
+    class_channel,
+    coverage,
+    in_blocks,
+    mask_loss,
+    mask_values,
+    segmentation_target,
+    top_per_region,
+)
 
 COARSE_SIDE = 28
 LEVEL = 2

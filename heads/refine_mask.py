@@ -16,11 +16,21 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from heads._blocks import QueryFusion, class_channel, fcn
-from heads._compose import boundary, compose
-from heads._contract import Detections, Pyramid, Stage, Targets
-from heads._regions import align_regions
-from heads._targets import coverage, mask_loss, segmentation_target
+from heads import (
+    Detections,
+    Pyramid,
+    QueryFusion,
+    Stage,
+    Targets,
+    align_regions,
+    boundary,
+    class_channel,
+    compose,
+    coverage,
+    fcn,
+    mask_loss,
+    segmentation_target,
+)
 
 SIDES = (14, 28, 56, 112)
 LOSS_WEIGHTS = (0.5, 0.75, 0.75, 1.0)
@@ -48,10 +58,10 @@ PRESETS = {
 }
 
 
-class SemanticFusion(nn.Module):
+class MultiBranchFusion(nn.Module):
     """Parallel dilated convolutions and the global average of the input, summed and mixed (RefineMask's SFM).
 
-    Unlike EffSeg's module of that name it has the average and the 1x1 convolution after the sum.
+    EffSeg's, `heads.SemanticFusion`, has neither the average nor the 1x1 convolution after the sum.
     """
 
     def __init__(self, features: int) -> None:
@@ -76,7 +86,7 @@ class Refinement(nn.Module):
         self.logits = nn.Conv2d(features, num_masks, 1)
         self.semantic = nn.Conv2d(semantic_features, features, 1)
         self.join = nn.Conv2d(2 * features + 1, features, 1)
-        self.fuse = SemanticFusion(features)
+        self.fuse = MultiBranchFusion(features)
         # The mask itself is the last channel of the next stage.
         self.shrink = nn.Conv2d(features, features // 2 - 1, 1)
 

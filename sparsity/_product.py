@@ -10,15 +10,19 @@ WORTH_CONVOLVING = 2**23
 
 
 def product(
-    rows: Float[Tensor, "N F"], weight: Float[Tensor, "G F"], bias: Float[Tensor, "G"] | None = None
+    rows: Float[Tensor, "N F"],
+    weight: Float[Tensor, "G F"],
+    bias: Float[Tensor, "G"] | None = None,
+    *,
+    worth_convolving: int = WORTH_CONVOLVING,
 ) -> Float[Tensor, "N G"]:
-    """`rows @ weight.T + bias`; large ones in float32 on a CPU are computed as a convolution of one tap.
+    """`rows @ weight.T + bias`; in float32 on a CPU, from `worth_convolving` multiply-adds on, as a convolution.
 
     torch gives a convolution to oneDNN and a matrix product to MKL, which takes about twice as long on the AMD
     processor that this was measured on (`benchmarks/product.py`). A kernel of one tap has no use for a dilation; it is
     there because torch keeps a plain one from oneDNN where there is one thread and one image.
     """
-    is_large = len(rows) * weight.numel() >= WORTH_CONVOLVING
+    is_large = len(rows) * weight.numel() >= worth_convolving
     if not is_large or rows.dtype != torch.float32 or rows.device.type != "cpu":
         return F.linear(rows, weight, bias)
     image = rows[None, None].permute(0, 3, 1, 2)

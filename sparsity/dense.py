@@ -12,9 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sparsity._full_map import FullMap
-from sparsity._lattice import reach
-from sparsity._ops import check_weight
+from sparsity import FullMap, check_weight, reach
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

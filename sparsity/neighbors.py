@@ -15,9 +15,20 @@ import torch
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
-from sparsity._grid import Unsupported, check_active, check_children, with_zero_row
-from sparsity._lattice import all_cells, cell_rows, children_of, map_size, neighbors_of, reach, window
-from sparsity._ops import contract
+from sparsity import (
+    Unsupported,
+    all_cells,
+    cell_rows,
+    check_active,
+    check_children,
+    children_of,
+    contract,
+    map_size,
+    neighbors_of,
+    reach,
+    window,
+    with_zero_row,
+)
 
 _STORED = "the active cells and their 8 neighbours"
 _CENTER = 4

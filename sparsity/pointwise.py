@@ -10,9 +10,17 @@ from dataclasses import dataclass, replace
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
-from sparsity._grid import Unsupported, check_active, check_children
-from sparsity._lattice import all_cells, cell_rows, children_of, map_size, reach
-from sparsity._ops import contract
+from sparsity import (
+    Unsupported,
+    all_cells,
+    cell_rows,
+    check_active,
+    check_children,
+    children_of,
+    contract,
+    map_size,
+    reach,
+)
 
 _STORED = "the active cells only"
 

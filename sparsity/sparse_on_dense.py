@@ -7,7 +7,7 @@ select the active rows.
 
 from dataclasses import dataclass
 
-from sparsity._full_map import FullMap
+from sparsity import FullMap
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,11 +18,22 @@ import torch
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
 
-from sparsity._grid import check_active, check_children, with_zero_row
+from sparsity import (
+    all_cells,
+    cell_rows,
+    check_active,
+    check_children,
+    check_weight,
+    children_of,
+    interpolate,
+    map_size,
+    neighbors_of,
+    reach,
+    with_zero_row,
+)
+from sparsity._kernels import Call
 from sparsity._kernels._choose import check_kernel
 from sparsity._kernels._op import convolve
-from sparsity._lattice import all_cells, cell_rows, children_of, interpolate, map_size, neighbors_of, reach
-from sparsity._ops import check_weight
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,17 +159,17 @@ class Backend:
         check_weight(weight, self.buffer.shape[1])
         for dilation in dilations:
             reach(weight.shape[-1], dilation)
-        return convolve(
-            self.buffer,
-            self.rows,
-            self.cells,
-            weight.permute(0, 1, 3, 4, 2).flatten(2, 3),
-            bias,
-            dilations=dilations,
+        call = Call(
+            buffer=self.buffer,
+            rows=self.rows,
+            cells=self.cells,
+            weight=weight.permute(0, 1, 3, 4, 2).flatten(2, 3),
+            bias=bias,
+            dilations=tuple(dilations),
             activation=activation,
             quads=self.quads,
-            kernel=self.kernel,
         )
+        return convolve(call, self.kernel)
 
     def gather(self, offsets: Int[Tensor, "T 2"]) -> Float[Tensor, "A T F"]:
         """Features at lattice offsets `(dy, dx)` from every active cell; outside the lattice the zero row."""

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import sparsity
+from bench.backends.histories import History, make_histories
 from bench.backends.masked_dense import MaskedDense
 from bench.backends.operations import OPERATIONS, Inputs
-from bench.backends.scenes import Scene, make_scenes
-from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check, Trial
+from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, OperationCheck, Trial
 from bench.names import NO_WAITING
 from sparsity import Grid, GridType
 
@@ -30,10 +30,10 @@ _NEVER_WAITING = [operation for operation in OPERATIONS if not operation.may_wai
 class Certificate:
     """All comparisons of a backend."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[OperationCheck, ...]
 
     @property
-    def failures(self) -> list[Check]:
+    def failures(self) -> list[OperationCheck]:
         """What is unequal or broken; a backend that has any is wrong."""
         return [check for check in self.checks if check.outcome in ("unequal", "broken")]
 
@@ -47,27 +47,27 @@ def certify(
     kind: GridType,
     device: str = "cpu",
     *,
-    scenes: Sequence[Scene] | None = None,
+    histories: Sequence[History] | None = None,
     dtypes: Sequence[str] = tuple(FORWARD_LIMITS),
 ) -> Certificate:
-    """Compare a backend with masked dense: every operation at every stage of every scene, in every dtype.
+    """Compare a backend with masked dense: every operation at every stage of every history, in every dtype.
 
-    The first scene is also run to see who waits for the device. float32 means IEEE arithmetic: on a GPU, TF32 is off
+    The first history is also run to see who waits for the device. float32 means IEEE arithmetic: on a GPU, TF32 is off
     while this runs.
     """
-    tried = make_scenes() if scenes is None else scenes
-    trials: list[Check] = []
+    tried = make_histories() if histories is None else histories
+    trials: list[OperationCheck] = []
     with _ieee_float32():
-        for scene in tried:
+        for history in tried:
             for dtype in dtypes:
-                trials += Trial(kind, scene, dtype, device, with_gradient=False).checks()
+                trials += Trial(kind, history, dtype, device, with_gradient=False).checks()
                 if dtype in GRADIENT_LIMITS:
-                    trials += Trial(kind, scene, dtype, device, with_gradient=True).checks()
+                    trials += Trial(kind, history, dtype, device, with_gradient=True).checks()
         waiting = _waiting(kind, tried[0], device)
     return Certificate(checks=(*_all_or_nothing(trials), *waiting, *_unproven(trials)))
 
 
-def _all_or_nothing(checks: Sequence[Check]) -> list[Check]:
+def _all_or_nothing(checks: Sequence[OperationCheck]) -> list[OperationCheck]:
     """Make it a failure to offer an operation in one place and not in another: a head could not rely on either."""
     offered = {(check.operation, check.dtype) for check in checks if check.relative is not None}
     return [
@@ -78,35 +78,35 @@ def _all_or_nothing(checks: Sequence[Check]) -> list[Check]:
     ]
 
 
-def _unproven(checks: Sequence[Check]) -> list[Check]:
+def _unproven(checks: Sequence[OperationCheck]) -> list[OperationCheck]:
     """Give a failure for a certificate that would prove nothing."""
     if any(check.outcome == "equal" for check in checks):
         return []
-    check = partial(Check, operation="any", activity="all", stage=0, dtype="float32", quantity="forward")
+    check = partial(OperationCheck, operation="any", activity="all", stage=0, dtype="float32", quantity="forward")
     return [
         check(outcome="broken", reason="Nothing was equal to masked dense: no operation, at no stage, in no dtype.")
     ]
 
 
-def _waiting(kind: GridType, scene: Scene, device: str) -> list[Check]:
+def _waiting(kind: GridType, history: History, device: str) -> list[OperationCheck]:
     """Run every stage where nothing can be waited for; only `sparsity.Unsupported` and `may_wait` excuse an operation.
 
     On a GPU, CUDA raises at every wait. Elsewhere tensors are fake: they have a shape and a device but no values, so
     reading one raises as well. Unlike those of the meta device they do not tell a backend that they are special.
     """
-    trial = Trial(kind, scene, "float32", device, with_gradient=False)
+    trial = Trial(kind, history, "float32", device, with_gradient=False)
     drawn = [
         [trial.for_backend(operation.draw(oracle, trial.normal, False)) for operation in _NEVER_WAITING]
-        for oracle in scene.replay(MaskedDense, list(trial.theirs.values()))
+        for oracle in history.replay(MaskedDense, list(trial.theirs.values()))
     ]
-    check = partial(Check, operation=NO_WAITING, activity=scene.name, dtype="float32", quantity="forward")
-    checks: list[Check] = []
+    check = partial(OperationCheck, operation=NO_WAITING, activity=history.name, dtype="float32", quantity="forward")
+    checks: list[OperationCheck] = []
     # Whatever comes from the host waits by itself, so it is on the device before.
-    there = [keep.to(device) for keep in scene.keeps]
+    there = [keep.to(device) for keep in history.keeps]
     with _no_waiting(device) as watched:
         keeps = tuple(watched(keep) for keep in there)
         inputs = [[{name: watched(value) for name, value in given.items()} for given in of_stage] for of_stage in drawn]
-        grids = replace(scene, keeps=keeps).replay(kind, [watched(number) for number in trial.ours.values()])
+        grids = replace(history, keeps=keeps).replay(kind, [watched(number) for number in trial.ours.values()])
         for stage, of_stage in enumerate(inputs):
             try:
                 _run_all(next(grids), of_stage)

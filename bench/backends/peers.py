@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.backends.dense_layouts import LAYOUTS, sfm_on_map
-from bench.backends.rivals import Rivals, Scene
+from bench.backends.rivals import Rivals, Workload
 from sparsity import unravel
 
 COMPILED = "compiled_dense"
@@ -25,15 +25,15 @@ SPCONV_VERSION = "1.0.0"
 _log = logging.getLogger(__name__)
 
 
-def peers(scene: Scene) -> Rivals:
+def peers(workload: Workload) -> Rivals:
     """The peers that work here, by name; one that does not is left out with a warning."""
     candidates = {COMPILED: compiled_dense}
-    if scene.ours.buffer.is_cuda and spconv_version() == SPCONV_VERSION:
+    if workload.ours.buffer.is_cuda and spconv_version() == SPCONV_VERSION:
         candidates[SPCONV] = spconv
     found: dict[str, Callable[[], object]] = {}
     for name, make in candidates.items():
         try:
-            peer = make(scene)
+            peer = make(workload)
             with torch.inference_mode():
                 peer()
         except Exception as error:  # of a compiler or a library: nothing of the kernels' own may be lost for it
@@ -52,33 +52,33 @@ def spconv_version() -> str | None:
         return None
 
 
-def compiled_dense(scene: Scene) -> Callable[[], Tensor]:
+def compiled_dense(workload: Workload) -> Callable[[], Tensor]:
     """Dense in channels last by `torch.compile`, then the rows of the active cells; it compiles when first called."""
     # The compiled are kept by code, and after eight for one function torch would silently go on without compiling.
     torch.compiler.reset()
     convolve = torch.compile(sfm_on_map, fullgraph=True, dynamic=False)
-    full = scene.dense.to_dense().contiguous(memory_format=LAYOUTS["channels_last"])
-    region, row, column = unravel(scene.dense.cells, scene.dense.size)
+    full = workload.dense.to_dense().contiguous(memory_format=LAYOUTS["channels_last"])
+    region, row, column = unravel(workload.dense.cells, workload.dense.size)
 
     def run() -> Tensor:
-        return convolve(full, scene.weights)[region, :, row, column]
+        return convolve(full, workload.weights)[region, :, row, column]
 
     return run
 
 
-def spconv(scene: Scene) -> Callable[[], Tensor]:
+def spconv(workload: Workload) -> Callable[[], Tensor]:
     """The products of all branches by spconv-triton, with our neighbours as its table; activation and sum by torch."""
     from spconv_triton.pytorch._impl import gemm
 
     # -1 is its sign for no neighbour; ours is the zero row.
-    tables = [torch.where(rows == 0, -1, rows).T.contiguous() for rows in scene.neighbors]
-    weights = [weight.permute(0, 2, 3, 1).flatten(1, 2).contiguous() for weight in scene.weights.branches]
+    tables = [torch.where(rows == 0, -1, rows).T.contiguous() for rows in workload.neighbors]
+    weights = [weight.permute(0, 2, 3, 1).flatten(1, 2).contiguous() for weight in workload.weights.branches]
     convolve: Any = gemm.conv_forward
 
     def run() -> Tensor:
         first, *others = (
-            convolve(scene.ours.buffer, weight, table, table.shape[1], bias).relu()
-            for weight, table, bias in zip(weights, tables, scene.weights.bias, strict=True)
+            convolve(workload.ours.buffer, weight, table, table.shape[1], bias).relu()
+            for weight, table, bias in zip(weights, tables, workload.weights.bias, strict=True)
         )
         return sum(others, first)
 

@@ -17,7 +17,7 @@ from bench.rulers.in_turn import alternate
 from bench.rulers.repeated import Repeated
 from bench.store import Array
 
-Clock = Literal["thread", "wall"]
+ClockKind = Literal["thread", "wall"]
 """`thread`: CPU time of the only thread, which a busy machine stretches least. `wall`: all threads, or a GPU."""
 
 
@@ -56,7 +56,7 @@ class Times:
             yield Repeated(name="spconv_ratio", array=ours / self.ms[SPCONV])
 
 
-def time_rivals(rivals: Rivals, clock: Clock, device: str, *, repetitions: int, limit_s: float) -> dict[str, Array]:
+def time_rivals(rivals: Rivals, clock: ClockKind, device: str, *, repetitions: int, limit_s: float) -> dict[str, Array]:
     """Milliseconds of every repetition of every rival, as `alternate` orders them."""
     if clock == "wall":
         return alternate(rivals, device, repetitions=repetitions, limit_s=limit_s)

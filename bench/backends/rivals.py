@@ -25,7 +25,7 @@ OURS, NAIVE, NAIVE_FLOAT32 = "ours", "naive", "naive_float32"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Scene:
+class Workload:
     """The last stage of an activity: with the kernel that is measured, and on Dense; both have the same features.
 
     `neighbors`: of every branch, the rows of `ours.buffer` that the taps of every active cell show, found beforehand.
@@ -37,7 +37,7 @@ class Scene:
     neighbors: tuple[Int32[Tensor, "A T"], ...]
 
 
-def make_scene(kind: GridType, made: Activity, context: Context) -> Scene:
+def make_workload(kind: GridType, made: Activity, context: Context) -> Workload:
     """Build the last stage of an activity. Raises ValueError for a backend without kernels, any but `sps`."""
     ours = stage_grids(kind, made, context)[-1]
     if not isinstance(ours, Backend):
@@ -49,7 +49,7 @@ def make_scene(kind: GridType, made: Activity, context: Context) -> Scene:
     numbers = torch.arange(len(ours.buffer), dtype=torch.float64, device=ours.buffer.device)
     numbered = replace(ours, buffer=numbers[:, None])
     shown = (numbered.gather(window(3, dilation, numbers.device))[:, :, 0] for dilation in DILATIONS)
-    return Scene(
+    return Workload(
         ours=ours,
         dense=stage_grids(backend("dense"), made, context)[-1],
         weights=weights_like(ours.active, context),
@@ -57,25 +57,25 @@ def make_scene(kind: GridType, made: Activity, context: Context) -> Scene:
     )
 
 
-def forward(scene: Scene) -> Rivals:
+def forward(workload: Workload) -> Rivals:
     """The forward pass of all, the measured kernel first; in half precision the naive one also in float32."""
-    weights, buffer = scene.weights, scene.ours.buffer
+    weights, buffer = workload.weights, workload.ours.buffer
     rivals: dict[str, Callable[[], object]] = {
-        OURS: lambda: sfm(scene.ours, weights.branches, weights.bias, DILATIONS),
-        NAIVE: lambda: naive(buffer, scene.neighbors, weights.branches, weights.bias),
-        **dense_in_layouts(scene.dense, weights, "sfm"),
+        OURS: lambda: sfm(workload.ours, weights.branches, weights.bias, DILATIONS),
+        NAIVE: lambda: naive(buffer, workload.neighbors, weights.branches, weights.bias),
+        **dense_in_layouts(workload.dense, weights, "sfm"),
     }
     if buffer.dtype in (torch.bfloat16, torch.float16):
-        exact = (buffer.float(), scene.neighbors, weights.branches.float(), weights.bias.float())
+        exact = (buffer.float(), workload.neighbors, weights.branches.float(), weights.bias.float())
         rivals[NAIVE_FLOAT32] = lambda: naive(*exact)
     return rivals
 
 
-def training(scene: Scene) -> Mapping[str, Callable[[], tuple[Tensor, ...]]]:
+def training(workload: Workload) -> Mapping[str, Callable[[], tuple[Tensor, ...]]]:
     """Forward and backward of all, the measured kernel first; gradients of features, weights and biases come back."""
-    branches, bias = _leaf(scene.weights.branches), _leaf(scene.weights.bias)
-    buffer = _leaf(scene.ours.buffer)
-    full = scene.dense.to_dense()
+    branches, bias = _leaf(workload.weights.branches), _leaf(workload.weights.bias)
+    buffer = _leaf(workload.ours.buffer)
+    full = workload.dense.to_dense()
     maps = {name: _leaf(full.contiguous(memory_format=layout)) for name, layout in LAYOUTS.items()}
 
     def both_ways(
@@ -89,15 +89,15 @@ def training(scene: Scene) -> Mapping[str, Callable[[], tuple[Tensor, ...]]]:
         return run
 
     def by_kernel(rows: Tensor) -> Tensor:
-        return sfm(replace(scene.ours, buffer=rows), branches, bias, DILATIONS)
+        return sfm(replace(workload.ours, buffer=rows), branches, bias, DILATIONS)
 
     def naively(rows: Tensor) -> Tensor:
-        return naive(rows, scene.neighbors, branches, bias)
+        return naive(rows, workload.neighbors, branches, bias)
 
     def densely(of_layout: Tensor) -> Tensor:
         return _dense(of_layout, branches, bias)
 
-    of_rows = torch.ones_like(scene.ours.active)
+    of_rows = torch.ones_like(workload.ours.active)
     return {
         OURS: both_ways(by_kernel, buffer, of_rows),
         NAIVE: both_ways(naively, buffer, of_rows),

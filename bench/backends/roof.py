@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from bench.backends.rival_times import Clock, time_rivals
+from bench.backends.rival_times import ClockKind, time_rivals
 from bench.contract import Context
 from bench.record import Value
 
@@ -31,7 +31,7 @@ NUM_TAPS = 27
 INDEX_BYTES = 4
 
 
-def roof(clock: Clock, context: Context) -> Iterator[Value]:
+def roof(clock: ClockKind, context: Context) -> Iterator[Value]:
     """`roof_macs_per_s` in the precision of the run, `roof_bytes_per_s` of read and written bytes together.
 
     On a CPU, torch's matrix product and its convolution are those of two libraries, of which one may not know the

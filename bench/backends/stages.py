@@ -45,7 +45,7 @@ class Weights:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Arrival:
+class StageEntry:
     """A grid on its way into a stage: before, its kept rows [K] and their children, just split, and in the stage."""
 
     before: Grid
@@ -106,7 +106,7 @@ def stage_grids(kind: GridType, made: Activity, context: Context) -> list[Grid]:
     return grids(kind, made, FEATURES[: len(made.keeps) + 1], generator, dtype=dtype, device=context.device)
 
 
-def arrivals(kind: GridType, made: Activity, context: Context) -> Iterator[Arrival]:
+def stage_entries(kind: GridType, made: Activity, context: Context) -> Iterator[StageEntry]:
     """The way of a backend into every stage of an activity after the first."""
     of_stage = stage_grids(kind, made, context)
     generator = torch.Generator().manual_seed(context.seed + 1)
@@ -114,7 +114,7 @@ def arrivals(kind: GridType, made: Activity, context: Context) -> Iterator[Arriv
         children = torch.randn(4 * len(keep), before.active.shape[1], generator=generator).to(before.active)
         kept = keep.to(context.device)
         split = before.subdivide(kept, children)
-        yield Arrival(before=before, keep=kept, children=children, split=split, grid=grid)
+        yield StageEntry(before=before, keep=kept, children=children, split=split, grid=grid)
 
 
 def draw_activity(regions: int, budget: int, context: Context, *, stages: int = len(STAGES)) -> Activity:
@@ -152,11 +152,11 @@ def operations_in(grid: Grid, weights: Weights) -> dict[str, Operation]:
     }
 
 
-def operations_into(arrival: Arrival, weights: Weights) -> dict[str, Operation]:
+def operations_into(entry: StageEntry, weights: Weights) -> dict[str, Operation]:
     """What a head does on the way into a stage, with all that is stored."""
     return {
-        "subdivide": lambda: arrival.before.subdivide(arrival.keep, arrival.children),
-        "halve": lambda: arrival.split.map(lambda rows: F.linear(rows, weights.halve).relu()),
+        "subdivide": lambda: entry.before.subdivide(entry.keep, entry.children),
+        "halve": lambda: entry.split.map(lambda rows: F.linear(rows, weights.halve).relu()),
     }
 
 

@@ -38,7 +38,9 @@ FORMULAS: dict[str, Callable[[Census, int], int]] = {
     "sps": lambda of, row: (of.active + of.passive + 1) * row + (of.cells + of.active) * INDEX_BYTES,
 }
 """Bytes by backend from the counts and the bytes of one feature row: features, then indices, of which the active cells
-are always a part. SPS and Neighbors have one row more, of zeros, for the outside."""
+are always a part. SPS and Neighbors have one row more, of zeros, for the outside.
+
+A list, because what a backend says of itself is held against it; one that is not in it is measured alone."""
 
 
 def censuses(made: Activity) -> Iterator[Census]:

@@ -1,4 +1,4 @@
-"""One scene in one dtype: every operation on a backend beside the same on masked dense, and how far they are apart.
+"""One history in one dtype: every operation on a backend beside the same on masked dense, and how far they are apart.
 
 Inputs are rounded to the dtype first and then given to both, so the difference from the oracle in float64 is the error
 of the backend alone.
@@ -14,9 +14,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 import sparsity
+from bench.backends.histories import History
 from bench.backends.masked_dense import MaskedDense
 from bench.backends.operations import OPERATIONS, Inputs, Operation
-from bench.backends.scenes import Scene
 from sparsity import Grid, GridType
 
 FORWARD_LIMITS = {"float64": 1e-12, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
@@ -30,7 +30,7 @@ _HALF_PRECISIONS = {"float16": "Half", "bfloat16": "BFloat16"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class OperationCheck:
     """One comparison: of a result ("forward") or of a gradient ("gradient of weight").
 
     `absolute` is max|a - b|, `relative` that by max|b| (by 1 where b is zero throughout). Both are None where there is
@@ -51,20 +51,20 @@ class Check:
 
 
 class Trial:
-    """One scene in one dtype: either all results or all gradients of a backend beside those of the oracle."""
+    """One history in one dtype: either all results or all gradients of a backend beside those of the oracle."""
 
-    def __init__(self, kind: GridType, scene: Scene, dtype: str, device: str, *, with_gradient: bool) -> None:
-        self.kind, self.scene, self.device, self.with_gradient = kind, scene, device, with_gradient
+    def __init__(self, kind: GridType, history: History, dtype: str, device: str, *, with_gradient: bool) -> None:
+        self.kind, self.history, self.device, self.with_gradient = kind, history, device, with_gradient
         self.name, self.dtype = dtype, getattr(torch, dtype)
         self.generator = torch.Generator().manual_seed(1)
-        numbers = {str(place): self.normal(*shape) for place, shape in enumerate(scene.shapes())}
+        numbers = {str(place): self.normal(*shape) for place, shape in enumerate(history.shapes())}
         self.ours, self.theirs = self.for_backend(numbers), self.for_oracle(numbers)
 
-    def checks(self) -> Iterator[Check]:
+    def checks(self) -> Iterator[OperationCheck]:
         """Try every operation at every stage, and what a grid says about itself."""
-        grids = self.scene.replay(self.kind, list(self.ours.values()))
-        for stage, oracle in enumerate(self.scene.replay(MaskedDense, list(self.theirs.values()))):
-            check = partial(Check, activity=self.scene.name, stage=stage, dtype=self.name)
+        grids = self.history.replay(self.kind, list(self.ours.values()))
+        for stage, oracle in enumerate(self.history.replay(MaskedDense, list(self.theirs.values()))):
+            check = partial(OperationCheck, activity=self.history.name, stage=stage, dtype=self.name)
             try:
                 grid = next(grids)
             except Exception as error:  # whatever a backend raises is a result; the others must still be examined
@@ -80,8 +80,8 @@ class Trial:
                 yield from self._try(operation, oracle, grid, partial(check, operation=operation.name), stage)
 
     def _try(
-        self, operation: Operation, oracle: Grid, grid: Grid, check: Callable[..., Check], stage: int
-    ) -> Iterator[Check]:
+        self, operation: Operation, oracle: Grid, grid: Grid, check: Callable[..., OperationCheck], stage: int
+    ) -> Iterator[OperationCheck]:
         inputs = operation.draw(oracle, self.normal, self.with_gradient)
         expected = self._found(operation, oracle, self.for_oracle(inputs), _by_fate(self.theirs, stage))
         try:
@@ -97,7 +97,7 @@ class Trial:
             else:
                 yield judge(outcome="broken", reason="The result has no gradient.")
 
-    def _storage(self, grid: Grid, check: Callable[..., Check]) -> Check:
+    def _storage(self, grid: Grid, check: Callable[..., OperationCheck]) -> OperationCheck:
         """Bytes as `storage` gives them beside those of the memory behind the grid: equal, or one of them is wrong."""
         try:
             ours = [torch.tensor([sum(grid.storage().values())])]
@@ -105,7 +105,9 @@ class Trial:
         except Exception as error:  # as above
             return self._without_result(check, error, is_core=True)
 
-    def _without_result(self, check: Callable[..., Check], error: Exception, *, is_core: bool) -> Check:
+    def _without_result(
+        self, check: Callable[..., OperationCheck], error: Exception, *, is_core: bool
+    ) -> OperationCheck:
         """An exception instead of a result: of a backend or of torch, which may not have the operation, or a failure.
 
         What all backends must offer is never excused by `sparsity.Unsupported`.
@@ -175,8 +177,8 @@ def _by_fate(numbers: Inputs, stage: int) -> dict[str, list[Tensor]]:
 
 
 def _compared(
-    judge: Callable[..., Check], actual: Sequence[Tensor], expected: Sequence[Tensor], dtype: torch.dtype
-) -> Check:
+    judge: Callable[..., OperationCheck], actual: Sequence[Tensor], expected: Sequence[Tensor], dtype: torch.dtype
+) -> OperationCheck:
     """Compare tensors that belong together: shape and type first, then numbers up to the limit, indices exactly."""
     for ours, theirs in zip(actual, expected, strict=True):
         wanted = dtype if theirs.is_floating_point() else theirs.dtype

@@ -74,9 +74,9 @@ def make(
 ) -> int:
     """Train what a folder lacks, telling each file as it is there; give the exit code."""
     from bench.training import TrainingStopped
-    from bench.training.job import Workshop
+    from bench.training.job import TrainingSetup
 
-    workshop = Workshop(
+    setup = TrainingSetup(
         folder=folder,
         coco=coco,
         device=ranks.device(device),
@@ -84,7 +84,7 @@ def make(
         command=shlex.join(["python", "run_bench.py", *sys.argv[1:]]),
     )
     try:
-        for path, trained in workshop.make(schedule, subjects):
+        for path, trained in setup.train(schedule, subjects):
             tell(f"{'Trained' if trained else 'In the folder'}: {path}")
     except (TrainingStopped, ranks.RankFailed) as error:
         tell(f"[red]stopped:[/red] {escape(str(error))}")

@@ -18,7 +18,7 @@ _NUM_MATCHED = 15  # anchors per object whose queries are matched to it
 
 
 @dataclass(frozen=True, kw_only=True)
-class Matches:
+class MatchedQueries:
     """Matched pairs of one image: query `query[m]` learns object `object[m]`. A query has at most one object."""
 
     query: Int[Tensor, "M"]
@@ -27,7 +27,7 @@ class Matches:
 
 def detector_losses(
     output: FQDetOutput, boxes: Sequence[Tensor], labels: Sequence[Tensor], anchors: Float[Tensor, "N 4"]
-) -> tuple[dict[str, Tensor], list[Matches]]:
+) -> tuple[dict[str, Tensor], list[MatchedQueries]]:
     """Losses `selection`, `class` and `box`, summed over the batch, and the matched pairs of every image.
 
     `boxes[b]` [G 4] xyxy in input pixels and `labels[b]` [G] (0-based) are the objects of image b; there may be none.
@@ -56,7 +56,7 @@ def detector_losses(
 
 def match(
     boxes: Float[Tensor, "G 4"], anchors: Float[Tensor, "N 4"], anchor_index: Int[Tensor, "Q"]
-) -> tuple[Bool[Tensor, "N"], Matches]:
+) -> tuple[Bool[Tensor, "N"], MatchedQueries]:
     """Give which anchors of an image should be selected, and its matched queries; predictions play no part.
 
     An anchor is positive for selection if it is among the 5 best of any object. A query is matched if its anchor is
@@ -76,4 +76,4 @@ def match(
     positive = claims < min(_NUM_SELECTED, num_ranks) * num_objects
     of_query = claims[anchor_index]
     query = (of_query < unclaimed).nonzero()[:, 0]
-    return positive, Matches(query=query, object=objects[of_query[query] % max(num_objects, 1)])
+    return positive, MatchedQueries(query=query, object=objects[of_query[query] % max(num_objects, 1)])

@@ -19,7 +19,7 @@ from bench.data.samples import Skipped
 from bench.files import checksum
 from bench.inference.image_run import ImageRun, images_protocol
 from bench.model import weights_folder
-from bench.model.segmenter import Look, Segmenter
+from bench.model.segmenter import DetectorOutput, Segmenter
 from bench.record import Subject
 from heads import Detections
 
@@ -41,7 +41,7 @@ class _Kept:
     def __post_init__(self) -> None:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
-    def add(self, image_id: int, look: Look) -> bool:
+    def add(self, image_id: int, look: DetectorOutput) -> bool:
         """Keep a look; False where there is no room for it."""
         path = self._file(image_id)
         try:
@@ -53,10 +53,10 @@ class _Kept:
         self.num_bytes += path.stat().st_size
         return self.num_bytes <= _MOST_BYTES
 
-    def __iter__(self) -> Iterator[tuple[int, Look]]:
+    def __iter__(self) -> Iterator[tuple[int, DetectorOutput]]:
         for image_id in self.image_ids:
             found = torch.load(self._file(image_id), weights_only=True)
-            yield image_id, Look(**{**found, "detections": Detections(**found["detections"])})
+            yield image_id, DetectorOutput(**{**found, "detections": Detections(**found["detections"])})
 
     def _file(self, image_id: int) -> Path:
         return self.folder / f"{image_id}.pt"
@@ -65,7 +65,7 @@ class _Kept:
 _last: _Kept | None = None
 
 
-def looks(model: Segmenter, subject: Subject, context: Context, run: ImageRun) -> Iterator[tuple[int, Look]]:
+def looks(model: Segmenter, subject: Subject, context: Context, run: ImageRun) -> Iterator[tuple[int, DetectorOutput]]:
     """Every image of a run with its id, as the detector of the model sees it; `run.skipped` fills up on the way."""
     global _last
     key = _key(subject, context, run)
@@ -76,7 +76,7 @@ def looks(model: Segmenter, subject: Subject, context: Context, run: ImageRun) -
     _last, kept = None, _begin(key)
     for batch in run.batches():
         (image_id,) = batch.image_ids
-        look = model.look(batch, run.given(batch))
+        look = model.detect(batch, run.given(batch))
         if kept is not None and not kept.add(image_id, look):
             kept = None
         yield image_id, look

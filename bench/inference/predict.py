@@ -10,9 +10,9 @@ from bench.contract import Context
 from bench.data.samples import Skipped
 from bench.inference.image_run import ImageRun, check_readable, skipped_report
 from bench.inference.looks import looks
-from bench.memory import Releaser
+from bench.memory import HeapTrimmer
 from bench.model.build import initial_weights, load
-from bench.model.segmenter import Result, coco_results
+from bench.model.segmenter import CocoResult, coco_results
 from bench.record import Scalar, Subject, Value, rows
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Found:
     """COCO results by image id, ascending, an empty list where nothing was found; and the images that are not there."""
 
-    results: Mapping[int, list[Result]]
+    results: Mapping[int, list[CocoResult]]
     skipped: tuple[Skipped, ...]
 
     @property
@@ -59,11 +59,11 @@ def model_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     """Predict the images of this rank."""
     model, share = load(subject, context, run.files.category_ids), run.shard()
-    results: dict[int, list[Result]] = {}
-    release = Releaser()
+    results: dict[int, list[CocoResult]] = {}
+    trim = HeapTrimmer()
     for image_id, look in looks(model, subject, context, share):
         results[image_id] = list(coco_results([image_id], model.masks(look), run.files.category_ids))
-        release()
+        trim()
     return Found(results=results, skipped=tuple(share.skipped))
 
 

@@ -20,7 +20,7 @@ from bench.inference.image_run import ImageRun, open_run, with_true_boxes
 from bench.inference.scoring import RESAMPLES, SEED, accuracy_protocol, truths
 from bench.model.assemble import assemble
 from bench.model.build import load
-from bench.model.segmenter import Result, coco_results, image_size
+from bench.model.segmenter import CocoResult, coco_results, image_size
 from bench.record import Scalar, Subject, Value
 from bench.rulers.clock import NUM_WARM_UP, Clock
 from bench.store import Array
@@ -47,7 +47,7 @@ class Way:
 
 @dataclass(kw_only=True)
 class _Tally:
-    results: list[Result] = field(default_factory=list)
+    results: list[CocoResult] = field(default_factory=list)
     head_ms: list[float] = field(default_factory=list)
     cells: list[float] = field(default_factory=list)
 

@@ -17,7 +17,7 @@ from bench.data.samples import Batch, Objects
 from bench.detector.anchors import best_anchors
 from bench.detector.detect import detect
 from bench.detector.fqdet import FQDet, FQDetOutput
-from bench.detector.losses import Matches, detector_losses
+from bench.detector.losses import MatchedQueries, detector_losses
 from bench.model.assemble import ImagePredictions, RunLengths, assemble, encode
 from heads import Detections, MaskHead, Pyramid, Targets
 
@@ -39,7 +39,7 @@ class Boxes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class DetectorOutput:
     """What a detector makes of a batch, and all that a head needs of it. Sizes are (height, width) of every image."""
 
     pyramid: Pyramid
@@ -48,7 +48,7 @@ class Look:
     original_sizes: tuple[tuple[int, int], ...]
 
 
-class Result(TypedDict):
+class CocoResult(TypedDict):
     """One prediction in COCO's result format. There is no `bbox`: with one, evaluators take its area for the mask's."""
 
     image_id: int
@@ -80,10 +80,12 @@ class Segmenter(nn.Module):
         `lap` is called with the name of every phase when it ends: backbone, neck, detector, head, assemble. Images of
         one size give the same in a batch as alone; others do not, because anchors are relative to the padded input.
         """
-        return self.masks(self.look(batch, given, lap), lap)
+        return self.masks(self.detect(batch, given, lap), lap)
 
     @torch.inference_mode()
-    def look(self, batch: Batch, given: Sequence[Boxes] | None = None, lap: Callable[[str], None] = _no_lap) -> Look:
+    def detect(
+        self, batch: Batch, given: Sequence[Boxes] | None = None, lap: Callable[[str], None] = _no_lap
+    ) -> DetectorOutput:
         """The part of `predict` that is the same for all heads on one detector."""
         features = self.backbone(batch.images)
         lap("backbone")
@@ -91,7 +93,7 @@ class Segmenter(nn.Module):
         lap("neck")
         detections = self.detections(pyramid, image_size(batch.images), given)
         lap("detector")
-        return Look(
+        return DetectorOutput(
             pyramid=pyramid,
             detections=detections,
             input_sizes=batch.input_sizes,
@@ -99,12 +101,12 @@ class Segmenter(nn.Module):
         )
 
     @torch.inference_mode()
-    def masks(self, look: Look, lap: Callable[[str], None] = _no_lap) -> list[ImagePredictions]:
+    def masks(self, output: DetectorOutput, lap: Callable[[str], None] = _no_lap) -> list[ImagePredictions]:
         """The part of `predict` that is the head's."""
-        regions = self.regions(look.detections)
-        stages = self.head(look.pyramid, regions)
+        regions = self.regions(output.detections)
+        stages = self.head(output.pyramid, regions)
         lap("head")
-        predictions = assemble(stages, regions, look.input_sizes, look.original_sizes)
+        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes)
         lap("assemble")
         return predictions
 
@@ -163,12 +165,12 @@ class Segmenter(nn.Module):
 
 def coco_results(
     image_ids: Sequence[int], predictions: Sequence[ImagePredictions], category_ids: Sequence[int]
-) -> Iterator[Result]:
+) -> Iterator[CocoResult]:
     """Encode predictions as COCO results; `category_ids[label]` is the id of a class in the annotation file."""
     for image_id, image in zip(image_ids, predictions, strict=True):
         rows = zip(image.labels.tolist(), image.scores.tolist(), encode(image), strict=True)
         for label, score, mask in rows:
-            yield Result(image_id=image_id, category_id=category_ids[label], score=score, segmentation=mask)
+            yield CocoResult(image_id=image_id, category_id=category_ids[label], score=score, segmentation=mask)
 
 
 def image_size(images: Float[Tensor, "B 3 H W"]) -> tuple[int, int]:
@@ -195,24 +197,24 @@ def _image_index(counts: Sequence[int], device: torch.device) -> Int[Tensor, "R"
     return torch.repeat_interleave(torch.tensor(counts, device=device), output_size=sum(counts))
 
 
-def _each_object(anchor_index: Int[Tensor, "Q"], wanted: Int[Tensor, "G"]) -> Matches:
+def _each_object(anchor_index: Int[Tensor, "Q"], wanted: Int[Tensor, "G"]) -> MatchedQueries:
     """Match every object to the query of its best anchor, which is there because it was asked for."""
     query = (wanted[:, None] == anchor_index).int().argmax(dim=1)
-    return Matches(query=query, object=torch.arange(len(wanted), device=wanted.device))
+    return MatchedQueries(query=query, object=torch.arange(len(wanted), device=wanted.device))
 
 
-def _drawn(matches: Matches, count: int, generator: torch.Generator | None) -> Matches:
+def _drawn(matches: MatchedQueries, count: int, generator: torch.Generator | None) -> MatchedQueries:
     """Keep at most `count` pairs of an image, in their order."""
     if len(matches.query) <= count:
         return matches
     order = torch.randperm(len(matches.query), generator=generator, device=matches.query.device)
     kept = order[:count].sort().values
-    return Matches(query=matches.query[kept], object=matches.object[kept])
+    return MatchedQueries(query=matches.query[kept], object=matches.object[kept])
 
 
 def _matched_regions(
     output: FQDetOutput,
-    matches: Sequence[Matches],
+    matches: Sequence[MatchedQueries],
     batch: Batch,
     objects: Sequence[Objects],
     true_boxes: Sequence[Tensor] | None,

@@ -176,7 +176,7 @@ def _finish(step: Step, context: Context, store: Store, here: Machine, code: Cod
         return store.add(step.cell.recipe, step.key, finished, kept.samples, kept.files)
 
     entry = ranks.from_first(write)
-    memory.release()
+    memory.trim_heap()
     return entry
 
 

@@ -10,14 +10,14 @@ import torch
 
 from bench.backends.activity import activity
 from bench.backends.stages import (
-    Arrival,
-    arrivals,
+    StageEntry,
     draw_activity,
     grid_type,
     macs_of_cells,
     operating_point,
     operations_in,
     operations_into,
+    stage_entries,
     stages_protocol,
     weights_like,
 )
@@ -48,7 +48,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     able = abilities(kind, context.device)
     values = [Value(name="supports", value=int(can), at={"ability": ability}) for ability, can in able.items()]
     made = draw_activity(*operating_point(context), context)
-    stages = zip(arrivals(kind, made, context), censuses(made), made.active_fractions, strict=True)
+    stages = zip(stage_entries(kind, made, context), censuses(made), made.active_fractions, strict=True)
     for stage, (arrival, census, fraction) in enumerate(stages, start=1):
         values += rows({"active_fraction": fraction}, stage=stage)
         values += rows({"cells_active": census.active}, "cells", stage=stage)
@@ -109,7 +109,7 @@ def _bytes(stage: int, backend: str, grid: Grid, census: Census) -> Iterator[Val
     yield from rows(found, "bytes", stage=stage)
 
 
-def _macs(stage: int, arrival: Arrival, census: Census, context: Context) -> Iterator[Value]:
+def _macs(stage: int, arrival: StageEntry, census: Census, context: Context) -> Iterator[Value]:
     """Multiply-adds counted; of `linear`, `conv` and `sfm` also in closed form at the active and at all cells."""
     features = arrival.grid.active.shape[1]
     weights = weights_like(arrival.grid.active, context)

@@ -8,12 +8,12 @@ ratio is that of a program with itself: its distance from 1 is the noise.
 import torch
 
 from bench.backends.stages import (
-    arrivals,
     draw_activity,
     grid_type,
     operating_point,
     operations_in,
     operations_into,
+    stage_entries,
     stages_protocol,
     weights_like,
 )
@@ -54,7 +54,9 @@ def measure(subject: Subject, context: Context) -> Measurement:
     made = draw_activity(*operating_point(context), context)
     values: list[Value] = []
     samples: dict[str, Array] = {}
-    stages = zip(arrivals(grid_type(subject), made, context), arrivals(backend("dense"), made, context), strict=True)
+    stages = zip(
+        stage_entries(grid_type(subject), made, context), stage_entries(backend("dense"), made, context), strict=True
+    )
     for stage, (ours, dense) in enumerate(stages, start=1):
         weights = weights_like(ours.grid.active, context)
         rivals, references = (

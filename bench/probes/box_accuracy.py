@@ -17,7 +17,7 @@ from bench.inference.looks import looks
 from bench.inference.predict import model_protocol
 from bench.inference.scoring import RESAMPLES, SEED
 from bench.model.build import load
-from bench.model.segmenter import Look
+from bench.model.segmenter import DetectorOutput
 from bench.record import Scalar, Subject, Value
 
 VERSION = evaluate.VERSION
@@ -76,7 +76,7 @@ def _of_detector(context: Context) -> Context:
     return replace(context, detections="detector")
 
 
-def _results(image_id: int, look: Look, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
+def _results(image_id: int, look: DetectorOutput, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
     """The detections of an image as COCO results, in original pixels."""
     (height, width), (input_height, input_width) = look.original_sizes[0], look.input_sizes[0]
     each = look.detections.per_prediction()

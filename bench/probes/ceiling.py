@@ -23,7 +23,7 @@ from bench.inference.image_run import files_protocol
 from bench.inference.scoring import RESAMPLES, SEED, scoring_protocol, truths
 from bench.inference.squeeze import Rung, Squeezed, squeeze
 from bench.model.assemble import encode_crop
-from bench.model.segmenter import Result
+from bench.model.segmenter import CocoResult
 from bench.record import Scalar, Subject, Value, rows
 
 VERSION = 1
@@ -109,8 +109,8 @@ def _score(
     return measured, tables
 
 
-def _result(truth: GroundTruth, squeezed: Squeezed) -> Result:
+def _result(truth: GroundTruth, squeezed: Squeezed) -> CocoResult:
     """A prediction of score 1 with the class of the object."""
     category = int(truth.category_ids[truth.category[squeezed.truth]])
     mask = encode_crop(squeezed.mask, squeezed.size)
-    return Result(image_id=squeezed.image_id, category_id=category, score=1.0, segmentation=mask)
+    return CocoResult(image_id=squeezed.image_id, category_id=category, score=1.0, segmentation=mask)

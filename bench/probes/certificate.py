@@ -19,9 +19,9 @@ from typing import NamedTuple
 import msgspec
 
 from bench.backends.certificate import certify
-from bench.backends.scenes import make_scenes
+from bench.backends.histories import make_histories
 from bench.backends.stages import grid_type
-from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, Check
+from bench.backends.trial import FORWARD_LIMITS, GRADIENT_LIMITS, OperationCheck
 from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject, Value, rows
 
@@ -44,7 +44,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     return {
         "oracle": "masked dense in float64, same inputs",
         "device": context.device,
-        "activities": " ".join(scene.name for scene in make_scenes()),
+        "activities": " ".join(history.name for history in make_histories()),
         "forward_limits": _text(FORWARD_LIMITS),
         "gradient_limits": _text(GRADIENT_LIMITS),
         "sparsity": _checksum(Path(folder) for folder in importlib.import_module("sparsity").__path__),
@@ -72,9 +72,9 @@ def measure(subject: Subject, context: Context) -> Measurement:
     return Measurement(values=values, files=files)
 
 
-def _errors(checks: Iterable[Check]) -> Iterator[Value]:
+def _errors(checks: Iterable[OperationCheck]) -> Iterator[Value]:
     """The largest relative error by operation, passes and dtype, and the absolute one of the same comparison."""
-    worst: dict[Place, Check] = {}
+    worst: dict[Place, OperationCheck] = {}
     for check in checks:
         if check.relative is None:
             continue
@@ -88,7 +88,7 @@ def _errors(checks: Iterable[Check]) -> Iterator[Value]:
         yield Value(name="error_absolute", value=check.absolute, at=place._asdict())
 
 
-def _place(check: Check) -> Place:
+def _place(check: OperationCheck) -> Place:
     """Where the values of a comparison belong; the gradients in all inputs share a place."""
     return Place(operation=check.operation, passes=check.quantity.partition(" ")[0], dtype=check.dtype)
 
@@ -97,7 +97,7 @@ def _text(limits: dict[str, float]) -> str:
     return " ".join(f"{dtype} {limit:g}" for dtype, limit in limits.items())
 
 
-def _json(checks: Iterable[Check]) -> bytes:
+def _json(checks: Iterable[OperationCheck]) -> bytes:
     lines = [
         {name: value for name, value in dataclasses.asdict(check).items() if value not in (None, "")}
         for check in checks

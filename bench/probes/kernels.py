@@ -16,8 +16,8 @@ import torch
 
 from bench.backends.dense_layouts import LAYOUTS
 from bench.backends.peers import peers, spconv_version
-from bench.backends.rival_times import Clock, Times, time_rivals
-from bench.backends.rivals import OURS, Rivals, Scene, forward, make_scene, training
+from bench.backends.rival_times import ClockKind, Times, time_rivals
+from bench.backends.rivals import OURS, Rivals, Workload, forward, make_workload, training
 from bench.backends.roof import Work, arithmetic_of, limit_ms, peaks_of, roof, roof_protocol
 from bench.backends.stages import (
     budget_of,
@@ -45,7 +45,7 @@ POINT_LIMIT_S = 4.0
 PERCENT_LIMIT_S = 1.5
 """Seconds for one comparison, warm-up excluded; at least three repetitions are made."""
 
-_PASSES: dict[str, Callable[[Scene], Rivals]] = {"forward": forward, "training": training}
+_PASSES: dict[str, Callable[[Workload], Rivals]] = {"forward": forward, "training": training}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +98,9 @@ def measure(subject: Subject, context: Context) -> Measurement:
     samples: dict[str, Array] = {}
     for place in _places(context):
         made = draw_activity(place.regions, place.budget, context, stages=place.stage)
-        scene, active_fraction = make_scene(kind, made, context), made.active_fractions[-1]
+        workload, active_fraction = make_workload(kind, made, context), made.active_fractions[-1]
         values.append(Value(name="active_fraction", value=active_fraction, at=place.at))
-        for passes, clock, times in _times(scene, place, active_fraction, context):
+        for passes, clock, times in _times(workload, place, active_fraction, context):
             at = place.at | {"passes": passes, "clock": clock}
             is_channels_last = int(times.dense_layout == "channels_last")
             values.append(Value(name="dense_is_channels_last", value=is_channels_last, at=at))
@@ -110,7 +110,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
         if place.percent is None:
             of_wall = place.at | {"passes": "forward", "clock": "wall"}
             wall_ms = next(value.value for value in values if value.name == "ms" and value.at == of_wall)
-            values += _of_point(scene, place, wall_ms, context)
+            values += _of_point(workload, place, wall_ms, context)
     for clock in _clocks(context):
         values += roof(clock, context)
     return Measurement(values=values, samples=samples)
@@ -124,30 +124,32 @@ def _places(context: Context) -> Iterator[Place]:
             yield Place(stage=stage, percent=percent, regions=fewer, budget=budget_of(percent, stage, fewer))
 
 
-def _times(scene: Scene, place: Place, active_fraction: float, context: Context) -> Iterator[tuple[str, Clock, Times]]:
+def _times(
+    workload: Workload, place: Place, active_fraction: float, context: Context
+) -> Iterator[tuple[str, ClockKind, Times]]:
     """Times of a setting by passes and clock."""
     clocks = _clocks(context)
     is_point = place.percent is None
     for passes in _PASSES if is_point else ("forward",):
-        rivals = _PASSES[passes](scene)
+        rivals = _PASSES[passes](workload)
         if is_point and passes == "forward":
-            rivals = {**rivals, **peers(scene)}
+            rivals = {**rivals, **peers(workload)}
         for clock in clocks if is_point else clocks[:1]:
             limit_s = POINT_LIMIT_S if is_point else PERCENT_LIMIT_S
             ms = time_rivals(rivals, clock, context.device, repetitions=REPETITIONS, limit_s=limit_s)
             yield passes, clock, Times(ms=ms, active_fraction=active_fraction)
 
 
-def _of_point(scene: Scene, place: Place, wall_ms: float, context: Context) -> Iterator[Value]:
+def _of_point(workload: Workload, place: Place, wall_ms: float, context: Context) -> Iterator[Value]:
     """Peak of a forward pass on top of what was there, and its result; the work, and how fast a known GPU can be.
 
     `of_limit` is the share of that limit in the time measured; 1 is as fast as can be.
     """
-    value, work = partial(Value, at=place.at), _work(scene)
+    value, work = partial(Value, at=place.at), _work(workload)
     with torch.inference_mode():
-        peak = peak_bytes(forward(scene)[OURS], context.device)
+        peak = peak_bytes(forward(workload)[OURS], context.device)
     yield value(name="peak_bytes", value=peak, unit="bytes")
-    yield value(name="output_bytes", value=scene.ours.active.nbytes, unit="bytes")
+    yield value(name="output_bytes", value=workload.ours.active.nbytes, unit="bytes")
     yield value(name="macs", value=work.macs, unit="MACs")
     yield value(name="needed_bytes", value=work.needed_bytes, unit="bytes")
     peaks = peaks_of(context.device)
@@ -157,17 +159,17 @@ def _of_point(scene: Scene, place: Place, wall_ms: float, context: Context) -> I
         yield value(name="of_limit", value=limit / wall_ms)
 
 
-def _work(scene: Scene) -> Work:
+def _work(workload: Workload) -> Work:
     return Work(
-        active=scene.ours.num_active,
-        passive=scene.ours.num_passive,
-        cells=scene.ours.rows.numel(),
-        features=scene.ours.buffer.shape[1],
-        number_bytes=scene.ours.buffer.element_size(),
+        active=workload.ours.num_active,
+        passive=workload.ours.num_passive,
+        cells=workload.ours.rows.numel(),
+        features=workload.ours.buffer.shape[1],
+        number_bytes=workload.ours.buffer.element_size(),
     )
 
 
-def _clocks(context: Context) -> tuple[Clock, ...]:
+def _clocks(context: Context) -> tuple[ClockKind, ...]:
     return ("wall",) if _on_gpu(context) else ("thread", "wall")
 
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import torch
 
 from bench.backends.stages import (
-    Arrival,
-    arrivals,
+    StageEntry,
     draw_activity,
     grid_type,
     operating_point,
     operations_in,
     operations_into,
+    stage_entries,
     stages_protocol,
     weights_like,
 )
@@ -50,7 +50,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     made = draw_activity(*operating_point(context), context)
     values: list[Value] = []
     stored = []
-    for stage, arrival in enumerate(arrivals(grid_type(subject), made, context), start=1):
+    for stage, arrival in enumerate(stage_entries(grid_type(subject), made, context), start=1):
         stored.append(sum(arrival.grid.storage().values()))
         for operation, peak in _peaks(arrival, context):
             values += rows({"peak_bytes": peak}, "bytes", stage=stage, operation=operation)
@@ -59,7 +59,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     return Measurement(values=(*values, *rows(needs, "bytes")))
 
 
-def _peaks(arrival: Arrival, context: Context) -> Iterator[tuple[str, int]]:
+def _peaks(arrival: StageEntry, context: Context) -> Iterator[tuple[str, int]]:
     weights = weights_like(arrival.grid.active, context)
     for name, operation in (operations_in(arrival.grid, weights) | operations_into(arrival, weights)).items():
         try:

@@ -31,7 +31,7 @@ from bench.inference.predict import model_protocol
 from bench.inference.showable import SMALLEST, Candidate, Drawn, candidates, extremes, is_one_piece, mask_of, no_objects
 from bench.model.assemble import Crop, encode_crop
 from bench.model.build import load
-from bench.model.segmenter import Look
+from bench.model.segmenter import DetectorOutput
 from bench.record import Scalar, Subject, Value, rows
 from bench.store import Array
 
@@ -158,7 +158,7 @@ def _finest_truth(context: Context) -> GroundTruth:
     return read_ground_truth(coco_annotations(context))
 
 
-def _place(thing: Candidate, look: Look, category_ids: tuple[int, ...]) -> int:
+def _place(thing: Candidate, look: DetectorOutput, category_ids: tuple[int, ...]) -> int:
     """Which region is that of an object: every true box is one of its own."""
     (size,), (input_size,) = look.original_sizes, look.input_sizes
     scale = np.array([input_size[1] / size[1], input_size[0] / size[0]] * 2)

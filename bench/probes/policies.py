@@ -12,8 +12,7 @@ from bench.inference.image_run import with_true_boxes
 from bench.inference.variants import Change, accuracies, run_ways, times_budget, variants_protocol
 from bench.model.segmenter import image_size
 from bench.record import Scalar, Subject, Value
-from heads import Targets
-from heads._policies import Policy, at_boundary, at_random, oracle, predicted, uncertainty
+from heads import Targets, policies
 from heads.effseg import EffSeg
 
 VERSION = 1
@@ -32,11 +31,11 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Measure every rule; `<metric>_difference` is what it gains or loses to the learned one, with an interval."""
     generator = torch.Generator(context.device).manual_seed(context.seed)
-    rules: dict[str, Policy] = {
-        "predicted": predicted,
-        "uncertainty": uncertainty,
-        "boundary": at_boundary,
-        "random": at_random(generator),
+    rules: dict[str, policies.Policy] = {
+        "predicted": policies.predicted,
+        "uncertainty": policies.uncertainty,
+        "boundary": policies.at_boundary,
+        "random": policies.at_random(generator),
     }
     ways: dict[str, Change] = {name: _by(rule) for name, rule in rules.items()}
     found, run = run_ways(subject, with_true_boxes(context), {**ways, "oracle": _by_oracle, "all": times_budget(None)})
@@ -44,7 +43,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     return Measurement(values=(*accuracies(found, "policy", REFERENCE), cells, *run.rows()), files=run.report())
 
 
-def _by(rule: Policy) -> Change:
+def _by(rule: policies.Policy) -> Change:
     def change(head: EffSeg, batch: Batch) -> None:
         head.policy = rule
 
@@ -55,7 +54,7 @@ def _by_oracle(head: EffSeg, batch: Batch) -> None:
     assert batch.objects is not None
     (objects,) = batch.objects
     height, width = image_size(batch.images)
-    head.policy = oracle(
+    head.policy = policies.oracle(
         Targets(
             masks=objects.masks,
             index=torch.arange(len(objects.boxes), device=objects.boxes.device),

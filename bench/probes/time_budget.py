@@ -26,7 +26,7 @@ from bench.model.segmenter import Segmenter, image_size
 from bench.names import HEAD_PARTS
 from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.clock import NUM_WARM_UP
-from bench.rulers.op_clock import OUTSIDE, Budget, OpClock
+from bench.rulers.op_clock import OUTSIDE, OpClock, PartTimes
 from bench.rulers.parts import PYRAMID_LEVELS
 from heads import Detections, MaskHead, Pyramid
 
@@ -79,7 +79,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Clock every image several times and keep the repetition that took the median; values are means over images."""
     now = _now(context)
-    budgets: list[Budget] = []
+    budgets: list[PartTimes] = []
     latencies: list[float] = []
     counts: list[int] = []
     for model, given in _inputs(subject, context):
@@ -100,9 +100,9 @@ def measure(subject: Subject, context: Context) -> Measurement:
     return Measurement(values=values)
 
 
-def values_of(budgets: Sequence[Budget]) -> Iterator[Value]:
+def values_of(budgets: Sequence[PartTimes]) -> Iterator[Value]:
     """Mean milliseconds of all, of every part and of every part of a stage; what is not there is left out."""
-    total: Budget = defaultdict(float)
+    total: PartTimes = defaultdict(float)
     for budget in budgets:
         for place, ms in budget.items():
             total[place] += ms

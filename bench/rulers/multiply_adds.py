@@ -47,11 +47,6 @@ class Count:
         return sum(self.macs.values())
 
     @property
-    def total_paper(self) -> int:
-        """All multiply-adds, transposed convolutions counted as the paper did."""
-        return self.total + self.old_deconvolution
-
-    @property
     def conv_and_matmul(self) -> int:
         """The part on which the two rulers must agree."""
         return self.macs["convolution"] + self.macs["matmul"]
@@ -94,7 +89,7 @@ _COUNTED_BY_US = {
     aten.upsample_bilinear2d: ("resample", 4),
     aten.upsample_nearest2d: ("resample", 1),
     aten.grid_sampler_2d: ("resample", 4),
-    # Bilinear samples as sums over bags of four corners: heads._regions.FlatPyramid.
+    # Bilinear samples as sums over bags of four corners: heads.FlatPyramid.
     aten._embedding_bag: ("resample", 4),
     aten._embedding_bag_forward_only: ("resample", 4),
     aten._adaptive_avg_pool2d: ("pool", 1),

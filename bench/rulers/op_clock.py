@@ -1,54 +1,60 @@
 """Charges the time of every operation of torch to the part of a head that asked for it.
 
-Which part that is says the call stack: files and functions of `heads` and `sparsity` have one purpose each. So heads
-need no marks, and whoever does not measure pays nothing. What a kernel does inside, such as looking up neighbours while
-it multiplies, is one operation.
+Which part that is says the call stack: the functions that heads and backends are made of have one purpose each. So
+heads need no marks, and whoever does not measure pays nothing. What a kernel does inside, such as looking up neighbours
+while it multiplies, is one operation.
 """
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
-from types import FrameType, TracebackType
+from inspect import getmembers, isfunction, unwrap
+from types import CodeType, FrameType, TracebackType
 
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import bench.model.assemble
 import heads
 import sparsity
+from bench.model.assemble import assemble
 
 OUTSIDE = ("paste", "other")
 """Parts that belong to no stage."""
 
-_WHOLE = {("heads", "align_regions"): "roi_align", ("bench", "assemble"): "paste"}
-_OF_FUNCTION = {
-    ("sparsity", "subdivide"): "subdivision",
-    ("sparsity", "children_of"): "subdivision",
-    ("sparsity", "conv2d"): "convolution",
-    ("sparsity", "sfm"): "convolution",
-    ("sparsity", "deform_conv2d"): "convolution",
-    ("sparsity", "map"): "bookkeeping",
-    ("sparsity", "with_active"): "bookkeeping",
-    ("sparsity", "unravel"): "bookkeeping",
-    ("sparsity", "dense"): "bookkeeping",
-}
-_OF_FILE = {
-    ("heads", "_regions"): "sampling",
-    ("heads", "_policies"): "selection",
-    ("heads", "_select"): "selection",
-}
+_WHOLE = ("roi_align", "paste")
+"""Parts whose functions have all that they call."""
 
 _CONVOLUTIONS = frozenset({"conv2d", "convolution", "_convolution", "conv_transpose2d"})
-_FOLDERS = {
-    module.__name__.partition(".")[0]: Path(str(module.__file__)).parent
-    for module in (heads, sparsity, bench.model.assemble)
-}
 
+Function = Callable[..., object]
 
-Budget = dict[tuple[int, str], float]
+Charges = Mapping[CodeType, str]
+"""The part of every function that has one, by its code."""
+
+PartTimes = dict[tuple[int, str], float]
 """Milliseconds by stage and part."""
+
+
+def charges() -> Charges:
+    """Who is charged for what: the functions that heads share, the methods of every backend in the folder, pasting."""
+    backends = [sparsity.backend(name) for name in sparsity.names("sparsity")]
+
+    def of_backends(*methods: str) -> list[Function]:
+        return [getattr(each, method) for each in backends for method in methods if hasattr(each, method)]
+
+    rules = [each for _, each in getmembers(heads.policies, isfunction) if each.__module__ == heads.policies.__name__]
+    operations = ("conv2d", "sfm", "deform_conv2d")
+    functions: dict[str, Sequence[Function]] = {
+        "roi_align": [heads.align_regions],
+        "selection": [heads.top_cells, heads.top_per_region, *rules],
+        "subdivision": [sparsity.children_of, *of_backends("subdivide")],
+        "sampling": [*filter(isfunction, vars(heads.FlatPyramid).values()), heads.cell_points, heads.region_levels],
+        "convolution": [*(getattr(sparsity, name) for name in operations), *of_backends(*operations)],
+        "bookkeeping": [sparsity.unravel, *of_backends("dense", "map", "with_active")],
+        "paste": [assemble],
+    }
+    return {code: part for part, charged in functions.items() for function in charged for code in _codes(function)}
 
 
 class OpClock(TorchDispatchMode):
@@ -61,7 +67,8 @@ class OpClock(TorchDispatchMode):
 
     def __init__(self, now: Callable[[], float], stages: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.ms: Budget = defaultdict(float)
+        self.ms: PartTimes = defaultdict(float)
+        self._charges = charges()
         self._now = now
         self._stage = 0
         self._asking_ms = 0.0
@@ -86,7 +93,7 @@ class OpClock(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         entered = self._now()
-        part = part_of(sys._getframe(1), func._overloadpacket.__name__, args)
+        part = part_of(self._charges, sys._getframe(1), func._overloadpacket.__name__, args)
         begin = self._now()
         self._asking_ms += (begin - entered) * 1000
         result = func(*args, **(kwargs or {}))
@@ -98,22 +105,23 @@ class OpClock(TorchDispatchMode):
         self._stage = number
 
 
-def part_of(frame: FrameType | None, operation: str, operands: Sequence[object]) -> str:
-    """The part of a head that asked for an operation, by its callers in `heads` and `sparsity`.
+def part_of(charged: Charges, frame: FrameType | None, operation: str, operands: Sequence[object]) -> str:
+    """The part of a head that asked for an operation, by its callers.
 
-    The innermost that has a part counts, but for RoIAlign and pasting, which have all that they call. Where a layer of
-    a head comes first, as in a function that a grid maps, the operation belongs to the layer.
+    The innermost that has a part counts, but for RoIAlign and pasting, which have all that they call. Where a grid
+    calls back into a head, as in `map`, the operation belongs to the layer.
     """
     callers = list(_callers(frame))
-    for package, _, function in callers:
-        if (package, function) in _WHOLE:
-            return _WHOLE[package, function]
-    for package, stem, function in callers:
-        part = _OF_FUNCTION.get((package, function)) or _OF_FILE.get((package, stem))
-        if part is not None:
-            return part
-        if package == "heads":
+    for _, code in callers:
+        if charged.get(code) in _WHOLE:
+            return charged[code]
+    in_head = False
+    for package, code in callers:
+        if in_head and package == sparsity.__name__:
             break
+        if code in charged:
+            return charged[code]
+        in_head |= package == heads.__name__
     if operation in _CONVOLUTIONS:
         weight = operands[1]
         if isinstance(weight, Tensor) and tuple(weight.shape[2:]) != (1, 1):
@@ -121,19 +129,25 @@ def part_of(frame: FrameType | None, operation: str, operands: Sequence[object])
     return "pointwise"
 
 
-def _callers(frame: FrameType | None) -> Iterator[tuple[str, str, str]]:
-    """Package, file and function of every caller in the two packages, the innermost first."""
+def _callers(frame: FrameType | None) -> Iterator[tuple[str, CodeType]]:
+    """Package and code of every caller in the project, the innermost first."""
     while frame is not None:
-        place = _place(frame.f_code.co_filename)
-        if place is not None:
-            yield *place, frame.f_code.co_name
+        package = _project_package(frame.f_globals.get("__name__", ""))
+        if package is not None:
+            yield package, frame.f_code
         frame = frame.f_back
 
 
 @cache
-def _place(file: str) -> tuple[str, str] | None:
-    """Package and stem of a file of the two packages, None for any other."""
-    for package, folder in _FOLDERS.items():
-        if Path(file).is_relative_to(folder):
-            return package, Path(file).stem
-    return None
+def _project_package(module: str) -> str | None:
+    package = module.partition(".")[0]
+    return package if package in (sparsity.__name__, heads.__name__, __name__.partition(".")[0]) else None
+
+
+def _codes(function: Function) -> Iterator[CodeType]:
+    """The code of a function, below what wraps it, and of those that it defines."""
+    codes = [unwrap(getattr(function, "__func__", function)).__code__]
+    while codes:
+        code = codes.pop()
+        yield code
+        codes += [constant for constant in code.co_consts if isinstance(constant, CodeType)]

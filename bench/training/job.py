@@ -16,13 +16,13 @@ from bench.model import weights_folder
 from bench.model.task import Task
 from bench.model.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights
 from bench.record import Code, Machine, Subject
-from bench.training.book import LOG
-from bench.training.exchange import meet
+from bench.training.collectives import all_gather
+from bench.training.folder import LOG
 from bench.training.joint import build_joint
 from bench.training.log import Line, read_log
 from bench.training.loop import train
 from bench.training.recipe import Recipe
-from bench.training.schedule import Schedule, Source
+from bench.training.schedule import DataSource, Schedule
 
 _SCHEMA = 1
 _NUM_POINTS = 100
@@ -66,7 +66,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class TrainingSetup:
     """Where weights are made, and with what. `folder` gets the files; what a training keeps lies in `folder/training`.
 
     `coco` is a directory in COCO's layout for the schedules that read one, `workers` the processes of every rank that
@@ -79,7 +79,7 @@ class Workshop:
     device: str = "cpu"
     workers: int = 0
 
-    def make(self, schedule: Schedule, subjects: Sequence[Subject]) -> Iterator[tuple[Path, bool]]:
+    def train(self, schedule: Schedule, subjects: Sequence[Subject]) -> Iterator[tuple[Path, bool]]:
         """Train what the folder lacks; give every file, and whether it had to be trained.
 
         The detector comes first, where the schedule has a common one. Raises ValueError for data and files that do not
@@ -115,7 +115,7 @@ class Workshop:
                 initial=schedule.initial if detector is None else None,
             )
 
-    def _train(self, job: Job, path: Path, source: Source, dtype: torch.dtype | None) -> None:
+    def _train(self, job: Job, path: Path, source: DataSource, dtype: torch.dtype | None) -> None:
         directory = self.folder / "training" / job.name
         task = Task(
             subject=job.subject,
@@ -140,7 +140,7 @@ class Workshop:
             record = self._record(job, task, read_log(directory / LOG), checksum(path), fresh)
             write_whole(path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
-        meet(lambda: keep() if ranks.rank() == 0 else None)
+        all_gather(lambda: keep() if ranks.rank() == 0 else None)
 
     def _record(self, job: Job, task: Task, lines: Sequence[Line], weights: str, fresh: list[str]) -> TrainingRecord:
         ends = np.unique(np.linspace(0, len(lines), min(_NUM_POINTS, len(lines)) + 1).round().astype(int))

@@ -9,8 +9,8 @@ from bench import ranks
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task
 from bench.model.weights import save_weights
-from bench.training.book import Book
-from bench.training.exchange import TrainingStopped, meet, told_to_end
+from bench.training.collectives import TrainingStopped, all_gather, stop_on_sigterm
+from bench.training.folder import TrainingFolder
 from bench.training.log import Line
 from bench.training.optimiser import adamw, moments, set_step
 from bench.training.order import Order, TrainingData, share
@@ -44,18 +44,18 @@ def train(
     tensors |= {f"optimiser.{name}": tensor for name, tensor in moments(model, optimiser).items()}
     order = Order(data=data, seed=task.subject.seed)
     with (
-        closing(Book(directory, task, recipe, tensors)) as book,
-        progress(recipe.name, recipe.num_steps, book.done) as advance,
+        closing(TrainingFolder(directory, task, recipe, tensors)) as folder,
+        progress(recipe.name, recipe.num_steps, folder.done) as advance,
     ):
-        images = share(order, range(book.done, recipe.num_steps), recipe.images_per_step, workers)
-        number = book.done + 1
+        images = share(order, range(folder.done, recipe.num_steps), recipe.images_per_step, workers)
+        number = folder.done + 1
         try:
-            with told_to_end():
-                for number in range(book.done + 1, recipe.num_steps + 1):
+            with stop_on_sigterm():
+                for number in range(folder.done + 1, recipe.num_steps + 1):
                     began = time.perf_counter()
-                    set_step(optimiser, recipe, book.done)
-                    learnt, norm = step(model, optimiser, recipe, partial(next, images), order.seed)
-                    losses = mean_losses(learnt)
+                    set_step(optimiser, recipe, folder.done)
+                    per_image, norm = step(model, optimiser, recipe, partial(next, images), order.seed)
+                    losses = mean_losses(per_image)
                     line = Line(
                         step=number,
                         losses=losses,
@@ -63,16 +63,18 @@ def train(
                         learning_rate=recipe.learning_rate * recipe.factor(number - 1),
                         gradient_norm=norm,
                         seconds=time.perf_counter() - began,
-                        unreadable={str(one.image_id): one.unreadable for one in learnt if one.unreadable is not None},
+                        unreadable={
+                            str(one.image_id): one.unreadable for one in per_image if one.unreadable is not None
+                        },
                     )
-                    book.note(line)
+                    folder.log(line)
                     if number % checkpoint_every == 0 or number == recipe.num_steps:
-                        book.save()
+                        folder.save()
                     advance(line.total)
         except TrainingStopped as error:
-            raise TrainingStopped(f"Step {number} of {recipe.num_steps}: {error} {book.remedy()}") from error
+            raise TrainingStopped(f"Step {number} of {recipe.num_steps}: {error} {folder.remedy()}") from error
     path = directory / WEIGHTS
-    meet(lambda: save_weights(model, path, task) if ranks.rank() == 0 else None)
+    all_gather(lambda: save_weights(model, path, task) if ranks.rank() == 0 else None)
     return path
 
 

@@ -28,7 +28,7 @@ NUM_GLYPH_IMAGES = 18_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class DataSource:
     """Images to train on.
 
     Label `i` is category `category_ids[i]`; `content` says which images these are, in words that are equal only for
@@ -56,7 +56,7 @@ class Schedule:
     name: str
     backbone: str
     preset: str
-    source: Callable[[Path | None], Source]
+    source: Callable[[Path | None], DataSource]
     detector: RecipeFor | None
     head: RecipeFor
     half: bool = False
@@ -85,23 +85,23 @@ class Schedule:
         return replace(self, backbone=backbone, initial=self.initial if backbone == self.backbone else None)
 
 
-def glyphs(coco: Path | None) -> Source:
+def glyphs(coco: Path | None) -> DataSource:
     """The embedded training images, made as they are needed; a COCO directory is not."""
 
     def data(transform: Transform, seed: int) -> GlyphDataset:
         return GlyphDataset(split="train", num_images=NUM_GLYPH_IMAGES, transform=transform, seed=seed)
 
     plain = data(SMALL_TEST, 0)
-    return Source(num_images=len(plain), category_ids=plain.category_ids, content=plain.content, data=data)
+    return DataSource(num_images=len(plain), category_ids=plain.category_ids, content=plain.content, data=data)
 
 
-def train2017(coco: Path | None) -> Source:
+def train2017(coco: Path | None) -> DataSource:
     """The images of `train2017` in a COCO directory, also those without objects. Raises ValueError without one."""
     root = _given(coco)
     return _source("train2017", root, root / "annotations" / "instances_train2017.json")
 
 
-def coco_mini(coco: Path | None) -> Source:
+def coco_mini(coco: Path | None) -> DataSource:
     """The 495 images of `train2017` that the project has listed, by id. Raises ValueError where there are fewer."""
     root = _given(coco)
     return _source("coco_mini", root, training_annotations(root))
@@ -116,9 +116,9 @@ def _given(coco: Path | None) -> Path:
     return coco
 
 
-def _source(name: str, coco: Path, annotations: Path) -> Source:
+def _source(name: str, coco: Path, annotations: Path) -> DataSource:
     files = open_coco(coco, split="train2017", annotations=annotations)
-    return Source(
+    return DataSource(
         num_images=len(files.ids),
         category_ids=files.category_ids,
         content=f"{name} {read_annotations(annotations).checksum}",

@@ -1,4 +1,4 @@
-"""One step: every rank learns from its images, all exchange losses and gradients, all move alike."""
+"""One step: every rank learns from its images, all share losses and gradients, all move alike."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from torch.optim import AdamW
 
 from bench.data.samples import Sample, Skipped, collate
 from bench.model.segmenter import Segmenter
-from bench.training.exchange import TrainingStopped, add_up, meet
+from bench.training.collectives import TrainingStopped, all_gather, all_reduce
 from bench.training.optimiser import trainable
 from bench.training.order import randomness
 from bench.training.recipe import Recipe
@@ -21,8 +21,8 @@ _NARROW = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learnt:
-    """What one image gave: its losses by name; none where the image could not be read, and then the reason."""
+class ImageLosses:
+    """The losses of one image by name; none where it could not be read, and then the reason."""
 
     image_id: int
     losses: Mapping[str, float] = field(default_factory=dict)
@@ -31,43 +31,43 @@ class Learnt:
 
 def step(
     model: Segmenter, optimiser: AdamW, recipe: Recipe, read: Callable[[], Mapping[int, Sample | Skipped]], seed: int
-) -> tuple[list[Learnt], float]:
-    """Take one step; give what the images of all ranks gave, in their order, and the norm of the gradient.
+) -> tuple[list[ImageLosses], float]:
+    """Take one step; give the losses of the images of all ranks, in their order, and the norm of the gradient.
 
     `read` gives this rank's images by their position in the order of training. The gradient is the mean over all
     images that could be read. Raises TrainingStopped where a loss or the gradient is not finite, no image can be read
     or another rank has gone, and ValueError for an image without known annotations.
     """
     optimiser.zero_grad()
-    shares = meet(
-        lambda: {position: _learn(model, recipe, image, seed, position) for position, image in read().items()}
+    shares = all_gather(
+        lambda: {position: _backward(model, recipe, image, seed, position) for position, image in read().items()}
     )
-    by_position = {position: learnt for share in shares for position, learnt in share.items()}
-    learnt = [by_position[position] for position in sorted(by_position)]
-    _check(learnt)
+    by_position = {position: losses for share in shares for position, losses in share.items()}
+    per_image = [by_position[position] for position in sorted(by_position)]
+    _check(per_image)
     parameters = list(trainable(model).values())
-    _average(parameters, sum(image.unreadable is None for image in learnt))
+    _average(parameters, sum(image.unreadable is None for image in per_image))
     # Without a limit this only measures: what is multiplied by 1 stays the same to the last bit.
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_norm or math.inf))
     if not math.isfinite(norm):
         raise TrainingStopped(
-            f"the gradient is not finite on the images {_ids(learnt)}; expected finite numbers; "
+            f"the gradient is not finite on the images {_ids(per_image)}; expected finite numbers; "
             "look at these images, or train with a lower learning rate, with max_norm or in 32 bits."
         )
     optimiser.step()
-    return learnt, norm
+    return per_image, norm
 
 
-def mean_losses(learnt: Sequence[Learnt]) -> dict[str, float]:
+def mean_losses(per_image: Sequence[ImageLosses]) -> dict[str, float]:
     """Mean of every loss over the images that could be read."""
-    read = [image.losses for image in learnt if image.unreadable is None]
+    read = [image.losses for image in per_image if image.unreadable is None]
     return {name: sum(losses[name] for losses in read) / len(read) for name in read[0]}
 
 
-def _learn(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: int, position: int) -> Learnt:
+def _backward(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: int, position: int) -> ImageLosses:
     """Add the gradient of one image to those of this rank."""
     if isinstance(image, Skipped):
-        return Learnt(image_id=image.image_id, unreadable=image.reason)
+        return ImageLosses(image_id=image.image_id, unreadable=image.reason)
     if image.objects is None:
         raise ValueError(
             f"Image {image.image_id} has no known annotations; training needs those of every image, even if they say "
@@ -87,26 +87,26 @@ def _learn(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: int,
         )
     values = torch.stack([loss.to(weight.dtype) for loss in losses.values()])
     values.sum().backward()
-    return Learnt(image_id=image.image_id, losses=dict(zip(losses, values.tolist(), strict=True)))
+    return ImageLosses(image_id=image.image_id, losses=dict(zip(losses, values.tolist(), strict=True)))
 
 
-def _check(learnt: Sequence[Learnt]) -> None:
+def _check(per_image: Sequence[ImageLosses]) -> None:
     """Raise TrainingStopped unless some image was read and every loss is finite."""
-    unreadable = [image for image in learnt if image.unreadable is not None]
-    if len(unreadable) == len(learnt):
+    unreadable = [image for image in per_image if image.unreadable is not None]
+    if len(unreadable) == len(per_image):
         raise TrainingStopped(
-            f"none of its images can be read: {_ids(learnt)} ({unreadable[0].unreadable}); expected at least one; "
+            f"none of its images can be read: {_ids(per_image)} ({unreadable[0].unreadable}); expected at least one; "
             "check the files."
         )
     wrong = [
         f"{name} = {loss} on image {image.image_id}"
-        for image in learnt
+        for image in per_image
         for name, loss in image.losses.items()
         if not math.isfinite(loss)
     ]
     if wrong:
         raise TrainingStopped(
-            f"{', '.join(wrong)}; expected finite losses; the images of the step are {_ids(learnt)}; "
+            f"{', '.join(wrong)}; expected finite losses; the images of the step are {_ids(per_image)}; "
             "look at them, or train with a lower learning rate, with max_norm or in 32 bits."
         )
 
@@ -118,10 +118,10 @@ def _average(parameters: Sequence[torch.nn.Parameter], num_images: int) -> None:
         if parameter.grad is None:  # none of this rank's images could be read
             parameter.grad = torch.zeros_like(parameter)
         gradients.append(parameter.grad)
-    add_up(gradients)
+    all_reduce(gradients)
     for gradient in gradients:
         gradient /= num_images
 
 
-def _ids(learnt: Sequence[Learnt]) -> str:
-    return ", ".join(str(image.image_id) for image in learnt)
+def _ids(per_image: Sequence[ImageLosses]) -> str:
+    return ", ".join(str(image.image_id) for image in per_image)

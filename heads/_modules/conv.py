@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from heads._blocks import GridConv, normalised_feedforward
+from heads import GridConv, normalised_feedforward
 
 REFINE_ALL = False
 

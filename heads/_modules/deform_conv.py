@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heads._blocks import GridConv, normalised_feedforward
+from heads import GridConv, normalised_feedforward
 from sparsity import Grid, deform_conv2d, window
 
 REFINE_ALL = False

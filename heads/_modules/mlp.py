@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heads._blocks import normalised_feedforward
+from heads import normalised_feedforward
 from sparsity import Grid
 
 REFINE_ALL = False

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from heads._blocks import SemanticFusion
+from heads import SemanticFusion
 
 REFINE_ALL = False
 

@@ -6,7 +6,11 @@ Every public module of this folder is a kernel with the same three functions, an
     forward(call, keep_signs) -> (out, signs)             `out` [A O]; `signs` as `Call` says
     backward(call, signs, gradient, needed) -> (...)      gradients of buffer, weight and bias, [0] where not needed
 
-`_call` is what they compute, `_op` makes one differentiable operation of torch of all of them, `_choose` picks the
-fastest one that is right on a device. The first line of a kernel's docstring is its description. Kernels never import
-each other, only `_call`.
+`Call` is what they compute, and `pack` and `unpack` are how its signs are stored. `_op` makes one differentiable
+operation of torch of all kernels, `_choose` picks the fastest one that is right on a device. The first line of a
+kernel's docstring is its description. Kernels never import each other.
 """
+
+from sparsity._kernels._call import Call, num_sign_bytes, pack, unpack
+
+__all__ = ["Call", "num_sign_bytes", "pack", "unpack"]

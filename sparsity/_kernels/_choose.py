@@ -10,7 +10,7 @@ import torch
 
 from sparsity._grid import Unsupported
 from sparsity._kernels._trial import Kernel, failure
-from sparsity._plugins import names, plugin, unknown
+from sparsity._plugins import names, plugin, unknown_name
 
 VARIABLE = "SPS_KERNEL"
 """Environment variable that forces a kernel by its name."""
@@ -18,7 +18,10 @@ VARIABLE = "SPS_KERNEL"
 _PACKAGE = "sparsity._kernels"
 _REFERENCE = "reference"
 _ORDER = ("triton", "native", "blocked", _REFERENCE)
-"""The fastest first. A kernel that is not among them runs where it is asked for by name."""
+"""The fastest first. A kernel that is not among them runs where it is asked for by name.
+
+A list, because a place in it says something about all the others, and was measured.
+"""
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +33,7 @@ class Unavailable(Unsupported, ValueError):
 def check_kernel(name: str) -> None:
     """Raise ValueError with the closest names where there is no kernel of that name."""
     if name not in names(_PACKAGE):
-        raise unknown("kernel", name, names(_PACKAGE))
+        raise unknown_name("kernel", name, names(_PACKAGE))
 
 
 def kernel_for(device: torch.device, dtype: torch.dtype, name: str | None) -> Kernel:
@@ -50,7 +53,7 @@ def kernel_for(device: torch.device, dtype: torch.dtype, name: str | None) -> Ke
     return _kernel(name)
 
 
-def why(device: torch.device, dtype: torch.dtype) -> list[str]:
+def why_kernel(device: torch.device, dtype: torch.dtype) -> list[str]:
     """Say which kernel runs there, and of each other one why not. Raises ValueError as `kernel_for`."""
     forced = os.environ.get(VARIABLE)
     if forced:

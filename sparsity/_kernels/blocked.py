@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int32, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call, num_sign_bytes, pack, unpack
-from sparsity._lattice import reach, unravel, window
-from sparsity._product import product
+from sparsity import product, reach, unravel, window
+from sparsity._kernels import Call, num_sign_bytes, pack, unpack
 
 _BLOCK = {"cpu": 2048}
 """Rows at a time, by device; half or twice of it is as fast on a CPU."""

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call, pack, unpack
-from sparsity._lattice import neighbors_of, window
+from sparsity import neighbors_of, window
+from sparsity._kernels import Call, pack, unpack
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from heads._regions import FlatPyramid, align_regions, cell_points, region_levels, sample_pyramid
+from heads._regions import FlatPyramid, align_regions, cell_points, region_levels
 
 
 def make_pyramid(generator: torch.Generator, images: int = 2, channels: int = 5) -> dict[int, Tensor]:
@@ -81,7 +81,7 @@ def test_sampling_equals_grid_sample_level_by_level(seed: int, num_points: int) 
     levels = torch.randint(2, 8, (num_points,), generator=generator)
     image = torch.randint(0, 2, (num_points,), generator=generator)
     points = torch.rand(num_points, 2, generator=generator) * 800 - 100
-    sampled = sample_pyramid(pyramid, levels, image, points)
+    sampled = FlatPyramid(pyramid).sample(levels, image, points)
     assert sampled.shape == (num_points, 5)
     for index in range(num_points):
         features = pyramid[int(levels[index])][image[index], None]
@@ -109,7 +109,7 @@ def test_everything_runs_without_values() -> None:
     image = torch.empty(60, dtype=torch.long, device="meta")
     assert align_regions(pyramid, boxes, image, 14).shape == (60, 8, 14, 14)
     points = cell_points(boxes, image, torch.empty(60, 2, device="meta"))
-    assert sample_pyramid(pyramid, region_levels(boxes), image, points).shape == (60, 8)
+    assert FlatPyramid(pyramid).sample(region_levels(boxes), image, points).shape == (60, 8)
 
 
 def test_cell_points_are_pixels_of_the_box() -> None:

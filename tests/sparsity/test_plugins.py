@@ -45,7 +45,7 @@ def test_the_example_of_the_documentation_is_a_backend_once_dropped_into_the_fol
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (Path(__file__).parents[2] / "docs" / "add-a-backend.md").read_text(encoding="utf-8")
-    section = page.partition("## A backend in one file\n")[2].partition("\nCode that")[0]
+    section = page.partition("## A backend in one file\n")[2].partition("\nWhat backends share")[0]
     (tmp_path / "tap_by_tap.py").write_text(textwrap.dedent(section), encoding="utf-8")
     monkeypatch.setattr(sparsity, "__path__", [*sparsity.__path__, str(tmp_path)])
     assert "tap_by_tap" in names("sparsity")

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsity import _product, product
+from sparsity import product
 
 
 @settings(max_examples=40)
@@ -27,9 +27,7 @@ def test_as_a_convolution_it_is_the_product(
     if is_transposed:
         rows, weight = rows.T.contiguous().T, weight.T.contiguous().T
     expected = rows.double() @ weight.double().T + (0 if bias is None else bias.double())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_product, "WORTH_CONVOLVING", 1)
-        found = product(rows, weight, bias)
+    found = product(rows, weight, bias, worth_convolving=1)
     torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-4)
     assert found.shape == (num_rows, outputs)
 

@@ -47,17 +47,7 @@ def skip_unavailable(name: str, dtype: torch.dtype) -> None:
 
 
 def convolved(name: str, call: Call) -> Tensor:
-    return convolve(
-        call.buffer,
-        call.rows,
-        call.cells,
-        call.weight,
-        call.bias,
-        dilations=call.dilations,
-        activation=call.activation,
-        quads=call.quads,
-        kernel=name,
-    )
+    return convolve(call, name)
 
 
 def assert_near(actual: Tensor, wanted: Tensor, limit: float, what: str) -> None:

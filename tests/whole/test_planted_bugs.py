@@ -70,14 +70,14 @@ def test_no_backend_may_refuse_what_all_must_do(method: str, plant: Callable[[st
     line, operation = CORE[method]
     assert TOY.count(line) == 1
     plant(TOY.replace(line, f"raise Unsupported('Not this.')\n        {line}"))
-    failures = quick("toy", scenes=("scattered",)).failures
+    failures = quick("toy", histories=("scattered",)).failures
     assert operation in {failure.operation for failure in failures}
     assert {failure.outcome for failure in failures} == {"broken"}
 
 
 def test_a_backend_that_cannot_even_subdivide_is_examined_before_it(plant: Callable[[str], None]) -> None:
     plant(TOY.replace("cells = children_of", "raise Unsupported('Dense only.'); cells = children_of"))
-    certificate = quick("toy", scenes=("scattered",))
+    certificate = quick("toy", histories=("scattered",))
     assert {failure.operation for failure in certificate.failures} == {"subdivide"}
     assert {check.stage for check in certificate.checks if check.outcome == "equal"} == {0}
 
@@ -86,7 +86,7 @@ def test_what_a_backend_offers_it_must_offer_everywhere(plant: Callable[[str], N
     line = "down, right = offsets.unbind(1)"
     refusal = "if len(self.cells) < len(self.rows): raise Unsupported('Only where all cells are active.')"
     plant(TOY.replace(line, f"{refusal}\n        {line}"))
-    certificate = quick("toy", scenes=("scattered",))
+    certificate = quick("toy", histories=("scattered",))
     failed = {failure.operation for failure in certificate.failures}
     assert {"conv3_d1", "sfm", "gather", "gather_far"} <= failed
     # What it refuses everywhere is still no failure, such as to convolve after a subdivision, which keeps a third.
@@ -110,7 +110,7 @@ def test_only_half_precision_may_be_missing_in_torch(
     error: str, dtype: str, outcome: str, plant: Callable[[str], None]
 ) -> None:
     plant(TOY.replace("raise Unsupported('The toy does not sample.')".replace("'", '"'), f"raise {error}"))
-    certificate = certify(backend("toy"), scenes=SMALL[:1], dtypes=[dtype])
+    certificate = certify(backend("toy"), histories=SMALL[:1], dtypes=[dtype])
     assert {check.outcome for check in certificate.checks if check.operation == "sample"} == {outcome}
     assert bool(certificate.failures) == (outcome == "broken")
 
@@ -128,13 +128,15 @@ def test_stored_bytes_are_those_that_are_held(wrong: str, plant: Callable[[str],
     line = 'return {"features": self.rows.nbytes, "index": self.cells.nbytes}'
     assert TOY.count(line) == 1
     plant(TOY.replace(line, wrong))
-    assert {failure.operation for failure in quick("toy", scenes=("scattered",)).failures} == {"storage"}
+    assert {failure.operation for failure in quick("toy", histories=("scattered",)).failures} == {"storage"}
 
 
 def test_memory_behind_a_view_or_in_a_list_is_held_too(plant: Callable[[str], None]) -> None:
     line = "self.rows, self.cells, self.size = rows, cells, size"
     plant(TOY.replace(line, f"{line}\n        self.more = {{'kept': [torch.zeros(8)[:2]]}}"))
-    failures = [failure for failure in quick("toy", scenes=("scattered",)).failures if failure.operation == "storage"]
+    failures = [
+        failure for failure in quick("toy", histories=("scattered",)).failures if failure.operation == "storage"
+    ]
     assert {failure.absolute for failure in failures} == {32.0}
 
 
@@ -150,13 +152,16 @@ def test_a_wrong_gather_is_found_behind_a_right_convolution(plant: Callable[[str
         return self._taps(offsets).flip(1) + 7
 """
     plant(TOY.replace("def gather(self", "def _taps(self") + own)
-    assert {failure.operation for failure in quick("toy", scenes=("scattered",)).failures} == {"gather", "gather_far"}
+    assert {failure.operation for failure in quick("toy", histories=("scattered",)).failures} == {
+        "gather",
+        "gather_far",
+    }
 
 
 def test_the_probe_keeps_worst_errors_counts_and_reasons(
     plant: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.backends.certificate.make_scenes", lambda: SMALL[:1])
+    monkeypatch.setattr("bench.backends.certificate.make_histories", lambda: SMALL[:1])
     line, wrong, _ = BUGS["wrong neighbour"]
     plant(TOY.replace(line, wrong))
     measurement = probe.measure(Subject(backend="toy", weights="none"), Context())
@@ -185,7 +190,7 @@ def test_the_probe_keeps_worst_errors_counts_and_reasons(
 def test_the_same_backend_has_the_same_certificate_and_a_changed_one_needs_another(
     plant: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.backends.certificate.make_scenes", lambda: SMALL[:1])
+    monkeypatch.setattr("bench.backends.certificate.make_histories", lambda: SMALL[:1])
     plant(TOY)
     subject, context = Subject(backend="toy", weights="none"), Context()
     first, second = (probe.measure(subject, context) for _ in range(2))

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call
+from sparsity._kernels import Call
 from sparsity._kernels._compile import CannotCompile, load
 
 Instructions = Literal["portable", "avx2", "avx512", "avx512_bf16"]

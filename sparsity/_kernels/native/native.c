@@ -1,7 +1,7 @@
 /* Gather convolutions on partly refined lattices, on the CPU: the entries, and which instruction set does the work.
  *
  * Plain C, one shared object for all CPUs of an architecture: every instruction set is compiled in and chosen when
- * called. Called from native.py through ctypes; the entries give a `status`. The design in three lines: look up where
+ * called. Called from __init__.py through ctypes; the entries give a `status`. The design in three lines: look up where
  * the neighbours of a block of active rows are, multiply them from there in register tiles, finish in cache.
  */
 #include "native.h"

@@ -1,4 +1,6 @@
-/* What every instruction set shares: the problem, the look-up of neighbours, the packing of weights, the threads.
+/* What every instruction set shares: the problem, how its weights are read, where cells lie, how wide a panel is.
+ *
+ * Neighbours are looked up in find.h, weights are packed in convolve.h, threads.h shares the work.
  *
  * Sizes are int64_t as torch's; numbers of rows and cells are int32_t as the grid's. The letters of the shapes are
  * those of sparsity/__init__.py: A active cells, N rows of the buffer, D branches, T taps, F features in, O out.
@@ -18,7 +20,7 @@
 
 enum status { DONE = 0, WRONG_INDEX = 1, NO_MEMORY = 2 };
 
-/* Where the active cells are and what their neighbours show. Mirrored in native.py, field by field. */
+/* Where the active cells are and what their neighbours show. Mirrored in __init__.py, field by field. */
 struct lattice {
     const int32_t *rows;      /* [R H W] */
     const int32_t *cells;     /* [A] */

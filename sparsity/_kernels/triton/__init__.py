@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call
+from sparsity._kernels import Call
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:

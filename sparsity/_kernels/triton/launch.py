@@ -10,9 +10,8 @@ import triton
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call
-from sparsity._kernels.triton import backward as backward_kernels
-from sparsity._kernels.triton import forward as forward_kernels
+from sparsity._kernels import Call
+from sparsity._kernels.triton import convolution, gradients
 from sparsity._kernels.triton.tune import Tiles, convolution_tiles, passive_tiles, tuned, weight_tiles
 
 # Elements per program where a kernel does nothing but read and write.
@@ -44,7 +43,7 @@ def convolve(
     dilations, precision = _dilations(call), _precision()
 
     def launch(tiles: Tiles) -> None:
-        forward_kernels.convolve[triton.cdiv(num_active, tiles.cells), triton.cdiv(outputs, tiles.outputs)](
+        convolution.convolve[triton.cdiv(num_active, tiles.cells), triton.cdiv(outputs, tiles.outputs)](
             source,
             call.rows,
             call.cells,
@@ -86,7 +85,7 @@ def mask_gradient(
         return torch.cat((gradient.new_zeros(1, outputs), gradient))[None]
     num_branches = len(call.dilations)
     masked = gradient.new_empty(num_branches, num_active + 1, outputs)
-    backward_kernels.mask_gradient[triton.cdiv((num_active + 1) * outputs, BLOCK), num_branches](
+    gradients.mask_gradient[triton.cdiv((num_active + 1) * outputs, BLOCK), num_branches](
         gradient, signs, masked, num_active, OUTPUTS=outputs, BRANCHES=num_branches, BLOCK=BLOCK
     )
     return masked
@@ -102,7 +101,7 @@ def weight_gradient(call: Call, received: Float[Tensor, "sources M O"]) -> Float
         num_pieces = triton.cdiv(num_active, tiles.cells)
         num_parts = min(num_pieces, triton.cdiv(NUM_PROGRAMS, num_branches * taps * num_tiles))
         partial = torch.empty(num_parts, *call.weight.shape, dtype=torch.float32, device=received.device)
-        backward_kernels.weight_gradient[num_branches * taps, num_parts, num_tiles](
+        gradients.weight_gradient[num_branches * taps, num_parts, num_tiles](
             call.buffer,
             call.rows,
             call.cells,
@@ -141,7 +140,7 @@ def passive_gradient(call: Call, received: Float[Tensor, "sources M O"], out: Fl
     keys = torch.empty(
         num_active * num_pairs, dtype=torch.int32 if end < 2**31 else torch.int64, device=received.device
     )
-    backward_kernels.passive_pairs[(triton.cdiv(keys.shape[0], BLOCK),)](
+    gradients.passive_pairs[(triton.cdiv(keys.shape[0], BLOCK),)](
         call.rows,
         call.cells,
         keys,
@@ -156,7 +155,7 @@ def passive_gradient(call: Call, received: Float[Tensor, "sources M O"], out: Fl
     starts = torch.searchsorted(ascending, torch.arange(end + 1, dtype=keys.dtype, device=keys.device))
 
     def launch(tiles: Tiles) -> None:
-        backward_kernels.passive_gradient[triton.cdiv(num_passive, tiles.cells), triton.cdiv(features, tiles.features)](
+        gradients.passive_gradient[triton.cdiv(num_passive, tiles.cells), triton.cdiv(features, tiles.features)](
             order,
             starts,
             received,

@@ -10,7 +10,7 @@ from torch import Tensor
 import sparsity
 from bench.backends.certificate import certify
 from bench.backends.operations import OPERATIONS
-from bench.backends.trial import Check, _compared
+from bench.backends.trial import OperationCheck, _compared
 from bench.contract import Context
 from bench.names import CERTIFIED, NO_WAITING
 from bench.probes import certificate as probe
@@ -26,16 +26,16 @@ BACKENDS = [*names("sparsity"), *(f"sps:{kernel}" for kernel in ("reference", "b
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_every_backend_of_the_folder_gets_its_certificate(name: str) -> None:
-    certificate = certify(backend(name), scenes=SMALL, dtypes=["float32", "bfloat16"])
+    certificate = certify(backend(name), histories=SMALL, dtypes=["float32", "bfloat16"])
     assert certificate.failures == []
     examined = {check.operation for check in certificate.checks}
     assert examined == {operation.name for operation in OPERATIONS} | {NO_WAITING, "storage"} == CERTIFIED.keys()
-    assert {check.activity for check in certificate.checks} == {scene.name for scene in SMALL}
+    assert {check.activity for check in certificate.checks} == {history.name for history in SMALL}
 
 
 @pytest.mark.parametrize("name", names("sparsity"))
 def test_every_backend_is_right_at_the_feature_sizes_of_effseg(name: str) -> None:
-    certificate = certify(backend(name), scenes=[OBJECTS], dtypes=["float16"])
+    certificate = certify(backend(name), histories=[OBJECTS], dtypes=["float16"])
     assert certificate.failures == []
     assert {check.stage for check in certificate.checks} == {0, 1, 2, 3}
 
@@ -50,12 +50,12 @@ def test_the_realistic_scene_is_as_sparse_as_the_paper_s_operating_point() -> No
 
 
 def test_scenes_are_what_their_names_say() -> None:
-    kept = {scene.name: [len(keep) for keep in scene.keeps] for scene in SMALL}
+    kept = {history.name: [len(keep) for keep in history.keeps] for history in SMALL}
     assert kept["empty"] == [0, 0]
     assert kept["full"] == [2 * 4 * 5, 2 * 8 * 10]
     assert kept["no_regions"] == [0, 0]
     assert kept["borders"][0] == 3 * 14
-    passive = next(scene for scene in SMALL if scene.name == "passive_region")
+    passive = next(history for history in SMALL if history.name == "passive_region")
     *_, last = passive.replay(backend("dense"), [torch.zeros(shape) for shape in passive.shapes()])
     region, _, _ = sparsity.unravel(last.cells, last.size)
     assert region.unique().tolist() == [0, 2]
@@ -75,10 +75,10 @@ def test_sps_equals_sparse_on_dense_bit_for_bit(dtype: torch.dtype) -> None:
     # With other rows beside them, rows may be rounded differently by one matrix product, so layers are left out.
     gathering = [operation for operation in OPERATIONS if not {"linear", "halving"} & set(operation.name.split("_"))]
     assert len(gathering) == len(OPERATIONS) - 3
-    for scene in (OBJECTS, *SMALL):
-        numbers = [rounded(normal(*shape)) for shape in scene.shapes()]
-        others = scene.replay(backend("sparse_on_dense"), numbers)
-        for sps, on_dense in zip(scene.replay(backend("sps:reference"), numbers), others, strict=True):
+    for history in (OBJECTS, *SMALL):
+        numbers = [rounded(normal(*shape)) for shape in history.shapes()]
+        others = history.replay(backend("sparse_on_dense"), numbers)
+        for sps, on_dense in zip(history.replay(backend("sps:reference"), numbers), others, strict=True):
             for operation in gathering:
                 inputs = {name: rounded(value) for name, value in operation.draw(sps, normal, False).items()}
                 assert torch.equal(operation.run(sps, inputs), operation.run(on_dense, inputs)), operation.name
@@ -87,14 +87,14 @@ def test_sps_equals_sparse_on_dense_bit_for_bit(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("name", ["dense", "neighbors", "pointwise", "sparse_on_dense", "sps"])
 def test_only_neighbors_waits_for_the_device(name: str) -> None:
     """It counts the neighbours that a subdivision leaves, and says so."""
-    unsupported = certify(backend(name), scenes=SMALL[:1], dtypes=["float32"]).unsupported
+    unsupported = certify(backend(name), histories=SMALL[:1], dtypes=["float32"]).unsupported
     assert (NO_WAITING in unsupported) == (name == "neighbors")
 
 
 def test_a_kernel_that_cannot_run_here_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is no convolution is examined all the same."""
     monkeypatch.setattr("sparsity._kernels.reference.unavailable", lambda device, dtype: "not today")
-    certificate = certify(backend("sps:reference"), scenes=SMALL[:1], dtypes=["float32"])
+    certificate = certify(backend("sps:reference"), histories=SMALL[:1], dtypes=["float32"])
     assert certificate.failures == []
     refused = {check.operation for check in certificate.checks if check.outcome == "cannot"}
     assert {"conv3_d1", "sfm", "conv3_after_overwrite"} <= refused
@@ -103,23 +103,23 @@ def test_a_kernel_that_cannot_run_here_is_no_failure(monkeypatch: pytest.MonkeyP
 
 
 def test_a_certificate_in_which_nothing_is_equal_is_a_failure() -> None:
-    (failure,) = certify(backend("sps"), scenes=SMALL[:1], dtypes=[]).failures
+    (failure,) = certify(backend("sps"), histories=SMALL[:1], dtypes=[]).failures
     assert failure.reason.startswith("Nothing was equal to masked dense")
 
 
 def test_precision_of_convolutions_is_restored() -> None:
     before = torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision
-    certify(backend("pointwise"), scenes=SMALL[-1:], dtypes=["float32"])
+    certify(backend("pointwise"), histories=SMALL[-1:], dtypes=["float32"])
     assert (torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision) == before
 
 
 def test_shapes_are_as_they_are_declared() -> None:
     jaxtyping.config.update("jaxtyping_disable", False)
-    assert certify(backend("sps"), scenes=SMALL[:1], dtypes=["float32"]).failures == []
+    assert certify(backend("sps"), histories=SMALL[:1], dtypes=["float32"]).failures == []
 
 
-def judged(actual: Tensor, expected: Tensor) -> Check:
-    def judge(**of_check: object) -> Check:
+def judged(actual: Tensor, expected: Tensor) -> OperationCheck:
+    def judge(**of_check: object) -> OperationCheck:
         fixed = {
             "operation": "o",
             "activity": "a",
@@ -128,7 +128,7 @@ def judged(actual: Tensor, expected: Tensor) -> Check:
             "quantity": "forward",
             "limit": 1e-5,
         }
-        return Check(**fixed | of_check)  # type: ignore[arg-type]
+        return OperationCheck(**fixed | of_check)  # type: ignore[arg-type]
 
     return _compared(judge, [actual], [expected], torch.float32)
 

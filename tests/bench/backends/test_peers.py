@@ -10,7 +10,7 @@ from torch import Tensor
 
 import bench.backends.peers
 from bench.backends.peers import COMPILED, SPCONV, SPCONV_VERSION, peers, spconv, spconv_version
-from bench.backends.rivals import OURS, Scene, forward, make_scene
+from bench.backends.rivals import OURS, Workload, forward, make_workload
 from bench.backends.stages import draw_activity
 from bench.contract import Context
 from sparsity import backend
@@ -19,8 +19,8 @@ from tests.own_process import run_alone
 SMALL = Context(regions=4, budget=40)
 
 
-def scene(context: Context = SMALL) -> Scene:
-    return make_scene(backend("sps:reference"), draw_activity(2, 40, context, stages=2), context)
+def workload(context: Context = SMALL) -> Workload:
+    return make_workload(backend("sps:reference"), draw_activity(2, 40, context, stages=2), context)
 
 
 def test_dense_compiles_and_computes_the_same() -> None:
@@ -29,14 +29,14 @@ def test_dense_compiles_and_computes_the_same() -> None:
         import torch
         from bench.contract import Context
         from bench.backends.peers import COMPILED, peers
-        from bench.backends.rivals import OURS, forward, make_scene
+        from bench.backends.rivals import OURS, forward, make_workload
         from bench.backends.stages import draw_activity
         from sparsity import backend
 
         context = Context(regions=4, budget=40)
-        scene = make_scene(backend("sps:reference"), draw_activity(2, 40, context, stages=1), context)
+        workload = make_workload(backend("sps:reference"), draw_activity(2, 40, context, stages=1), context)
         with torch.inference_mode():
-            ours, compiled = forward(scene)[OURS](), peers(scene)[COMPILED]()
+            ours, compiled = forward(workload)[OURS](), peers(workload)[COMPILED]()
         torch.testing.assert_close(compiled, ours, atol=1e-5, rtol=1e-4)
         print(torch._dynamo.utils.counters["stats"]["unique_graphs"])
     """
@@ -53,9 +53,9 @@ def test_a_peer_that_fails_is_left_out_with_its_reason(
     def fails(*_: object) -> None:
         raise error("no C++ compiler\nand many lines of torch")
 
-    monkeypatch.setattr(bench.backends.peers, "compiled_dense", fails if when_made else lambda scene: fails)
+    monkeypatch.setattr(bench.backends.peers, "compiled_dense", fails if when_made else lambda workload: fails)
     with caplog.at_level(logging.WARNING):
-        assert peers(scene()) == {}
+        assert peers(workload()) == {}
     assert caplog.messages == [f"{COMPILED} is not measured beside the kernels, because it fails here: no C++ compiler"]
 
 
@@ -73,7 +73,7 @@ def test_what_spconv_is_given_makes_it_compute_the_same(monkeypatch: pytest.Monk
     stand_in.conv_forward = conv_forward  # type: ignore[attr-defined]
     monkeypatch.setattr(sys.modules["spconv_triton.pytorch._impl"], "gemm", stand_in, raising=False)
     with torch.inference_mode():
-        given = scene()
+        given = workload()
         assert any(bool((rows == 0).any()) for rows in given.neighbors), "no neighbour is outside: nothing to test"
         torch.testing.assert_close(spconv(given)(), forward(given)[OURS](), atol=1e-5, rtol=1e-4)
 
@@ -82,6 +82,6 @@ def test_what_spconv_is_given_makes_it_compute_the_same(monkeypatch: pytest.Monk
     not torch.cuda.is_available() or spconv_version() != SPCONV_VERSION, reason="no GPU, or no spconv-triton beside it"
 )
 def test_spconv_computes_the_same_on_a_gpu() -> None:
-    given = scene(Context(regions=4, budget=40, device="cuda"))
+    given = workload(Context(regions=4, budget=40, device="cuda"))
     with torch.inference_mode():
         torch.testing.assert_close(peers(given)[SPCONV](), forward(given)[OURS](), atol=1e-4, rtol=1e-3)

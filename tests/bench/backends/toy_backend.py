@@ -9,10 +9,10 @@ import pytest
 
 import sparsity
 from bench.backends.certificate import Certificate, certify
-from bench.backends.scenes import make_scenes
+from bench.backends.histories import make_histories
 from sparsity import backend
 
-OBJECTS, *SMALL = make_scenes()
+OBJECTS, *SMALL = make_histories()
 
 # A complete backend in one file: a full map as rows, everything else left to the operations of `sparsity`.
 TOY = '''"""Toy: a full map, every operation by gathering."""
@@ -147,8 +147,8 @@ def plant(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
 
 
 def quick(
-    name: str, dtype: str = "float32", scenes: tuple[str, ...] = ("scattered", "passive_region", "borders")
+    name: str, dtype: str = "float32", histories: tuple[str, ...] = ("scattered", "passive_region", "borders")
 ) -> Certificate:
-    """By default three scenes that between them catch every planted bug."""
-    wanted = [scene for scene in SMALL if scene.name in scenes]
-    return certify(backend(name), scenes=wanted, dtypes=[dtype])
+    """By default three histories that between them catch every planted bug."""
+    wanted = [history for history in SMALL if history.name in histories]
+    return certify(backend(name), histories=wanted, dtypes=[dtype])

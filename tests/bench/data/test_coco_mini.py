@@ -25,7 +25,7 @@ from bench.model.task import Task
 from bench.model.tensors_file import read_tensors
 from bench.model.weights import save_weights
 from bench.planning import own_data, recipes
-from bench.training.job import TrainingRecord, Workshop
+from bench.training.job import TrainingRecord, TrainingSetup
 from bench.training.recipe import small_head, small_tuned
 from bench.training.schedule import SCHEDULES
 
@@ -185,7 +185,7 @@ EFFSEG = QUICK.subject("effseg")
 
 
 def make(folder: Path, coco: Path) -> list[tuple[Path, bool]]:
-    return list(Workshop(folder=folder, coco=coco, command="train").make(QUICK, [EFFSEG]))
+    return list(TrainingSetup(folder=folder, coco=coco, command="train").train(QUICK, [EFFSEG]))
 
 
 class TestTraining:
@@ -262,13 +262,13 @@ class TestTraining:
         schedule = dataclasses.replace(QUICK, initial=other)
         coco = write(tmp_path / "coco", 5, 9)
         with pytest.raises(ValueError, match=r"nothing to start from: none of its \d+ tensors"):
-            list(Workshop(folder=tmp_path / "weights", coco=coco, command="").make(schedule, []))
+            list(TrainingSetup(folder=tmp_path / "weights", coco=coco, command="").train(schedule, []))
 
     def test_a_training_from_other_weights_is_another_one(self, home: Path, tmp_path: Path) -> None:
         coco, folder = write(tmp_path / "coco", 5, 9), tmp_path / "weights"
-        workshop = Workshop(folder=folder, coco=coco, command="")
-        list(workshop.make(QUICK, []))
+        setup = TrainingSetup(folder=folder, coco=coco, command="")
+        list(setup.train(QUICK, []))
         (folder / "detector.json").unlink()
         fresh = dataclasses.replace(QUICK, initial=None)
         with pytest.raises(ValueError, match=r"belongs to another training: initial 'sha256:.*' instead of None"):
-            list(workshop.make(fresh, []))
+            list(setup.train(fresh, []))

@@ -39,13 +39,13 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The images that a backbone saw, one after the other."""
     monkeypatch.setattr(looks, "_last", None)
     seen: list[int] = []
-    look = Segmenter.look
+    detect = Segmenter.detect
 
     def noted(self: Segmenter, batch, *rest):  # type: ignore[no-untyped-def]
         seen.extend(batch.image_ids)
-        return look(self, batch, *rest)
+        return detect(self, batch, *rest)
 
-    monkeypatch.setattr(Segmenter, "look", noted)
+    monkeypatch.setattr(Segmenter, "detect", noted)
     return seen
 
 
@@ -137,6 +137,6 @@ def test_a_look_is_all_that_a_head_needs(context: Context, walked: list[int]) ->
     model = load(head, context, run.files.category_ids)
     (batch, *_) = run.batches()
     (whole,) = model.predict(batch)
-    (parted,) = model.masks(model.look(batch))
+    (parted,) = model.masks(model.detect(batch))
     assert all(torch.equal(a.mask, b.mask) for a, b in zip(whole.crops, parted.crops, strict=True))
     assert torch.equal(whole.scores, parted.scores)

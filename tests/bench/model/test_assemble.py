@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from bench.model.assemble import Crop, assemble, encode, encode_crop, mask_scores, paste, paste_canvas, paste_each
+from bench.model.assemble import Crop, assemble, encode, encode_crop, mask_scores, paste_canvas, paste_each
 from heads import Detections, Stage, boundary, compose
 
 
@@ -117,6 +117,14 @@ class TestBoundary:
 
 
 boxes_strategy = st.tuples(*[st.floats(-40, 90, width=32)] * 2, *[st.floats(0, 120, width=32)] * 2)
+
+
+def paste(
+    probabilities: torch.Tensor, box: torch.Tensor, size: tuple[int, int]
+) -> tuple[torch.Tensor, tuple[int, int]]:
+    """The only crop of one region."""
+    (pasted,) = paste_each(probabilities[None], box[None], size)
+    return pasted
 
 
 class TestPaste:

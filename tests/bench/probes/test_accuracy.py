@@ -19,7 +19,7 @@ from bench.data.coco import CocoImages, open_coco
 from bench.data.samples import Batch
 from bench.inference import predict
 from bench.model.assemble import Crop, ImagePredictions
-from bench.model.segmenter import Boxes, Look, Segmenter
+from bench.model.segmenter import Boxes, DetectorOutput, Segmenter
 from bench.probes import accuracy, accuracy_true_boxes
 from bench.probes import server_files as dev
 from bench.record import Subject
@@ -50,15 +50,17 @@ class Perfect(Segmenter):
         self.given = 0
         self.image_id = 0
 
-    def look(
+    def detect(
         self, batch: Batch, given: Sequence[Boxes] | None = None, lap: Callable[[str], None] = lambda _: None
-    ) -> Look:
+    ) -> DetectorOutput:
         (self.image_id,) = batch.image_ids
         if given is not None:
             self.given += len(given[0].boxes)
-        return Look(pyramid={}, detections=NOTHING, input_sizes=batch.input_sizes, original_sizes=batch.original_sizes)
+        return DetectorOutput(
+            pyramid={}, detections=NOTHING, input_sizes=batch.input_sizes, original_sizes=batch.original_sizes
+        )
 
-    def masks(self, look: Look, lap: Callable[[str], None] = lambda _: None) -> list[ImagePredictions]:
+    def masks(self, output: DetectorOutput, lap: Callable[[str], None] = lambda _: None) -> list[ImagePredictions]:
         image_id = self.image_id
         annotations = self.files.annotations[image_id]
         labels = [self.files.category_ids.index(annotation.category_id) for annotation in annotations]

@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from bench.contract import Context
 from bench.glyphs import write
 from bench.inference import looks
-from bench.model.segmenter import Look
+from bench.model.segmenter import DetectorOutput
 from bench.planning import own_data
 from bench.planning.recipes import embedded as shipped
 from bench.probes import box_accuracy
@@ -36,7 +36,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
 def test_values_are_those_of_pycocotools(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[dict[str, object]] = []
 
-    def noted(image_id: int, look: Look, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
+    def noted(image_id: int, look: DetectorOutput, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
         kept.extend(_results(image_id, look, category_ids))
         return _results(image_id, look, category_ids)
 
@@ -80,7 +80,7 @@ def test_boxes_are_in_pixels_of_the_original_image() -> None:
         region_counts=(2,),
         prediction_counts=(2,),
     )
-    look = Look(pyramid={}, detections=detections, input_sizes=((100, 200),), original_sizes=((50, 800),))
+    look = DetectorOutput(pyramid={}, detections=detections, input_sizes=((100, 200),), original_sizes=((50, 800),))
     turned, plain = _results(7, look, (11, 12, 13))
     assert plain == {"image_id": 7, "category_id": 11, "score": 0.25, "bbox": [40.0, 10.0, 80.0, 20.0]}
     assert turned == {"image_id": 7, "category_id": 13, "score": 0.5, "bbox": [20.0, 2.5, 0.0, 2.0]}, "never negative"

@@ -6,8 +6,8 @@ import torch
 
 from bench.backends import roof
 from bench.backends.peers import COMPILED, SPCONV
-from bench.backends.rival_times import Clock, Times, time_rivals
-from bench.backends.rivals import NAIVE, NAIVE_FLOAT32, OURS, Rivals, Scene, forward, make_scene, training
+from bench.backends.rival_times import ClockKind, Times, time_rivals
+from bench.backends.rivals import NAIVE, NAIVE_FLOAT32, OURS, Rivals, Workload, forward, make_workload, training
 from bench.backends.roof import PEAKS, Work, arithmetic_of, limit_ms, peaks_of
 from bench.backends.stages import draw_activity
 from bench.contract import Context, Dtype, Probe
@@ -22,32 +22,32 @@ SMALL = Context(regions=4, budget=40)
 BLOCKED = Subject(backend="sps", kernel="blocked", weights="none")
 
 
-def scene(budget: int = 40, context: Context = SMALL, *, stages: int = 2) -> Scene:
-    return make_scene(backend("sps:blocked"), draw_activity(2, budget, context, stages=stages), context)
+def workload(budget: int = 40, context: Context = SMALL, *, stages: int = 2) -> Workload:
+    return make_workload(backend("sps:blocked"), draw_activity(2, budget, context, stages=stages), context)
 
 
 @pytest.mark.parametrize("rival", [NAIVE, "nchw", "channels_last"])
 def test_forward_rivals_compute_the_same(rival: str) -> None:
     with torch.inference_mode():
-        rivals = forward(scene())
+        rivals = forward(workload())
         assert next(iter(rivals)) == OURS, "what it raises must come before any work of the others"
         torch.testing.assert_close(rivals[rival](), rivals[OURS](), atol=1e-5, rtol=1e-4)
 
 
 def test_half_precision_meets_the_naive_method_in_float32_too() -> None:
-    rivals = forward(scene(context=Context(regions=2, dtype="bfloat16")))
+    rivals = forward(workload(context=Context(regions=2, dtype="bfloat16")))
     exact, rounded = rivals[NAIVE_FLOAT32](), rivals[NAIVE]()
     assert isinstance(exact, torch.Tensor)
     assert isinstance(rounded, torch.Tensor)
     assert (exact.dtype, rounded.dtype) == (torch.float32, torch.bfloat16)
     torch.testing.assert_close(rounded.float(), exact, atol=0.1, rtol=0.05)
-    assert NAIVE_FLOAT32 not in forward(scene())
+    assert NAIVE_FLOAT32 not in forward(workload())
 
 
 def test_training_rivals_have_the_same_gradients() -> None:
     """Of the features where both store rows; of weights and biases also on Dense, where all cells are active."""
     context = Context(dtype="float64")
-    some, every = (training(scene(budget, context, stages=1)) for budget in (40, 2 * 14 * 14))
+    some, every = (training(workload(budget, context, stages=1)) for budget in (40, 2 * 14 * 14))
     with torch.inference_mode():  # as whoever times them does
         (ours, *of_weights), (theirs, *expected) = some[OURS](), some[NAIVE]()
     torch.testing.assert_close(of_weights, expected)
@@ -136,7 +136,7 @@ def test_the_roof_is_that_of_the_fastest_pass(
 ) -> None:
     called: list[str] = []
 
-    def times(rivals: Rivals, clock: Clock, device: str, *, repetitions: int, limit_s: float) -> dict[str, Array]:
+    def times(rivals: Rivals, clock: ClockKind, device: str, *, repetitions: int, limit_s: float) -> dict[str, Array]:
         called.append(clock)
         product, copy = rivals["product"](), rivals["copy"]()
         assert isinstance(product, torch.Tensor)
@@ -176,7 +176,7 @@ def test_measure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "PERCENTS", (30,))
     monkeypatch.setattr(kernels, "REPETITIONS", 1)
     monkeypatch.setattr(kernels, "roof", lambda clock, context: rows({"roof_macs_per_s": 8e6}, "MACs/s", clock=clock))
-    monkeypatch.setattr(kernels, "peers", lambda scene: {COMPILED: lambda: None})
+    monkeypatch.setattr(kernels, "peers", lambda workload: {COMPILED: lambda: None})
     assert isinstance(kernels, Probe)
     found = kernels.measure(BLOCKED, Context(regions=1, budget=10))
     labels = [value.label.replace("place30", "active30") for value in found.values if value.interval is not None]
@@ -220,7 +220,7 @@ def test_the_limit_of_a_known_gpu_is_beside_the_time(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(kernels, "PERCENTS", ())
     monkeypatch.setattr(kernels, "REPETITIONS", 1)
     monkeypatch.setattr(kernels, "roof", lambda clock, context: ())
-    monkeypatch.setattr(kernels, "peers", lambda scene: {})
+    monkeypatch.setattr(kernels, "peers", lambda workload: {})
     monkeypatch.setattr(kernels, "peaks_of", lambda device: PEAKS["H100"])
     found = kernels.measure(BLOCKED, Context(regions=1, budget=10))
     for stage in STAGES:

@@ -147,13 +147,13 @@ def test_highest_sum(sizes: list[int]) -> None:
 def test_memory_that_is_free_goes_back_to_the_system() -> None:
     """In a process of its own: blocks below one that is in use stay with the C library until it is told."""
     code = (
-        "from bench.memory import release\n"
+        "from bench.memory import trim_heap\n"
         "resident = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096\n"
         "blocks = [bytearray(60_000) for _ in range(2_000)]\n"
         "kept = blocks[-1]\n"
         "full = resident()\n"
         "del blocks\n"
-        "release()\n"
+        "trim_heap()\n"
         "print(full - resident())"
     )
     if not sys.platform.startswith("linux"):

@@ -24,7 +24,7 @@ from bench.glyphs import write
 from bench.inference.image_run import ImageRun
 from bench.inference.showable import SMALLEST, Drawn, candidates, extremes, is_one_piece, mask_of
 from bench.model.assemble import Crop, ImagePredictions
-from bench.model.segmenter import Boxes, Look
+from bench.model.segmenter import Boxes, DetectorOutput
 from bench.probes import pictures
 from bench.record import Subject
 from heads import Detections
@@ -43,13 +43,15 @@ class Knowing:
     empty: bool = False
     image_id: int = -1
 
-    def looks(self, model: object, subject: Subject, context: Context, run: ImageRun) -> Iterator[tuple[int, Look]]:
+    def looks(
+        self, model: object, subject: Subject, context: Context, run: ImageRun
+    ) -> Iterator[tuple[int, DetectorOutput]]:
         for batch in run.batches():
             given = run.given(batch)
             assert given is not None
             yield batch.image_ids[0], self.look(batch, given[0])
 
-    def look(self, batch: Batch, boxes: Boxes) -> Look:
+    def look(self, batch: Batch, boxes: Boxes) -> DetectorOutput:
         (self.image_id,) = batch.image_ids
         count = len(boxes.boxes)
         detections = Detections(
@@ -62,11 +64,11 @@ class Knowing:
             region_counts=(count,),
             prediction_counts=(count,),
         )
-        return Look(
+        return DetectorOutput(
             pyramid={}, detections=detections, input_sizes=batch.input_sizes, original_sizes=batch.original_sizes
         )
 
-    def masks(self, look: Look) -> list[ImagePredictions]:
+    def masks(self, look: DetectorOutput) -> list[ImagePredictions]:
         masks = torch.from_numpy(self.files.masks(self.image_id)).bool()
         assert len(masks) == len(look.detections.boxes)
         found = masks[:, :0, :0] if self.empty else masks

@@ -14,7 +14,7 @@ from bench.probes import time_budget
 from bench.record import Subject
 from bench.rulers import op_clock
 from bench.rulers.op_clock import OUTSIDE, OpClock
-from heads._select import Budget, top_cells
+from heads import Budget, top_cells
 from tests.bench.found import rows_at
 
 CONTEXT = Context(regions=3)
@@ -27,7 +27,7 @@ HEADS = [
 ]
 
 
-def ticking(subject: Subject) -> tuple[op_clock.Budget, int]:
+def ticking(subject: Subject) -> tuple[op_clock.PartTimes, int]:
     """The budget of a pass by a clock that ticks, a second each, whenever it is read; and how often it was."""
     ticks = count()
     head = load(subject, CONTEXT).head
@@ -79,8 +79,8 @@ def test_no_hook_stays_behind_after_an_error() -> None:
 
 
 def test_values_are_means_and_sums_of_the_budgets() -> None:
-    first: op_clock.Budget = {(0, "roi_align"): 2.0, (1, "pointwise"): 4.0, (0, "other"): 2.0}
-    second: op_clock.Budget = {(1, "pointwise"): 2.0, (2, "pointwise"): 6.0, (0, "paste"): 2.0}
+    first: op_clock.PartTimes = {(0, "roi_align"): 2.0, (1, "pointwise"): 4.0, (0, "other"): 2.0}
+    second: op_clock.PartTimes = {(1, "pointwise"): 2.0, (2, "pointwise"): 6.0, (0, "paste"): 2.0}
     found = list(time_budget.values_of([first, second]))
     assert {(value.name, value.unit) for value in found} == {("clocked_ms", "ms")}
     assert [(value.at, value.value) for value in found] == [

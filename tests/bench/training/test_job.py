@@ -19,19 +19,19 @@ from bench.planning.recipes import cells, with_weights
 from bench.probes import params
 from bench.record import Subject
 from bench.training import schedule as schedules
-from bench.training.job import TrainingRecord, Workshop
+from bench.training.job import TrainingRecord, TrainingSetup
 from bench.training.recipe import small, small_head
-from bench.training.schedule import SCHEDULES, Schedule, Source
+from bench.training.schedule import SCHEDULES, DataSource, Schedule
 from tests.bench.found import numbers_at
 
 GLYPH_IDS = tuple(category.id for category in CATEGORIES)
 
 
-def few(coco: Path | None) -> Source:
+def few(coco: Path | None) -> DataSource:
     def data(transform: object, seed: int) -> GlyphDataset:
         return GlyphDataset(split="train", num_images=4, transform=SMALL_TRAINING, seed=seed)
 
-    return Source(num_images=4, category_ids=GLYPH_IDS, content="four glyphs", data=data)
+    return DataSource(num_images=4, category_ids=GLYPH_IDS, content="four glyphs", data=data)
 
 
 QUICK = dataclasses.replace(
@@ -47,7 +47,7 @@ AGNOSTIC = QUICK.subject("mask_rcnn", preset="small_agnostic", seed=1)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("weights")
-    made = list(Workshop(folder=folder, command="train").make(QUICK, [EFFSEG, AGNOSTIC]))
+    made = list(TrainingSetup(folder=folder, command="train").train(QUICK, [EFFSEG, AGNOSTIC]))
     assert [path.name for path, _ in made] == [
         "detector.safetensors",
         "effseg-sfm-small_fpn-small-glyphs-seed0.safetensors",
@@ -59,7 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_is_there_is_not_trained_again(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    again = list(Workshop(folder=folder, command="another").make(QUICK, [AGNOSTIC]))
+    again = list(TrainingSetup(folder=folder, command="another").train(QUICK, [AGNOSTIC]))
     assert [trained for _, trained in again] == [False, False]
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
@@ -106,7 +106,7 @@ def test_a_head_of_another_detector_is_refused(folder: Path, tmp_path: Path) -> 
         (tmp_path / path.name).write_bytes(path.read_bytes())
     detector = tmp_path / "detector.safetensors"
     detector.unlink()
-    list(Workshop(folder=tmp_path, command="").make(QUICK.on("small_fpn"), []))
+    list(TrainingSetup(folder=tmp_path, command="").train(QUICK.on("small_fpn"), []))
     assert load(EFFSEG, Context(weights=tmp_path))  # the same training gives the same weights
     content = bytearray(detector.read_bytes())
     content[-1] ^= 1
@@ -137,7 +137,7 @@ def test_every_subject_gets_the_checksum_of_its_own_files(folder: Path) -> None:
 
 def test_a_folder_without_a_detector_holds_whole_models(tmp_path: Path) -> None:
     whole = dataclasses.replace(QUICK, detector=None, head=QUICK.detector, half=False)
-    ((path, _),) = Workshop(folder=tmp_path, command="").make(whole, [EFFSEG])
+    ((path, _),) = TrainingSetup(folder=tmp_path, command="").train(whole, [EFFSEG])
     tensors = read_tensors(path)[0]
     assert {name.partition(".")[0] for name in tensors} == {"backbone", "neck", "detector", "head"}
     assert {tensor.dtype for tensor in tensors.values()} == {torch.float32}
@@ -148,7 +148,7 @@ def test_the_papers_schedules_start_from_imagenet(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("bench.training.job.imagenet_weights", lambda: None)
     paper: Schedule = dataclasses.replace(SCHEDULES["12ep"], source=few)
     with pytest.raises(ValueError, match="ImageNet weights of ResNet-50 are not on this machine"):
-        list(Workshop(folder=tmp_path, command="").make(paper, [paper.subject("mask_rcnn")]))
+        list(TrainingSetup(folder=tmp_path, command="").train(paper, [paper.subject("mask_rcnn")]))
 
 
 class TestVerb:

@@ -11,7 +11,7 @@ import sparsity
 import sparsity._kernels
 from sparsity import names
 from sparsity._kernels import _choose
-from sparsity._kernels._choose import VARIABLE, kernel_for, why
+from sparsity._kernels._choose import VARIABLE, kernel_for, why_kernel
 from sparsity._kernels._trial import failure
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def test_every_kernel_that_can_run_passes_the_trial() -> None:
 def test_the_first_right_kernel_in_order_is_chosen(plant: Callable[..., str]) -> None:
     first = plant("kernel_first")
     assert kernel_for(CPU, torch.float32, None) is _choose._kernel(first)
-    lines = why(CPU, torch.float32)
+    lines = why_kernel(CPU, torch.float32)
     assert lines[0] == "kernel_first: used"
     assert "blocked: slower than kernel_first" in lines
     assert len(lines) == len(names("sparsity._kernels"))
@@ -106,7 +106,7 @@ def test_a_wrong_kernel_is_not_chosen_and_the_log_says_why(
         kernel_for(CPU, torch.float32, None)
     assert caplog.text.count(f"The SPS kernel '{name}' is not used for torch.float32 on cpu") == 1
     assert found in caplog.text
-    assert f"{name}: wrong: " in " ".join(why(CPU, torch.float32))
+    assert f"{name}: wrong: " in " ".join(why_kernel(CPU, torch.float32))
 
 
 def test_a_kernel_that_cannot_run_is_passed_over_silently(
@@ -114,7 +114,7 @@ def test_a_kernel_that_cannot_run_is_passed_over_silently(
 ) -> None:
     name = plant("kernel_elsewhere", reason="the moon is needed")
     assert kernel_for(CPU, torch.float32, None) is not _choose._kernel(name)
-    assert "kernel_elsewhere: the moon is needed" in why(CPU, torch.float32)
+    assert "kernel_elsewhere: the moon is needed" in why_kernel(CPU, torch.float32)
     assert caplog.text == ""
     with pytest.raises(ValueError, match=r"cannot compute torch.float32 on cpu: the moon is needed\. Take another"):
         kernel_for(CPU, torch.float32, name)
@@ -124,13 +124,13 @@ def test_the_environment_forces_a_kernel_where_none_is_named(monkeypatch: pytest
     monkeypatch.setenv(VARIABLE, "reference")
     assert kernel_for(CPU, torch.float32, None) is _choose._kernel("reference")
     assert kernel_for(CPU, torch.float32, "blocked") is _choose._kernel("blocked")
-    assert why(CPU, torch.float32) == ["reference: used, because SPS_KERNEL says so"]
+    assert why_kernel(CPU, torch.float32) == ["reference: used, because SPS_KERNEL says so"]
     monkeypatch.setenv(VARIABLE, "blokced")
     grid = sparsity.backend("sps").dense(torch.zeros(1, 2, 3, 3))
     with pytest.raises(ValueError, match=r"no kernel named 'blokced'. Did you mean 'blocked'\? Known: blocked"):
         sparsity.conv2d(grid, torch.zeros(2, 2, 3, 3), None)
     monkeypatch.setenv(VARIABLE, "")
-    assert why(CPU, torch.float32)[0].endswith(": used")
+    assert why_kernel(CPU, torch.float32)[0].endswith(": used")
 
 
 def test_a_name_runs_its_kernel_after_every_method(plant: Callable[..., str]) -> None:

@@ -1,5 +1,7 @@
 """The operation of torch around the kernels: gradients, shapes without values, traces, autocast, counting."""
 
+from dataclasses import replace
+
 import jaxtyping
 import pytest
 import torch
@@ -14,17 +16,7 @@ from tests.sparsity._kernels.made_up import made_up
 
 
 def run(call: Call, buffer: Tensor, weight: Tensor, bias: Tensor | None, kernel: str | None = None) -> Tensor:
-    return convolve(
-        buffer,
-        call.rows,
-        call.cells,
-        weight,
-        bias,
-        dilations=call.dilations,
-        activation=call.activation,
-        quads=call.quads,
-        kernel=kernel,
-    )
+    return convolve(replace(call, buffer=buffer, weight=weight, bias=bias), kernel)
 
 
 def leaves(call: Call) -> list[Tensor]:

@@ -22,7 +22,7 @@ NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU tha
 def output_of(module: str, *arguments: str, **environment: str) -> Any:
     """JSON that a module of this folder prints, run in a process of its own."""
     pytest.importorskip("triton", reason="triton is not installed: this torch was built without CUDA")
-    command = [sys.executable, "-m", f"tests.sparsity.kernels.{module}", *arguments]
+    command = [sys.executable, "-m", f"tests.sparsity._kernels.triton.{module}", *arguments]
     variables = os.environ | {"OMP_NUM_THREADS": "1"} | environment
     done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
@@ -90,9 +90,9 @@ def test_other_reasons_than_a_missing_gpu(monkeypatch: pytest.MonkeyPatch) -> No
 def test_run_time_checkers_leave_the_source_alone() -> None:
     pytest.importorskip("triton", reason="triton is not installed: this torch was built without CUDA")
 
-    from sparsity._kernels.triton import backward, forward
+    from sparsity._kernels.triton import convolution, gradients
 
-    for module in (forward, backward):
+    for module in (convolution, gradients):
         for name in ("neighbor_rows", "dilation_of", "convolve", "weight_gradient", "passive_gradient"):
             if hasattr(module, name):
                 assert not hasattr(getattr(module, name).fn, "__wrapped__"), name

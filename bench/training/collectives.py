@@ -1,4 +1,4 @@
-"""How the ranks of a training meet: to swap values, take the tensors of rank 0, add up gradients."""
+"""Collective operations of the ranks of a training, named as in `torch.distributed`."""
 
 import contextlib
 import signal
@@ -23,44 +23,44 @@ class TrainingStopped(RuntimeError):
     """Training cannot go on; its last checkpoint can. The message says where, why and what to do."""
 
 
-def meet(make: Callable[[], T]) -> list[T]:
-    """Do this rank's part and give those of all ranks, by rank. An error of one rank ends the others too.
+def all_gather(make: Callable[[], T]) -> list[T]:
+    """Make this rank's part and give those of all ranks, by rank. An error of one rank ends the others too.
 
     Raises TrainingStopped where another rank has gone, and RankFailed where it failed.
     """
     try:
         part = make()
     except Exception as error:
-        with contextlib.suppress(TrainingStopped), _others():
+        with contextlib.suppress(TrainingStopped), _explain_lost_rank():
             ranks.tell_failure(Failure(type=type(error).__name__, message=str(error), frames=()))
         raise
-    with _others():
+    with _explain_lost_rank():
         return ranks.gather(part)
 
 
-def share_tensors(tensors: Mapping[str, Tensor]) -> None:
+def broadcast(tensors: Mapping[str, Tensor]) -> None:
     """Overwrite the tensors of all ranks with those of rank 0."""
     if ranks.world_size() == 1:
         return
-    meet(lambda: None)  # makes the group of all ranks, too
-    with _others():
+    all_gather(lambda: None)  # makes the group of all ranks, too
+    with _explain_lost_rank():
         for tensor in tensors.values():
             dist.broadcast(tensor.detach(), 0, group=_group(tensor.device.type))
 
 
-def add_up(tensors: Sequence[Tensor]) -> None:
-    """Replace tensors by their sums over the ranks, in one exchange. `meet` must have been called before."""
+def all_reduce(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors by their sums over the ranks, in one exchange. `all_gather` must have been called before."""
     if ranks.world_size() == 1:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
-    with _others():
+    with _explain_lost_rank():
         dist.all_reduce(flat, group=_group(flat.device.type))
     for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(part.view_as(tensor))
 
 
 @contextlib.contextmanager
-def told_to_end() -> Iterator[None]:
+def stop_on_sigterm() -> Iterator[None]:
     """Raise TrainingStopped on SIGTERM, which torchrun sends to the ranks that are left when one has gone.
 
     A rank that leaves with an error, this one or its own, is deaf to SIGTERM from then on: torchrun tells it to end
@@ -97,7 +97,7 @@ def _group(device: str) -> dist.ProcessGroup | None:
 
 
 @contextlib.contextmanager
-def _others() -> Iterator[None]:
+def _explain_lost_rank() -> Iterator[None]:
     """Say what an error of the connection means."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""The book of a training: its log and its checkpoints. All ranks open it, rank 0 alone writes."""
+"""The folder of a training: its log and its checkpoints. All ranks open it, rank 0 alone writes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,15 +9,15 @@ from bench import machine, ranks
 from bench.model.task import Task
 from bench.training import checkpoint
 from bench.training.checkpoint import State
-from bench.training.exchange import TrainingStopped, meet, share_tensors
+from bench.training.collectives import TrainingStopped, all_gather, broadcast
 from bench.training.log import Line, Log
 from bench.training.recipe import Recipe
 
 LOG = "log.jsonl"
 
 
-class Book:
-    """Keeps the training of `tensors` in a directory.
+class TrainingFolder:
+    """Keeps the log and the checkpoints of the training of `tensors` in a directory.
 
     Opening it gives the tensors the values of the newest checkpoint that rank 0 finds there, or those of rank 0
     without one. `done` counts the steps so far. Raises ValueError for a checkpoint that is damaged or of another task
@@ -26,15 +26,15 @@ class Book:
 
     def __init__(self, directory: Path, task: Task, recipe: Recipe, tensors: Mapping[str, Tensor]) -> None:
         self._directory, self._task, self._recipe, self._tensors = directory, task, recipe, tensors
-        state, *_ = meet(self._restore)
-        share_tensors(tensors)
+        state, *_ = all_gather(self._restore)
+        broadcast(tensors)
         self.done = self._saved = 0 if state is None else state.step
         self._seconds = 0.0 if state is None else state.seconds
         self._losses: Mapping[str, float] = {} if state is None else state.losses
         self._log = Log(directory / LOG, 0 if state is None else state.log_bytes) if ranks.rank() == 0 else None
         self._machine, self._code = machine.card(), machine.code()
 
-    def note(self, line: Line) -> None:
+    def log(self, line: Line) -> None:
         """Add a step to the log. Raises TrainingStopped where it cannot be written."""
         self.done, self._losses, self._seconds = line.step, line.losses, self._seconds + line.seconds
         if self._log is not None:

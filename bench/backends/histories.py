@@ -16,7 +16,7 @@ Wanted = Callable[[Int[Tensor, "A"], Int[Tensor, "A"], Int[Tensor, "A"], int, in
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scene:
+class History:
     """A history of a grid: it starts dense, then every stage subdivides, drops feature columns and overwrites.
 
     `size`: (R, H, W) of stage 0. `features`: feature size of every stage, not growing. `keeps`: rows [K] int64 to
@@ -49,14 +49,14 @@ class Scene:
             yield grid
 
 
-def make_scenes() -> tuple[Scene, ...]:
+def make_histories() -> tuple[History, ...]:
     """Objects with EffSeg's feature sizes and active fractions; then scattered cells, and corner cases, both small."""
     generator = torch.Generator().manual_seed(0)
     objects = activity(2, 50, generator, side=7)
     scattered = activity(3, 30, generator, stages=2, side=5, kind="scattered")
     return (
-        Scene(name="objects", size=(2, 7, 7), features=(128, 128, 64, 32), keeps=objects.keeps),
-        Scene(name="scattered", size=(3, 5, 5), features=(16, 8, 8), keeps=scattered.keeps),
+        History(name="objects", size=(2, 7, 7), features=(128, 128, 64, 32), keeps=objects.keeps),
+        History(name="scattered", size=(3, 5, 5), features=(16, 8, 8), keeps=scattered.keeps),
         _small("empty", 2, lambda region, row, column, height, width: region < 0),
         _small("full", 2, lambda region, row, column, height, width: region >= 0),
         _small("one_region", 1, lambda region, row, column, height, width: (row + column) % 3 != 0),
@@ -69,8 +69,8 @@ def make_scenes() -> tuple[Scene, ...]:
     )
 
 
-def _small(name: str, regions: int, wanted: Wanted) -> Scene:
-    """A scene of two subdivisions on oblong lattices, which a mix-up of rows and columns does not survive."""
+def _small(name: str, regions: int, wanted: Wanted) -> History:
+    """A history of two subdivisions on oblong lattices, which a mix-up of rows and columns does not survive."""
     features, height, width = (16, 8, 8), 4, 5
     size = (regions, height, width)
     cells = torch.arange(regions * height * width, dtype=torch.int32)
@@ -81,7 +81,7 @@ def _small(name: str, regions: int, wanted: Wanted) -> Scene:
         keeps.append(keep)
         cells = children_of(cells[keep], now)
         height, width = 2 * height, 2 * width
-    return Scene(name=name, size=size, features=features, keeps=tuple(keeps))
+    return History(name=name, size=size, features=features, keeps=tuple(keeps))
 
 
 def _at_border(position: Int[Tensor, "A"], extent: int) -> Bool[Tensor, "A"]:

@@ -5,7 +5,7 @@
     passive_pairs     which passive row every (cell, branch, tap) reads, as a key to sort by
     passive_gradient  sums over the cells that read a passive row, taken through the weights
 
-No program adds into memory that another one writes, so results are the same every time. `_triton_forward` says how
+No program adds into memory that another one writes, so results are the same every time. `convolution` says how
 such kernels are written here.
 """
 
@@ -14,7 +14,7 @@ from typing import no_type_check
 import triton
 import triton.language as tl
 
-from sparsity._kernels.triton.forward import dilation_of, neighbor_rows
+from sparsity._kernels.triton.convolution import dilation_of, neighbor_rows
 
 
 @triton.jit(do_not_specialize=["num_active"])

@@ -10,7 +10,7 @@ import pytest
 
 from bench.files import write_whole
 from bench.training import TrainingStopped, checkpoint, train
-from bench.training.exchange import told_to_end
+from bench.training.collectives import stop_on_sigterm
 from tests.bench.training.made_up import RECIPE, Shapes, model, task
 
 
@@ -37,17 +37,17 @@ def test_a_rank_that_leaves_with_an_error_finishes_its_message(
 ) -> None:
     assert callable(leave)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises((TrainingStopped, OSError), match=said), told_to_end():
+    with pytest.raises((TrainingStopped, OSError), match=said), stop_on_sigterm():
         leave()
     end()
     assert heard == []
 
 
 def test_a_process_alone_hears_again_afterwards(heard: list[int]) -> None:
-    with told_to_end():
+    with stop_on_sigterm():
         pass
     end()
-    with pytest.raises(TrainingStopped, match="told to end"), told_to_end():
+    with pytest.raises(TrainingStopped, match="told to end"), stop_on_sigterm():
         end()
     end()
     assert heard == [signal.SIGTERM] * 2
