@@ -1,21 +1,25 @@
 """Figures show what the records say: the right records, as SVG that can stand in a page."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.record import Scalar
 from bench.store import Store
 from reports.figures import all_figures
+from reports.figures.activity import activity
 from reports.figures.budget import budget
 from reports.figures.cost import _pareto, cost
+from reports.figures.ladder import ladder
 from reports.figures.losses import losses
 from reports.figures.masks import NUM_CASES, masks
-from reports.figures.style import FAINT, INK
+from reports.figures.style import FAINT, INK, Figure
 from reports.layout import Table
 from reports.select.measured import Measured, measured
 from reports.select.trainings import read_trainings
@@ -244,3 +248,23 @@ def test_a_model_has_one_point_of_its_first_seed_and_its_last_weights(store: Sto
     assert figure is not None
     assert "detected boxes: EffSeg 2.0" in figure.svg
     assert "APB, detected boxes" in texts(figure)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "probe", "values"),
+    [
+        (activity, "trace", {"images": 1, "stage1_active_fraction": 0.5}),
+        (budget, "budget", {"cells_trained": 9.0, "latency_ms_trained": 5.0, "apb_trained": 40.0}),
+        (ladder, "ceiling", {"ap": 80.0}),
+    ],
+)
+def test_what_a_figure_leaves_out_is_said(
+    store: Store, drawn: Callable[[Sequence[Measured]], Figure | None], probe: str, values: dict[str, float]
+) -> None:
+    maps = {"stage1_active_map": np.full((4, 4), 0.5)}
+    add(store, subject("grid14_soft"), probe, values, samples=maps, protocol={**DATA, "images": "first 5"})
+    add(store, subject("grid28_soft"), probe, values, samples=maps, second=1)
+    figure = drawn(measured(store))
+    assert figure is not None
+    said = f"Left out of {probe}, because measured otherwise than the newest: grid14_soft (images)."
+    assert figure.caption[-1] == said
