@@ -50,7 +50,7 @@ class Detections:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """What one stage of a head predicted, and where.
+    """The predictions of one stage of a head, and where they are.
 
     A dense stage has `mask_logits` [R S S] and no `region` and `point`. A sparse stage has `mask_logits` [A] with
     `region` [A] and `point` [A 2], (x, y) in [0, 1]^2 of the region's box; its lattice cell is `floor(point * side)`.

@@ -157,7 +157,7 @@ class PointRend(nn.Module):
         return stages
 
     def _carried(self, logits: Float[Tensor, "R M *cells"], labels: Int[Tensor, "D"]) -> Float[Tensor, "R m *cells"]:
-        """What one subdivision hands to the next: the logits of all classes, or of each region's own (m = 1)."""
+        """The logits that one subdivision hands to the next: of all classes, or of each region's own (m = 1)."""
         return logits if self.upsample_all_classes else class_channel(logits, labels).unsqueeze(1)
 
     def loss(self, stages: Sequence[Stage], targets: Targets) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What `dense` and `sparse_on_dense` store: a feature for every cell, copies of passive features included."""
+"""The storage of `dense` and `sparse_on_dense`: a feature for every cell, copies of passive features included."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -78,7 +78,7 @@ class FullMap:
         return {"features": self.features.nbytes, "index": self.cells.nbytes}
 
     def faults(self) -> list[str]:
-        """What is wrong with the map, for `sparsity.check`."""
+        """The faults of the map, in words, for `sparsity.check`."""
         num_rows, (regions, height, width) = self.features.shape[0], self.size
         if num_rows != regions * height * width:
             return [f"{num_rows} features for {regions} regions of {height} x {width} cells"]

@@ -121,7 +121,7 @@ class Grid(Protocol):
 
 @runtime_checkable
 class GridType(Protocol):
-    """What `backend(name)` gives: `type[Grid]` as a protocol, since `issubclass` rejects protocols with properties."""
+    """A backend: `type[Grid]` as a protocol, since `issubclass` rejects protocols with properties."""
 
     def dense(self, features: Float[Tensor, "R F H W"]) -> Grid:
         """Make a grid in which every cell is active."""

@@ -152,7 +152,7 @@ class Backend:
         return 9 * self.active.nbytes
 
     def faults(self) -> list[str]:
-        """What is wrong with ids and buffer, for `sparsity.check`; stale ids of active neighbours above all."""
+        """The faults of ids and buffer, in words, for `sparsity.check`; stale ids of active neighbours above all."""
         num_rows = self.buffer.shape[0]
         own_row = torch.arange(num_rows - self.cells.shape[0], num_rows, device=self.cells.device, dtype=torch.int32)
         if bool(((self.ids < 0) | (self.ids >= num_rows)).any()):
@@ -188,7 +188,7 @@ class Backend:
 
 
 def _family(device: torch.device) -> tuple[Int[Tensor, "4 9"], Int32[Tensor, "4 9"]]:
-    """Where the 3x3 cells around each of 4 children come from: which of the parent's 3x3 cells, and which child of it.
+    """The origin of the 3x3 cells around each of 4 children: which of the parent's 3x3 cells, and which child of it.
 
     Lattice coordinates start at the first child of the left upper neighbour of the parent.
     """

@@ -199,7 +199,7 @@ class Backend:
         }
 
     def faults(self) -> list[str]:
-        """What is wrong with map and buffer, for `sparsity.check`."""
+        """The faults of map and buffer, in words, for `sparsity.check`."""
         num_rows, first_active = self.buffer.shape[0], 1 + self.num_passive
         if bool(((self.rows < 0) | (self.rows >= num_rows)).any()):
             return [f"the index map points outside the buffer of {num_rows} rows"]
@@ -216,7 +216,7 @@ class Backend:
 
 @dataclass(frozen=True, kw_only=True)
 class WithKernel:
-    """What `backend("sps:native")` gives: a `GridType` whose grids convolve with one kernel."""
+    """The type that `backend("sps:native")` gives: a `GridType` whose grids convolve with one kernel."""
 
     kernel: str
 

@@ -39,7 +39,7 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class FQDetOutput:
-    """What the detector says about every image: scores of all anchors, and the queries of the selected ones.
+    """The output of the detector for every image: scores of all anchors, and the queries of the selected ones.
 
     `anchor_index`: flat indices into the anchors of the pyramid, all different, best selection logit first.
     `queries`: raw output of the last decoder layer. The last of the K classes is "no object".

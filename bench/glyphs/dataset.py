@@ -54,7 +54,7 @@ class GlyphDataset(Dataset[Sample]):
 
     @property
     def content(self) -> str:
-        """Which images and masks these are, in words that are equal only for equal data."""
+        """A description of the images and masks that is equal only for equal data."""
         return f"glyphs {VERSION} {self.split} {self.num_images} {self.masks}"
 
     def at(self, epoch: int) -> "GlyphDataset":

@@ -57,7 +57,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class _Thing:
-    """What lies in the image, with `label` None for clutter, and the least number of its samples that must be seen."""
+    """A thing in the image, with `label` None for clutter, and the least number of its samples that must be seen."""
 
     label: int | None
     filled: Filled

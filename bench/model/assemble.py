@@ -36,7 +36,7 @@ class Crop:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePredictions:
-    """What was found in one image of `size` (height, width): classes, scores and masks, in the detections' order.
+    """The predictions for one image of `size` (height, width): classes, scores and masks, in the detections' order.
 
     `mask_index[d]` is the crop of prediction `d`; predictions of one region share a crop.
     """

@@ -150,7 +150,7 @@ def _announce(text: str) -> None:
 
 
 def initial_weights(subject: Subject, context: Context) -> str:
-    """What `load` starts from: "file", "imagenet" or "random". It decides which detections an untrained model makes."""
+    """The weights that `load` starts from, on which detections depend: "file", "imagenet" or "random"."""
     if context.weights is not None:
         return "file"
     has_resnet = (subject.backbone or "").startswith("r50")

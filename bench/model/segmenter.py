@@ -40,7 +40,7 @@ class Boxes:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorOutput:
-    """What a detector makes of a batch, and all that a head needs of it. Sizes are (height, width) of every image."""
+    """The output of a detector for a batch: all that a head needs of it. Sizes are (height, width) of every image."""
 
     pyramid: Pyramid
     detections: Detections
@@ -121,7 +121,7 @@ class Segmenter(nn.Module):
         return _own_regions(given, queries)
 
     def regions(self, detections: Detections) -> Detections:
-        """What the head computes masks for: predictions if its masks depend on the class, otherwise regions."""
+        """The regions that the head computes masks for: one per prediction if its masks depend on the class."""
         return detections.per_prediction() if self.head.class_specific else detections
 
     def forward(

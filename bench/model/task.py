@@ -1,4 +1,4 @@
-"""What is trained on what: two trainings of one task by one recipe give the same weights."""
+"""The task of a training: its model and its data. Two trainings of one task by one recipe give the same weights."""
 
 import msgspec
 

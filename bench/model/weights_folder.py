@@ -1,4 +1,4 @@
-"""Where weights lie: one file with a whole model, or a folder with one detector and the heads trained on it.
+"""The files of weights: one with a whole model, or a folder with one detector and the heads trained on it.
 
 A folder holds `detector.safetensors` (backbone, neck, detector) and a file for every head, named after its subject. In
 a folder without a detector, the file of a head is a whole model. Imports no torch.

@@ -24,7 +24,7 @@ _NAME = re.compile(r"step-(\d+)\.(json|safetensors)")
 
 
 class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a training is: `step` steps are done.
+    """The state of a training: `step` steps are done.
 
     `losses` are those of the last step; those of all steps are the first `log_bytes` bytes of the log. `seconds` is the
     time of all steps. `tensors` is the "sha256:..." of the file beside it. `machine` and `code` did the last part.

@@ -67,9 +67,9 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSetup:
-    """Where weights are made, and with what. `folder` gets the files; what a training keeps lies in `folder/training`.
+    """The settings of all trainings. `folder` gets the weights; logs and checkpoints lie in `folder/training`.
 
-    `coco` is a directory in COCO's layout for the schedules that read one, `workers` the processes of every rank that
+    `coco` is a directory in COCO's layout, for the schedules that read one, `workers` the processes of every rank that
     read ahead, `command` what the records say was called.
     """
 

@@ -1,4 +1,4 @@
-"""Which image is shown when, and what is random about it: functions of seed and position, whoever reads it.
+"""The order of the images and the draws of each: functions of seed and position, whichever process reads it.
 
 Position p counts the images shown since the beginning, over all ranks: step p // images_per_step, place
 p % images_per_step. Every epoch is a permutation of its own; a batch may hold the end of one and the start of the next.

@@ -1,4 +1,4 @@
-"""What EffSeg does with the features of refined cells (Table 5 of the paper): one file per processing module.
+"""The processing modules of EffSeg, which turn features of refined cells into new ones: one file each (Table 5).
 
 A module file has `REFINE_ALL`, whether every cell is refined at every stage, and `build(features)`, an `nn.Module`
 that maps a grid with `features` channels to new active features [A F].

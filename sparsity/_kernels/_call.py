@@ -1,4 +1,4 @@
-"""What a kernel computes: one sparse convolution of several branches, and the signs that its backward needs."""
+"""The task of a kernel: one sparse convolution of several branches, and the signs that its backward needs."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Which kernel runs: the first of an order that can run on a device and passes a small certificate there."""
+"""The choice of a kernel: the first of an order that can run on a device and passes a small certificate there."""
 
 import logging
 import os

@@ -68,7 +68,7 @@ def build(source: Path, extra_flags: Sequence[str] = ()) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where kernels keep what they compile and tune: below `$XDG_CACHE_HOME`, else below `~/.cache`."""
+    """The folder of what kernels compile and tune: below `$XDG_CACHE_HOME`, else below `~/.cache`."""
     home = os.environ.get("XDG_CACHE_HOME")
     return (Path(home) if home else Path.home() / ".cache") / "finegrained-bench"
 

@@ -124,7 +124,7 @@ def _blocks(call: Call) -> Iterator[slice]:
 
 
 def _precise(dtype: torch.dtype) -> torch.dtype:
-    """What to add up in."""
+    """The type to add up in."""
     return torch.promote_types(dtype, torch.float32)
 
 

@@ -191,5 +191,5 @@ def _rows_apart(source: Float[Tensor, "sources M C"]) -> int:
 
 
 def _precision() -> str:
-    """How float32 is multiplied, as torch's own matrix products are: by name in `tl.dot`; no matter to other types."""
+    """The precision of products in float32, that of torch's own, by its name in `tl.dot`; no matter to other types."""
     return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"

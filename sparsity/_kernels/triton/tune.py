@@ -1,4 +1,4 @@
-"""Which tiles a Triton kernel works in: candidates, and the fastest of them, measured once per GPU and kept on disk.
+"""The tiles that a Triton kernel works in: candidates, and the fastest of them, measured once per GPU and kept on disk.
 
 Another choice adds in another order, so last digits may differ between machines; on one machine the file fixes them.
 """
@@ -28,7 +28,7 @@ NUM_ROWS_WORTH_TUNING = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Tiles:
-    """How much one program does at a time, and the warps and pipeline stages it gets. Powers of two from 16 on."""
+    """The sizes of the work of one program, and the warps and pipeline stages it gets. Powers of two from 16 on."""
 
     cells: int
     outputs: int
