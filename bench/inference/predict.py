@@ -8,8 +8,8 @@ import msgspec
 
 from bench.contract import Context
 from bench.data.samples import Skipped
+from bench.inference.detected import detected
 from bench.inference.image_run import ImageRun, check_readable, skipped_report
-from bench.inference.looks import looks
 from bench.memory import HeapTrimmer
 from bench.model.build import initial_weights, load
 from bench.model.segmenter import CocoResult, coco_results
@@ -61,8 +61,8 @@ def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     model, share = load(subject, context, run.files.category_ids), run.shard()
     results: dict[int, list[CocoResult]] = {}
     trim = HeapTrimmer()
-    for image_id, look in looks(model, subject, context, share):
-        results[image_id] = list(coco_results([image_id], model.masks(look), run.files.category_ids))
+    for image_id, output in detected(model, subject, context, share):
+        results[image_id] = list(coco_results([image_id], model.masks(output), run.files.category_ids))
         trim()
     return Found(results=results, skipped=tuple(share.skipped))
 

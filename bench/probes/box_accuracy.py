@@ -12,8 +12,8 @@ from bench.accuracy.predictions import decode_predictions
 from bench.accuracy.protocol import PRESETS
 from bench.contract import Context, Measurement
 from bench.data.ground_truth import read_ground_truth
+from bench.inference.detected import detected
 from bench.inference.image_run import check_readable, coco_annotations, images_protocol, open_run
-from bench.inference.looks import looks
 from bench.inference.predict import model_protocol
 from bench.inference.scoring import RESAMPLES, SEED
 from bench.model.build import load
@@ -48,8 +48,8 @@ def measure(subject: Subject, context: Context) -> Measurement:
     model = load(subject, context, run.files.category_ids)
     listed = set(truth.image_ids.tolist())
     found = {
-        image_id: _results(image_id, look, run.files.category_ids) if image_id in listed else []
-        for image_id, look in looks(model, subject, context, run)
+        image_id: _results(image_id, output, run.files.category_ids) if image_id in listed else []
+        for image_id, output in detected(model, subject, context, run)
     }
     check_readable(len(run.dataset), run.skipped)
     content = msgspec.json.encode([result for of_image in found.values() for result in of_image])
@@ -76,10 +76,10 @@ def _of_detector(context: Context) -> Context:
     return replace(context, detections="detector")
 
 
-def _results(image_id: int, look: DetectorOutput, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
+def _results(image_id: int, output: DetectorOutput, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
     """The detections of an image as COCO results, in original pixels."""
-    (height, width), (input_height, input_width) = look.original_sizes[0], look.input_sizes[0]
-    each = look.detections.per_prediction()
+    (height, width), (input_height, input_width) = output.original_sizes[0], output.input_sizes[0]
+    each = output.detections.per_prediction()
     scale = each.boxes.new_tensor([width / input_width, height / input_height] * 2)
     boxes = (each.boxes * scale).double()
     boxes[:, 2:] = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0)

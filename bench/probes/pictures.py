@@ -25,8 +25,8 @@ from bench.data.coco import CocoImages
 from bench.data.ground_truth import GroundTruth, read_ground_truth
 from bench.data.images import read_image
 from bench.data.run_lengths import runs_of_ones
+from bench.inference.detected import detected
 from bench.inference.image_run import check_readable, coco_annotations, images_protocol, open_run, with_true_boxes
-from bench.inference.looks import looks
 from bench.inference.predict import model_protocol
 from bench.inference.showable import SMALLEST, Candidate, Drawn, candidates, extremes, is_one_piece, mask_of, no_objects
 from bench.model.assemble import Crop, encode_crop
@@ -99,11 +99,11 @@ def measure(subject: Subject, context: Context) -> Measurement:
     model = load(subject, context, files.category_ids)
     results: list[_HeadMask] = []
     # All images, also those without a candidate: they are what the accuracy on true boxes has looked at.
-    for image_id, look in looks(model, subject, context, run):
+    for image_id, output in detected(model, subject, context, run):
         things = [thing for thing in of_image.get(image_id, ()) if is_one_piece(mask_of(truth, thing.row))]
         if things:
-            (predictions,) = model.masks(look)
-            crops = [predictions.crops[_place(thing, look, files.category_ids)] for thing in things]
+            (predictions,) = model.masks(output)
+            crops = [predictions.crops[_place(thing, output, files.category_ids)] for thing in things]
             results += [_compared(thing, truth, crop) for thing, crop in zip(things, crops, strict=True)]
     check_readable(len(run.dataset), run.skipped)
     if not results:
@@ -158,11 +158,11 @@ def _finest_truth(context: Context) -> GroundTruth:
     return read_ground_truth(coco_annotations(context))
 
 
-def _place(thing: Candidate, look: DetectorOutput, category_ids: tuple[int, ...]) -> int:
+def _place(thing: Candidate, output: DetectorOutput, category_ids: tuple[int, ...]) -> int:
     """Which region is that of an object: every true box is one of its own."""
-    (size,), (input_size,) = look.original_sizes, look.input_sizes
+    (size,), (input_size,) = output.original_sizes, output.input_sizes
     scale = np.array([input_size[1] / size[1], input_size[0] / size[0]] * 2)
-    boxes, labels = look.detections.boxes, look.detections.labels
+    boxes, labels = output.detections.boxes, output.detections.labels
     distance = (boxes - boxes.new_tensor(thing.given * scale)).abs().amax(dim=1)
     is_other = labels != category_ids.index(thing.category_id)
     return int(distance.masked_fill(is_other, torch.inf).argmin())

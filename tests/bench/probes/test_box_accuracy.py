@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 
 from bench.contract import Context
 from bench.glyphs import write
-from bench.inference import looks
+from bench.inference import detected
 from bench.model.segmenter import DetectorOutput
 from bench.planning import own_data
 from bench.planning.recipes import embedded as shipped
@@ -36,9 +36,9 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
 def test_values_are_those_of_pycocotools(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[dict[str, object]] = []
 
-    def noted(image_id: int, look: DetectorOutput, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
-        kept.extend(_results(image_id, look, category_ids))
-        return _results(image_id, look, category_ids)
+    def noted(image_id: int, output: DetectorOutput, category_ids: tuple[int, ...]) -> list[dict[str, object]]:
+        kept.extend(_results(image_id, output, category_ids))
+        return _results(image_id, output, category_ids)
 
     monkeypatch.setattr(box_accuracy, "_results", noted)
     found = box_accuracy.measure(shipped("effseg"), context)
@@ -63,7 +63,7 @@ def test_values_are_those_of_pycocotools(context: Context, monkeypatch: pytest.M
 
 def test_no_head_changes_the_boxes_and_true_ones_are_not_asked_for(context: Context) -> None:
     first = box_accuracy.measure(shipped("mask_rcnn"), context)
-    looks._last = None
+    detected._last = None
     true = dataclasses.replace(context, detections="ground_truth")
     assert box_accuracy.measure(shipped("effseg"), true).values == first.values
     assert box_accuracy.protocol(shipped("effseg"), true)["detections"] == "detector"
@@ -80,14 +80,14 @@ def test_boxes_are_in_pixels_of_the_original_image() -> None:
         region_counts=(2,),
         prediction_counts=(2,),
     )
-    look = DetectorOutput(pyramid={}, detections=detections, input_sizes=((100, 200),), original_sizes=((50, 800),))
-    turned, plain = _results(7, look, (11, 12, 13))
+    output = DetectorOutput(pyramid={}, detections=detections, input_sizes=((100, 200),), original_sizes=((50, 800),))
+    turned, plain = _results(7, output, (11, 12, 13))
     assert plain == {"image_id": 7, "category_id": 11, "score": 0.25, "bbox": [40.0, 10.0, 80.0, 20.0]}
     assert turned == {"image_id": 7, "category_id": 13, "score": 0.5, "bbox": [20.0, 2.5, 0.0, 2.0]}, "never negative"
 
 
 def test_an_empty_result_is_no_error(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(box_accuracy, "_results", lambda image_id, look, category_ids: [])
+    monkeypatch.setattr(box_accuracy, "_results", lambda image_id, output, category_ids: [])
     found = box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, images=2))
     assert numbers_at(found)["box_ap"] == 0
     assert numbers_at(found)["boxes"] == 0

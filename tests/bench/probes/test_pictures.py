@@ -43,15 +43,15 @@ class Knowing:
     empty: bool = False
     image_id: int = -1
 
-    def looks(
+    def detected(
         self, model: object, subject: Subject, context: Context, run: ImageRun
     ) -> Iterator[tuple[int, DetectorOutput]]:
         for batch in run.batches():
             given = run.given(batch)
             assert given is not None
-            yield batch.image_ids[0], self.look(batch, given[0])
+            yield batch.image_ids[0], self.output(batch, given[0])
 
-    def look(self, batch: Batch, boxes: Boxes) -> DetectorOutput:
+    def output(self, batch: Batch, boxes: Boxes) -> DetectorOutput:
         (self.image_id,) = batch.image_ids
         count = len(boxes.boxes)
         detections = Detections(
@@ -68,15 +68,15 @@ class Knowing:
             pyramid={}, detections=detections, input_sizes=batch.input_sizes, original_sizes=batch.original_sizes
         )
 
-    def masks(self, look: DetectorOutput) -> list[ImagePredictions]:
+    def masks(self, output: DetectorOutput) -> list[ImagePredictions]:
         masks = torch.from_numpy(self.files.masks(self.image_id)).bool()
-        assert len(masks) == len(look.detections.boxes)
+        assert len(masks) == len(output.detections.boxes)
         found = masks[:, :0, :0] if self.empty else masks
         return [
             ImagePredictions(
                 size=self.files.sizes[self.image_id],
-                labels=look.detections.labels,
-                scores=look.detections.scores,
+                labels=output.detections.labels,
+                scores=output.detections.scores,
                 mask_index=torch.arange(len(masks)),
                 crops=tuple(Crop(mask=mask[:, : mask.shape[1] - self.shift], top=0, left=self.shift) for mask in found),
             )
@@ -99,7 +99,7 @@ def knowing(glyphs: Path, monkeypatch: pytest.MonkeyPatch) -> Knowing:
     model = Knowing(open_coco(glyphs))
     monkeypatch.setattr(pictures, "NUM_SHOWN", 2)  # pictures take most of the time
     monkeypatch.setattr(pictures, "load", lambda subject, context, category_ids: model)
-    monkeypatch.setattr(pictures, "looks", model.looks)
+    monkeypatch.setattr(pictures, "detected", model.looks)
     return model
 
 

@@ -9,7 +9,7 @@ import torch
 
 from bench.contract import Context
 from bench.glyphs import write
-from bench.inference import looks
+from bench.inference import detected
 from bench.inference.image_run import open_run, with_true_boxes
 from bench.inference.predict import Found, predict
 from bench.model import weights_folder
@@ -37,7 +37,7 @@ def context(images: Path) -> Context:
 @pytest.fixture
 def walked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The images that a backbone saw, one after the other."""
-    monkeypatch.setattr(looks, "_last", None)
+    monkeypatch.setattr(detected, "_last", None)
     seen: list[int] = []
     detect = Segmenter.detect
 
@@ -55,9 +55,9 @@ def found(subject: Subject, context: Context) -> Found:
 
 def alone(subject: Subject, context: Context) -> bytes:
     """What the head predicts when nothing was kept."""
-    looks._last = None
+    detected._last = None
     result = found(subject, context).content
-    looks._last = None
+    detected._last = None
     return result
 
 
@@ -89,7 +89,8 @@ def test_other_boxes_images_dtypes_and_detectors_are_looked_at_again(
         found(head, changed)
         assert len(walked) - before == (changed.images or NUM_IMAGES)
     keys = [
-        looks._key(head, each, open_run(head, each)) for each in (context, dataclasses.replace(context, weights=other))
+        detected._key(head, each, open_run(head, each))
+        for each in (context, dataclasses.replace(context, weights=other))
     ]
     assert keys[0] != keys[1]
 
@@ -97,7 +98,7 @@ def test_other_boxes_images_dtypes_and_detectors_are_looked_at_again(
 def test_a_whole_model_has_a_detector_of_its_own(context: Context) -> None:
     head = shipped("mask_rcnn")
     own = dataclasses.replace(context, weights=None)
-    assert looks._key(head, own, open_run(head, own)) is None
+    assert detected._key(head, own, open_run(head, own)) is None
 
 
 def test_unreadable_images_are_said_again(context: Context, walked: list[int], tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_without_room_every_head_looks(
     expected = alone(shipped("effseg"), context)
     walked.clear()
     if stop == "size":
-        monkeypatch.setattr(looks, "_MOST_BYTES", 3_000_000)  # one look and a half
+        monkeypatch.setattr(detected, "_MOST_BYTES", 3_000_000)  # one output and a half
     else:
 
         def full(*_: object) -> None:

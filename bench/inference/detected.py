@@ -2,7 +2,7 @@
 
 Heads on a frozen detector get the same pyramid and the same boxes, which cost more than most heads. They are kept in
 files, not in memory, until heads on another detector or other images are measured, or the process ends. Nothing that
-is timed looks this way.
+is timed is taken from there.
 """
 
 import shutil
@@ -29,7 +29,7 @@ _MOST_BYTES = 1_000_000_000
 
 @dataclass(kw_only=True)
 class _Kept:
-    """The looks at all images of a run, a file each, and which images could not be read."""
+    """What was detected in all images of a run, a file each, and which images could not be read."""
 
     key: Hashable
     folder: Path
@@ -41,12 +41,12 @@ class _Kept:
     def __post_init__(self) -> None:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
-    def add(self, image_id: int, look: DetectorOutput) -> bool:
-        """Keep a look; False where there is no room for it."""
+    def add(self, image_id: int, output: DetectorOutput) -> bool:
+        """Keep an output; False where there is no room for it."""
         path = self._file(image_id)
         try:
             # Not safetensors: that forgets strides, and by them kernels are chosen, which round differently.
-            torch.save({**vars(look), "detections": vars(look.detections)}, path)
+            torch.save({**vars(output), "detections": vars(output.detections)}, path)
         except (OSError, RuntimeError):
             return False
         self.image_ids.append(image_id)
@@ -65,7 +65,9 @@ class _Kept:
 _last: _Kept | None = None
 
 
-def looks(model: Segmenter, subject: Subject, context: Context, run: ImageRun) -> Iterator[tuple[int, DetectorOutput]]:
+def detected(
+    model: Segmenter, subject: Subject, context: Context, run: ImageRun
+) -> Iterator[tuple[int, DetectorOutput]]:
     """Every image of a run with its id, as the detector of the model sees it; `run.skipped` fills up on the way."""
     global _last
     key = _key(subject, context, run)
@@ -76,10 +78,10 @@ def looks(model: Segmenter, subject: Subject, context: Context, run: ImageRun) -
     _last, kept = None, _begin(key)
     for batch in run.batches():
         (image_id,) = batch.image_ids
-        look = model.detect(batch, run.given(batch))
-        if kept is not None and not kept.add(image_id, look):
+        output = model.detect(batch, run.given(batch))
+        if kept is not None and not kept.add(image_id, output):
             kept = None
-        yield image_id, look
+        yield image_id, output
     if kept is not None:
         kept.skipped, kept.complete = list(run.skipped), True
         _last = kept
@@ -89,14 +91,14 @@ def _begin(key: Hashable | None) -> _Kept | None:
     if key is None:
         return None
     try:
-        folder = Path(tempfile.mkdtemp(prefix="looks-"))
+        folder = Path(tempfile.mkdtemp(prefix="detected-"))
     except OSError:
         return None
     return _Kept(key=key, folder=folder, image_ids=[], skipped=[])
 
 
 def _key(subject: Subject, context: Context, run: ImageRun) -> Hashable | None:
-    """What a look depends on; None where the head has a detector of its own."""
+    """What an output depends on; None where the head has a detector of its own."""
     files = () if context.weights is None else weights_folder.files_of(context.weights, subject)
     if len(files) < 2:
         return None
