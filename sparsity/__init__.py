@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 else:
     # Plug-ins can be named, and a wrong name told, without the seconds that torch takes: it comes with the first name
     # that needs it.
-    def __getattr__(name):
+    def __getattr__(name: str) -> object:
         from importlib import import_module
 
         homes = ("_backend", "_check", "_full_map", "_grid", "_kernels._choose", "_lattice", "_ops", "_product")
@@ -55,6 +55,9 @@ else:
                 globals()[name] = getattr(module, name)
                 return globals()[name]
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
 __all__ = [

@@ -81,9 +81,10 @@ def private(names: Iterator[str], importer: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if "tests" not in path.parts], ids=lambda path: str(path.relative_to(ROOT))
-)
+PACKAGED = [path for path in FILES if path.relative_to(ROOT).parts[0] != "tests"]
+
+
+@pytest.mark.parametrize("path", PACKAGED, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_is_private_is_not_imported_from_outside(path: Path) -> None:
     assert not private(imported(path), path.relative_to(ROOT).parts[0]), "hand it out in its __init__.py"
 
