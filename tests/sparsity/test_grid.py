@@ -108,7 +108,7 @@ def test_features_need_not_be_contiguous(name: str) -> None:
         assert copy == all(part.is_contiguous() for part in (start, split, update))
         grid = backend(name).dense(start).subdivide(torch.arange(10)[::5], split).with_active(update)
         results.append(sparsity.conv2d(grid.map(lambda rows: rows.T.contiguous().T), kernel, None))
-    assert torch.equal(*results)
+    torch.testing.assert_close(*results)  # how rows lie in memory may choose another product, which rounds otherwise
 
 
 def test_no_regions_are_an_empty_grid(name: str) -> None:
