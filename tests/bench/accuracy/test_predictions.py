@@ -176,7 +176,7 @@ ILLEGAL = {"size": [20, 30], "counts": "a~"}
         (result(score=...), "does not fit the format: Object missing required field `score`"),
         (
             result(image_id=4),
-            r"is on an image that no annotation file given lists; .*or --allow-unknown",
+            r"is on an image that no annotation file given lists; .*say `allow_unknown`",
         ),
         (result(category_id=1), "has category 1, which no annotation file given lists; expected .*; give"),
         (result(image_id="8"), "does not fit the format: Expected `int | float`, got `str`"),
