@@ -51,7 +51,8 @@ def write(results: Path | str = "results", out: Path | str = "report", *, traini
             f"There is no record with values in {results}. A report needs measurements. "
             "Make some, for example: run_bench.py run heads --probes params flops."
         )
-    gc.freeze()  # of a large store, to look for garbage among its records again and again took a tenth of the time
+    collects = gc.isenabled()
+    gc.disable()  # to look for garbage among the records of a large store, again and again, took a seventh of the time
     try:
         tables = all_tables(found, failed)
         trained = [] if trainings is None else read_trainings(trainings)
@@ -69,7 +70,8 @@ def write(results: Path | str = "results", out: Path | str = "report", *, traini
         )
         write_whole(index, text.encode())
     finally:
-        gc.unfreeze()
+        if collects:
+            gc.enable()
     return Report(tables=tables, files=[index, *files])
 
 
