@@ -35,12 +35,22 @@ def docstring(module: str) -> str:
 
 
 def constant(module: str, name: str) -> object:
-    """A constant that a module spells out; None where it has none or computes it, and where there is no such file."""
+    """A constant that a module spells out, or takes from another one that does, as in `VERSION = evaluate.VERSION`.
+
+    None where it has none or computes it, and where there is no such file.
+    """
     tree = _parsed(module)
+    homes: dict[str, str] = {}
     for statement in [] if tree is None else tree.body:
         match statement:
+            case ast.ImportFrom(module=str(package), names=names):
+                homes |= {alias.asname or alias.name: f"{package}.{alias.name}" for alias in names}
             case ast.Assign(targets=[ast.Name(id=target)], value=ast.Constant(value=value)) if target == name:
                 return value
+            case ast.Assign(
+                targets=[ast.Name(id=target)], value=ast.Attribute(value=ast.Name(id=home), attr=attribute)
+            ) if target == name and home in homes:
+                return constant(homes[home], attribute)
     return None
 
 
