@@ -153,9 +153,10 @@ class Store:
             try:
                 record = decode(path.read_bytes())
             except _UNREADABLE as error:
+                fault = str(error).rstrip(".")
                 if path not in self._skipped:
-                    _log.warning("%s is no readable record and is skipped: %s Delete it, or restore it.", path, error)
-                self._skipped[path] = str(error)
+                    _log.warning("%s is no readable record and is skipped: %s. Delete it, or restore it.", path, fault)
+                self._skipped[path] = fault
                 continue
             entries.append(Entry(recipe=unquote(path.parent.parent.name), path=path, record=record))
         yield from sorted(entries, key=lambda entry: entry.record.started)
