@@ -47,7 +47,7 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What a probe found: values as rows of a `Record`, no two with the same name and axes.
+    """Result of a probe: values as rows of a `Record`, no two with the same name and axes.
 
     `samples` are arrays kept in the npz file beside the record, `files` whole files by name, such as
     {"predictions.json.gz": content}. `uncounted` names operations that a cost does not include.

@@ -33,5 +33,5 @@ def checksum(*paths: Path) -> str:
 
 
 def checksum_of(content: bytes) -> str:
-    """What `checksum` says of a file with this content."""
+    """The "sha256:..." of a content, as `checksum` gives that of a file."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"

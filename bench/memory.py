@@ -35,7 +35,7 @@ def trim_heap() -> None:
 
 
 def _resident_bytes() -> int:
-    """What this process has in memory; 0 where that cannot be read."""
+    """Resident bytes of this process; 0 where that cannot be read."""
     try:
         return int(_PAGES.read_text().split()[1]) * _PAGE_BYTES
     except OSError:

@@ -48,7 +48,7 @@ class Entry:
 
     @property
     def cell(self) -> str:
-        """What it is of, as `list` prints it: `recipe/subject/probe`."""
+        """The cell that it is of, as `list` prints it: `recipe/subject/probe`."""
         return f"{self.recipe}/{self.record.subject.name}/{self.record.probe}"
 
     @property

@@ -52,7 +52,7 @@ class Number(float):
 
 
 class Text(str):
-    """What a table says in words about one record, such as the interval of a value."""
+    """Words of a table about one record, such as the interval of a value."""
 
     def __new__(cls, text: str, *, source: Source | None = None) -> "Text":
         """Make the string itself."""
@@ -93,7 +93,7 @@ def record_of(value: object) -> str | None:
 
 
 def title_of(value: object) -> str | None:
-    """What a cell may say on demand: its interval, and its protocol in words."""
+    """Text of a cell on demand: its interval, and its protocol in words."""
     interval = value.interval if isinstance(value, Number) else None
     source = source_of(value)
     told = [] if interval is None else ["interval {:.4g} to {:.4g}".format(*interval)]

@@ -33,7 +33,7 @@ class _Shown:
 
 
 def _embedded(each: Measured) -> bool:
-    """What was trained on the embedded data, whichever recipe measured it, and the small study of the backends."""
+    """Trained on the embedded data, whichever recipe measured it, or of the small study of the backends."""
     return each.subject.schedule == "glyphs" or (each.recipe == "demo" and each.subject.head is None)
 
 

@@ -54,7 +54,7 @@ class Table:
         return [[column.show(value) for column, value in zip(self.columns, row, strict=True)] for row in self.rows]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows for the table: the best numbers bold, the caption below."""
+        """The table as a notebook shows it: the best numbers bold, the caption below."""
         best = self.best()
         head = "".join(f"<th>{escape(column.name)}</th>" for column in self.columns)
         body = "".join(

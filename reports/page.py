@@ -135,5 +135,5 @@ def _groups(table: Table, anchors: dict[str, str]) -> list[list[list[_TableCell]
 
 
 def _sort_key(value: CellValue) -> str:
-    """What a cell is sorted by: the unrounded number, else its text; empty for nothing, which comes last."""
+    """Sort key of a cell: the unrounded number, else its text; empty for nothing, which comes last."""
     return "" if value is None else str(value)

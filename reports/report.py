@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """What `write` made: the tables, and the paths of its files, the page first, then the Markdown of all tables."""
+    """Outcome of `write`: the tables, and the paths of its files, the page first, then the Markdown of all tables."""
 
     tables: list[Table]
     files: list[Path]

@@ -22,7 +22,7 @@ _FREQUENCIES = ("r", "c", "f")
 
 @dataclass(frozen=True, kw_only=True)
 class Average:
-    """What a metric is the mean of: one area range and some IoU thresholds, by position, and a choice of classes."""
+    """Scope of a mean: one area range and some IoU thresholds, by position, and a choice of classes."""
 
     area: int
     thresholds: tuple[int, ...]

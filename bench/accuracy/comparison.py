@@ -36,7 +36,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """What can be said about the second result, in one or two words."""
+        """Verdict on the second result, in one or two words."""
         if self.comparison.p is None:
             return "too few images"
         if not self.comparison.significant:

@@ -42,7 +42,7 @@ _COLUMNS = ("protocol", "category_id", "name", "objects", "predictions", "ap", "
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """What one protocol says about predictions: metrics by their plain names (`ap`, `ap50`, ...) from 0 to 100.
+    """Metrics of predictions by one protocol, under their plain names (`ap`, `ap50`, ...) from 0 to 100.
 
     Metrics that no class has are left out, and an AP by frequency that equals `ap`. `intervals` are those of metrics
     that have one, `resampled` their values on the resamples these are from.
@@ -109,7 +109,7 @@ def values(scores: Iterable[Score]) -> Iterator[Value]:
 
 
 def unscored(predictions: Predictions, matches: Matches) -> Iterator[Value]:
-    """What metrics do not show: predictions on images that are not of these matches, and images without a prediction.
+    """Counts beside metrics: predictions on images that are not of these matches, and images without a prediction.
 
     There are many of the latter where a part of a data set was run and all of it scored.
     """
@@ -121,7 +121,7 @@ def unscored(predictions: Predictions, matches: Matches) -> Iterator[Value]:
 
 
 def resampled_arrays(scores: Iterable[Score]) -> dict[str, Float64[np.ndarray, "B"]]:
-    """What a record keeps of the resamples, as `resampled_<value name>`.
+    """Metrics on the resamples as a record keeps them: `resampled_<value name>`.
 
     Resample `b` is made of the same images for every result on the same images with the same seed, so that two records
     can be compared without anything else.
@@ -134,7 +134,7 @@ def resampled_arrays(scores: Iterable[Score]) -> dict[str, Float64[np.ndarray, "
 
 
 def rules(scoring: Iterable[ScoringProtocol], *, resamples: int, seed: int) -> dict[str, Scalar]:
-    """What a record's protocol says about how predictions are scored."""
+    """The part of a record's protocol about how predictions are scored."""
     known = list(scoring)
     return {
         **{f"cap_{VALUE_PREFIXES[each.name]}": each.cap for each in known},

@@ -25,7 +25,7 @@ _Dataset: TypeAlias = dict[str, list[dict[str, Any]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Official:
-    """What a library accumulated, from 0 to 1, -1 for a class without objects; `repairs` of its input in words.
+    """Metrics that a library accumulated, from 0 to 1, -1 for a class without objects; `repairs` of its input in words.
 
     M are the `caps` of detections, the largest last; recalls are known for all of them, precision for the last.
     """

@@ -22,7 +22,7 @@ _ABSENT = -1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What an official library says about one protocol.
+    """Comparison with an official library by one protocol.
 
     `difference` is the largest one over all metrics, and over the precision of every class, size, IoU threshold and
     recall, on a scale of 0 to 1. `repairs` say how the library's input differs from the files.

@@ -34,7 +34,7 @@ class Certificate:
 
     @property
     def failures(self) -> list[OperationCheck]:
-        """What is unequal or broken; a backend that has any is wrong."""
+        """Checks that are unequal or broken; a backend that has any is wrong."""
         return [check for check in self.checks if check.outcome in ("unequal", "broken")]
 
     @property

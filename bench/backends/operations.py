@@ -28,7 +28,7 @@ Normal = Callable[..., Tensor]
 
 @dataclass(frozen=True, kw_only=True)
 class Operation:
-    """What to do with a grid and some inputs.
+    """An operation on a grid with some inputs.
 
     `draw(grid, normal, smooth)` makes the inputs by name, in float64 on the CPU; with `smooth` they stay away from
     the kinks of the operation, where rounding alone can flip a gradient. Bilinear inputs always stay off the borders of

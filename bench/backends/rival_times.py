@@ -34,7 +34,7 @@ class Times:
         return min(LAYOUTS, key=lambda layout: float(np.median(self.ms[layout])))
 
     def quantities(self) -> Iterator[Repeated]:
-        """What is compared, round by round: neighbours in time, whose ratio survives a busy machine.
+        """Quantities of every round: neighbours in time, whose ratio survives a busy machine.
 
         `eta` is the sparsity efficiency, active fraction x Dense / ours: 1 where a kernel costs exactly its share of
         the cells.

@@ -72,7 +72,7 @@ def roof_protocol(device: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Peaks:
-    """What a GPU can do at most, per second."""
+    """Peak rates of a GPU, per second."""
 
     flops: dict[str, float]
     memory_bytes: float

@@ -89,7 +89,7 @@ def budget_of(percent: int, stage: int, regions: int) -> int:
 
 
 def stages_protocol(context: Context) -> dict[str, Scalar]:
-    """What all measurements of a backend depend on."""
+    """The part of a protocol that all measurements of a backend share."""
     return {
         "features": "/".join(str(number) for number in FEATURES),
         "activity": "objects",
@@ -141,7 +141,7 @@ def weights_like(rows: Float[Tensor, "A F"], context: Context) -> Weights:
 
 
 def operations_in(grid: Grid, weights: Weights) -> dict[str, Operation]:
-    """What a head does with the active cells of a stage; calling one raises `Unsupported` where the backend cannot."""
+    """Operations on the active cells of a stage; calling one raises `Unsupported` where the backend cannot."""
     kernel, bias = weights.branches[0], weights.bias[0]
     displacement = window(3, 1, weights.shifts.device) + weights.shifts
     return {
@@ -153,7 +153,7 @@ def operations_in(grid: Grid, weights: Weights) -> dict[str, Operation]:
 
 
 def operations_into(entry: StageEntry, weights: Weights) -> dict[str, Operation]:
-    """What a head does on the way into a stage, with all that is stored."""
+    """Operations of a head on the way into a stage, with all that is stored."""
     return {
         "subdivide": lambda: entry.before.subdivide(entry.keep, entry.children),
         "halve": lambda: entry.split.map(lambda rows: F.linear(rows, weights.halve).relu()),

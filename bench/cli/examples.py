@@ -57,7 +57,7 @@ COMPLETION = 'Completion of the installed command: eval "$(run-bench --tyro-prin
 
 
 def epilogue(arguments: Sequence[str]) -> str:
-    """What is shown below the help that was asked for: the examples of the verb, or one of each."""
+    """Text below the help that was asked for: the examples of the verb, or one of each."""
     verb = next((argument for argument in arguments if argument in EXAMPLES), None)
     examples = _OF_EACH if verb is None else EXAMPLES[verb]
     return "\n".join(["examples:", *(f"  run_bench.py {example}" for example in examples)])

@@ -94,7 +94,7 @@ class Progress:
         tell(f"Stopped: {len(self._outcomes)} of {len(self._steps)} cells are in the store. Run again to go on.")
 
     def tell_sum(self, results: Path) -> None:
-        """What was found, how long it took, and where to look."""
+        """Tell what was found, how long it took, and where to look."""
         if not self._outcomes:
             return
         failed = [outcome for outcome in self._outcomes if outcome.record.error is not None]

@@ -53,7 +53,7 @@ OWN_CLASSES = "LVIS's format, own classes"
 
 
 def version(path: Path) -> str:
-    """What `read_cocofied` calls the version of a file, without its objects.
+    """Version of a file as `read_cocofied` has it, without its objects.
 
     Raises ValueError for a file that cannot be read or is no annotation file.
     """

@@ -29,7 +29,7 @@ _MOST_BYTES = 1_000_000_000
 
 @dataclass(kw_only=True)
 class _Kept:
-    """What was detected in all images of a run, a file each, and which images could not be read."""
+    """Outputs of the detector for all images of a run, a file each, and which images could not be read."""
 
     key: Hashable
     folder: Path
@@ -98,7 +98,7 @@ def _begin(key: Hashable | None) -> _Kept | None:
 
 
 def _key(subject: Subject, context: Context, run: ImageRun) -> Hashable | None:
-    """What an output depends on; None where the head has a detector of its own."""
+    """Everything that an output depends on; None where the head has a detector of its own."""
     files = () if context.weights is None else weights_folder.files_of(context.weights, subject)
     if len(files) < 2:
         return None

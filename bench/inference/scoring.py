@@ -34,7 +34,7 @@ SEED = 0
 
 
 def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
-    """What the images are annotated with, and the protocols that go with it: of COCO, of LVIS (cocofied), or both.
+    """Annotations of the images, and the protocols that go with them: of COCO, of LVIS (cocofied), or both.
 
     Raises ValueError where there is neither. Needs `context.coco`, the directory.
     """
@@ -88,7 +88,7 @@ def measure_accuracy(subject: Subject, context: Context) -> Measurement:
 def _matched(
     found: Found, annotated: Sequence[tuple[GroundTruth, tuple[str, ...]]]
 ) -> tuple[Found, list[Matches], list[Value]]:
-    """What a rank found, its match tables, and for each the predictions left out and the images without any."""
+    """Predictions of a rank, its match tables, and for each the predictions left out and the images without any."""
     predictions = decode_predictions(found.content, "predictions.json", [truth for truth, _ in annotated])
     tables = [
         table

@@ -35,7 +35,7 @@ METRICS = ("ap", "ap50", "ap75")
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """What a way of running the head gave: match tables by protocol, and of every image the time and the cells.
+    """Outcome of one way of running the head: match tables by protocol, time and cells of every image.
 
     `cells` are those refined in a stage, on average over the stages that refine.
     """

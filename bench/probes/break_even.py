@@ -84,7 +84,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """What one point costs on the backend and on Dense: milliseconds of every repetition, multiply-adds, bytes."""
+    """Costs of one point on the backend and on Dense: milliseconds of every repetition, multiply-adds, bytes."""
 
     ours_ms: Array
     dense_ms: Array
@@ -203,7 +203,7 @@ def _regions_sweep(stage: int, context: Context) -> list[Point]:
 
 
 def _costs(point: Point, pair: Pair) -> Iterator[Value]:
-    """What is known without a clock; times come with their spread."""
+    """Values that need no clock; times come with their spread."""
     value = partial(Value, at=point.at)
     yield value(name="active_fraction", value=pair.active_fraction)
     yield value(name="macs", value=pair.macs[0], unit="MACs")

@@ -82,7 +82,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
 def _score(
     truth: GroundTruth, names: Sequence[str], grid: Rung, images: Collection[int]
 ) -> tuple[Measurement, list[Matches]]:
-    """What one annotation file says, by protocols with these names, and the match tables."""
+    """Values of one annotation file, by protocols with these names, and the match tables."""
     suffix = _SUFFIXES[names[0]]
     objects = list(squeeze(truth, grid, images))
     kept = [each for each in objects if each.mask.mask.any()]

@@ -1,9 +1,9 @@
 """The most memory that operations of a backend need while they run, at every sparse stage of EffSeg.
 
 A peak is that of one forward operation, its result included, on top of the grid and the weights that were there before
-(`_peak`). What a grid stores between operations is the subject of `backend_cost`; here is only the largest stage. No
-model is built and no image read: the stages are made up, at 100 regions and 10,000 refined cells unless the context
-says otherwise.
+(`bench.rulers.peak_memory`). What a grid stores between operations is the subject of `backend_cost`; here is only the
+largest stage. No model is built and no image read: the stages are made up, at 100 regions and 10,000 refined cells
+unless the context says otherwise.
 """
 
 from collections.abc import Iterator

@@ -46,7 +46,7 @@ SIDES = (0.03, 0.4)
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
-    """What a head gets for one image, and the sizes (height, width) that its masks are scored and pasted at."""
+    """Input of a head for one image, and the sizes (height, width) that its masks are scored and pasted at."""
 
     pyramid: Pyramid
     regions: Detections

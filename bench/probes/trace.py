@@ -55,7 +55,7 @@ class Refined:
 
 @dataclass(kw_only=True)
 class StageTrace:
-    """What is known of one stage after some images. Fractions are of boxes, `total` counts regions by cell."""
+    """Statistics of one stage over some images. Fractions are of boxes, `total` counts regions by cell."""
 
     total: Array
     num_regions: int = 0

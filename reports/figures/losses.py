@@ -80,7 +80,7 @@ def _draw(axes: Axes, title: str, trainings: Sequence[Training]) -> None:
 
 
 def _variant(training: Training) -> str:
-    """What differs between trainings of a head beside the seed."""
+    """Name of what tells trainings of a head apart, beside the seed."""
     module = training.subject.module or ""
     return paper.MODULES.get(module, module) or (training.subject.preset or "")
 

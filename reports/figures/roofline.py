@@ -39,7 +39,7 @@ class _Point:
 
 @dataclass(frozen=True, kw_only=True)
 class _Panel:
-    """What was measured in one precision on one device by one clock; the roof is the best that any record found."""
+    """Measurements in one precision on one device by one clock; the roof is the best that any record found."""
 
     title: str
     peak: float

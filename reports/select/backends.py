@@ -12,14 +12,14 @@ from reports.select.naming import names
 
 
 def of_backends(found: Iterable[Measured], probe: str) -> Comparable:
-    """What is comparable of every backend with its kernel: in the paper's order, then kernels and new backends."""
+    """Comparable records of every backend with its kernel: in the paper's order, then kernels and new backends."""
     alone = (each for each in found if is_alone(each.subject))
     chosen = comparable(alone, probe, of=lambda subject: (subject.backend, subject.kernel))
     return replace(chosen, shown=tuple(sorted(chosen.shown, key=_order)))
 
 
 def of_kernels(found: Iterable[Measured]) -> list[Comparable]:
-    """What is comparable of the kernels on every device in every precision, by the names of these."""
+    """Comparable records of the kernels on every device in every precision, by the names of these."""
     settings: dict[tuple[str, str], list[Measured]] = {}
     for each in found:
         if each.probe == "kernels" and is_alone(each.subject):

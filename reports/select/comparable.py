@@ -85,7 +85,7 @@ def what_differs(first: Measured, second: Measured, *, same_machine: bool = Fals
 
 
 def model(subject: Subject) -> Subject:
-    """What a subject remains when it is trained again: all of it but its weights."""
+    """The part of a subject that stays when it is trained again: all of it but its weights."""
     return msgspec.structs.replace(subject, weights="")
 
 

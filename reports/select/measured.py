@@ -86,7 +86,7 @@ class Measured:
 
     @cached_property
     def resampled(self) -> dict[str, Float64[np.ndarray, "B"]]:
-        """What the record keeps of the compared metrics on resampled images, by metric; read when first asked for."""
+        """The compared metrics on resampled images, as the record keeps them, by metric; read when first asked for."""
         if self.entry is None or self.entry.samples_path is None:
             return {}
         # Not with `arrays`: match tables lie beside these, and reading them took most of the time of a large report.

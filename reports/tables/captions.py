@@ -32,7 +32,7 @@ STATES = {
 
 @dataclass
 class Used:
-    """What a table's values rest on, for the caption.
+    """Evidence behind a table's values, for the caption.
 
     `records` are those that it shows, each once; `states` those of `STATES` that some row has. `costs` has the record
     of `flops` of every row with its backbone, by what the row is called.

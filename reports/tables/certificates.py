@@ -45,7 +45,7 @@ def certificates(found: Iterable[Measured]) -> Table:
 
 
 def _by_device(found: Iterable[Measured]) -> dict[str, Comparable]:
-    """What compares on each device."""
+    """Comparable certificates of each device."""
     devices: dict[str, list[Measured]] = {}
     for each in found:
         if each.probe == "certificate":

@@ -20,7 +20,7 @@ from reports.tables.ours import ACCURACY, HEAD_COSTS, MODEL_COSTS, SIZES, Ours
 
 @dataclass(frozen=True, kw_only=True)
 class _Layout:
-    """What a table shows: the paper's rows, the columns that name a row, our values, and which rows compete."""
+    """Content of a table: the paper's rows, the columns that name a row, our values, and which rows compete."""
 
     title: str
     rows: Sequence[paper.Row]
@@ -92,7 +92,7 @@ class Line:
         return "left out" if any(each in left_out and ours.is_in(each) for each in self.measured) else ""
 
     def texts(self, labels: Sequence[str]) -> list[str]:
-        """What names the row, in the columns of these names."""
+        """Labels of the row, in the columns of these names."""
         row = self.row
         texts = {
             "Backbone": paper.BACKBONES.get(row.backbone, row.backbone),
