@@ -99,7 +99,7 @@ def knowing(glyphs: Path, monkeypatch: pytest.MonkeyPatch) -> Knowing:
     model = Knowing(open_coco(glyphs))
     monkeypatch.setattr(pictures, "NUM_SHOWN", 2)  # pictures take most of the time
     monkeypatch.setattr(pictures, "load", lambda subject, context, category_ids: model)
-    monkeypatch.setattr(pictures, "detected", model.looks)
+    monkeypatch.setattr(pictures, "detected", model.detected)
     return model
 
 
