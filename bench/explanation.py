@@ -94,7 +94,7 @@ def _of_protocol(record: Record) -> Iterator[str]:
 
 
 def _of_machine(record: Record, here: Machine) -> Iterator[str]:
-    if not any(unit in ("ms", "s", "1/s") for unit in {value.unit for value in record.values}):
+    if not any(value.unit in ("ms", "s", "1/s") for value in record.values):
         return
     threads = f", {record.machine.threads} threads of torch" if record.machine.threads is not None else ""
     yield f"Times are of {record.machine.name}{threads}, and of what else it did then: compare them on one machine."
