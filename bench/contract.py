@@ -3,36 +3,31 @@
 Imports no torch; probes do.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from bench.data.layout import DataSet
+from bench.files import cache_folder
 from bench.record import Scalar, Subject, Value
 from bench.store import Array
 
 Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 
 
-def cache_folder() -> Path:
-    """Where caches lie, by the XDG Base Directory Specification and beside the compiled kernels."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "finegrained-bench"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """With what the subjects are measured: the same for all cells of a run.
 
-    `coco` is a directory in the standard layout, `images` the number of its validation images, first by image id
+    `data` is the data set, `images` the number of its validation images, first by image id
     (None: the probe's default). `detections` says whose boxes the heads get: "detector", "ground_truth", or the path of
     a file of detections. `regions` fixes the number of RoIs where the probe does not run the detector, `budget` the
     number of refined cells where it does not run a head. `cache_dir` keeps what is slow to make again; losing it loses
     nothing else.
     """
 
-    coco: Path | None = None
+    data: DataSet | None = None
     lvis: Path | None = None
     images: int | None = None
     device: str = "cpu"
@@ -64,7 +59,7 @@ class Probe(Protocol):
     """A module of `bench/probes/`. Raise `VERSION` when the same protocol would give other values than before.
 
     `TIMED`: values depend on the machine (time, memory), so the key of the record includes it.
-    `NEEDS_IMAGES`: cannot do without `context.coco`. `NEEDS_WEIGHTS`: means nothing for random weights, so it is left
+    `NEEDS_IMAGES`: cannot do without `context.data`. `NEEDS_WEIGHTS`: means nothing for random weights, so it is left
     out for them unless asked for by name.
 
     A probe with `SHARED = True` is run by all ranks of torchrun, each on its share of the images, and what counts is

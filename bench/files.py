@@ -35,3 +35,9 @@ def checksum(*paths: Path) -> str:
 def checksum_of(content: bytes) -> str:
     """The "sha256:..." of a content, as `checksum` gives that of a file."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def cache_folder() -> Path:
+    """Where caches lie, by the XDG Base Directory Specification and beside the compiled kernels."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "finegrained-bench"

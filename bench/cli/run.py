@@ -14,6 +14,7 @@ from bench.cli import train
 from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
 from bench.cli.progress import Progress, tell_lacking
 from bench.contract import Context, Dtype
+from bench.data.layout import coco_layout
 from bench.planning import plan, recipes, session
 from bench.planning.plan import Outcome, Step
 from bench.planning.session import Selection
@@ -114,7 +115,9 @@ class Run:
             catalog.check("schedule", name, SCHEDULES)
             alike = [subject for subject in subjects if (subject.schedule, subject.backbone) == (name, backbone)]
             schedule = SCHEDULES[name].on(backbone)
-            code = train.make(schedule, alike, folder, coco=self.coco, device=self.device)
+            code = train.make(
+                schedule, alike, folder, data=coco_layout(self.coco) if self.coco else None, device=self.device
+            )
             if code != COMPLETE:
                 return code, []
         return replace(self, train=False, weights=folder).run()
@@ -168,7 +171,7 @@ class Run:
                 raise ValueError(f"{option} is {number}. It must not be negative. Leave it out for the paper's number.")
         _check_device(self.device)
         return Context(
-            coco=self.coco,
+            data=coco_layout(self.coco) if self.coco else None,
             lvis=self.lvis,
             images=self.images,
             device=self.device,

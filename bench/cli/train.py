@@ -12,6 +12,7 @@ from tyro.conf import Positional, arg
 
 from bench import catalog, ranks
 from bench.cli.output import COMPLETE, INCOMPLETE, tell
+from bench.data.layout import DataSet, coco_layout
 from bench.planning.recipes import HEADS
 from bench.record import Subject
 
@@ -66,11 +67,24 @@ class Train:
             for head in self.heads
             for module in (self.modules if head == "effseg" else ("",))
         ]
-        return make(schedule, subjects, self.out, coco=self.coco, device=self.device, workers=self.workers)
+        return make(
+            schedule,
+            subjects,
+            self.out,
+            data=coco_layout(self.coco) if self.coco else None,
+            device=self.device,
+            workers=self.workers,
+        )
 
 
 def make(
-    schedule: "Schedule", subjects: Sequence[Subject], folder: Path, *, coco: Path | None, device: str, workers: int = 0
+    schedule: "Schedule",
+    subjects: Sequence[Subject],
+    folder: Path,
+    *,
+    data: DataSet | None,
+    device: str,
+    workers: int = 0,
 ) -> int:
     """Train what a folder lacks, telling each file as it is there; give the exit code."""
     from bench.training import TrainingStopped
@@ -78,7 +92,7 @@ def make(
 
     setup = TrainingSetup(
         folder=folder,
-        coco=coco,
+        data=data,
         device=ranks.device(device),
         workers=workers,
         command=shlex.join(["python", "run_bench.py", *sys.argv[1:]]),

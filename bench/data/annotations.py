@@ -28,11 +28,17 @@ S = TypeVar("S", bound=msgspec.Raw | RunLengths, covariant=True)
 
 
 class ImageEntry(msgspec.Struct, frozen=True, gc=False):
-    """An image, its size in pixels, and LVIS's lists of classes: of none and of not every object on it, by category."""
+    """An image, its size in pixels, where its file is, and LVIS's lists of classes, by category.
+
+    `file_name` may begin with folders; of `coco_url` the last folder and the name count. LVIS's lists are of classes
+    that are not on the image, and of those of which not every object is annotated.
+    """
 
     id: _Id
     height: _Side
     width: _Side
+    file_name: str = ""
+    coco_url: str = ""
     neg_category_ids: tuple[_Id, ...] | UnsetType = UNSET
     not_exhaustive_category_ids: tuple[_Id, ...] | UnsetType = UNSET
 

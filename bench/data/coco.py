@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.annotations import Annotation, AnnotationFile, ImageEntry, read_annotations
+from bench.data.layout import Part
 from bench.data.segmentation import RunLengths, Segmentation, rasterise
 
 COCO_CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
@@ -51,31 +52,23 @@ class CocoImages:
             raise ValueError(f"Image {image_id} has a damaged segmentation. {error}") from error
 
 
-def open_coco(
-    root: Path,
-    *,
-    split: str = "val2017",
-    annotations: Path | None = None,
-    lvis: Path | None = None,
-    num_images: int | None = None,
-) -> CocoImages:
-    """Open a directory in COCO's layout; `num_images` keeps the first ones by id.
+def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None = None) -> CocoImages:
+    """Open the images of a part of a data set; `num_images` keeps the first ones by id.
 
-    `annotations` is `root/annotations/instances_{split}.json` unless given; with an LVIS file it may be absent, and
-    then no objects are known. Of the LVIS file, whose classes are others, only the list of images is used.
+    With an LVIS file the annotation file may be absent, and then no objects are known. Of the LVIS file, whose classes
+    are others, only the list of images is used.
     Raises ValueError for missing directories, annotation files or image files, malformed or inconsistent annotations,
     and for no images at all.
     """
-    coco = annotations or root / "annotations" / f"instances_{split}.json"
-    directory = root / split
+    coco, directory = part.annotations, part.pictures
     if not directory.is_dir():
         raise ValueError(
-            f"There is no directory {directory}; expected COCO's layout, {root / split}/*.jpg and {coco}; "
+            f"There is no directory {directory}; expected COCO's layout, {directory}/*.jpg and {coco}; "
             "pass the directory that holds both, or download it from cocodataset.org."
         )
     known: dict[int, tuple[int, int]] = {}
     instances = None
-    if annotations is not None or lvis is None or coco.is_file():
+    if lvis is None or coco.is_file():
         instances = read_annotations(coco)
         instances.require(lists=("annotations", "categories"), of_annotations=("id", "bbox"))
         _add_sizes(known, instances.images, coco)

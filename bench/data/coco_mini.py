@@ -13,8 +13,7 @@ from pathlib import Path
 import msgspec
 
 from bench import json_file
-from bench.contract import Context
-from bench.files import write_whole
+from bench.files import cache_folder, write_whole
 
 
 class Ids(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,13 +48,13 @@ class _Entries(msgspec.Struct, frozen=True):
     categories: list[msgspec.Raw]
 
 
-def training_annotations(coco: Path) -> Path:
-    """Write the part of a COCO directory's training annotations about these images, and give its file in the cache.
+def training_annotations(source: Path) -> Path:
+    """Write the part of a file of training annotations about these images, and give its file in the cache.
 
     Raises ValueError for a file that does not fit or lacks some of the images, and where the cache cannot be written.
     """
-    source = coco / "annotations" / "instances_train2017.json"
-    return written({source.name: (source, IDS.train)}, Context().cache_dir) / "annotations" / source.name
+    name = "instances_train2017.json"
+    return written({name: (source, IDS.train)}, cache_folder()) / "annotations" / name
 
 
 def extract(path: Path, ids: Collection[int]) -> bytes:

@@ -11,7 +11,7 @@ from bench import ranks
 from bench.contract import Context
 from bench.data.annotations import read_annotations
 from bench.data.augment import PAPER_TEST, SMALL_TEST
-from bench.data.coco import CocoImages, open_coco
+from bench.data.coco import CocoImages, open_images
 from bench.data.input_size import resized
 from bench.data.lvis_objects import with_lvis_objects
 from bench.data.samples import Batch, CocoDataset, Skipped, collate, readable
@@ -127,15 +127,15 @@ def detections_protocol(context: Context) -> str:
 
 
 def coco_annotations(context: Context) -> Path:
-    """Where the COCO annotations of a run lie, if there are any. Needs `context.coco`."""
-    assert context.coco is not None, "a probe that needs images was run without"
-    return context.coco / "annotations" / "instances_val2017.json"
+    """Where the COCO annotations of a run lie, if there are any. Needs `context.data`."""
+    assert context.data is not None, "a probe that needs images was run without"
+    return context.data.val.annotations
 
 
 def open_run(subject: Subject, context: Context) -> ImageRun:
-    """Open the annotated images of a run. Needs `context.coco`."""
-    assert context.coco is not None, "a probe that needs images was run without"
-    files = open_coco(context.coco, lvis=context.lvis, num_images=context.images)
+    """Open the annotated images of a run. Needs `context.data`."""
+    assert context.data is not None, "a probe that needs images was run without"
+    files = open_images(context.data.val, lvis=context.lvis, num_images=context.images)
     return run_of(files, subject, context)
 
 

@@ -36,7 +36,7 @@ SEED = 0
 def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
     """Annotations of the images, and the protocols that go with them: of COCO, of LVIS (cocofied), or both.
 
-    Raises ValueError where there is neither. Needs `context.coco`, the directory.
+    Raises ValueError where there is neither. Needs `context.data`.
     """
     annotations = coco_annotations(context)
     found: list[tuple[GroundTruth, tuple[str, ...]]] = []

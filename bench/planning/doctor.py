@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
+from bench.data.layout import coco_layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +90,7 @@ def _coco(directory: Path | None) -> Finding:
             "https://cocodataset.org/#download",
         )
     try:
-        files = open_coco(directory)
+        files = open_images(coco_layout(directory).val)
     except ValueError as error:
         return Finding(
             name=name,

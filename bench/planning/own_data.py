@@ -6,6 +6,7 @@ from pathlib import Path
 from bench import ranks
 from bench.contract import Context
 from bench.data.coco_mini import IDS, written
+from bench.data.layout import Part, coco_layout
 
 EMBEDDED = ("demo", "policies", "budget")
 """Recipes of heads that were trained on the embedded data, with its images and the shipped weights."""
@@ -27,10 +28,10 @@ def complete(recipe: str, context: Context) -> Context:
     cache, with a link to them. Raises ValueError where the cache cannot be written, and as
     `bench.data.coco_mini.extract`, for val2017.
     """
-    if recipe in EMBEDDED and context.coco is None:
+    if recipe in EMBEDDED and context.data is None:
         return _with_embedded(context)
-    if recipe in LISTED and context.coco is not None:
-        return _with_listed(context.coco, context)
+    if recipe in LISTED and context.data is not None:
+        return _with_listed(context.data.val, context)
     return context
 
 
@@ -38,22 +39,25 @@ def _with_embedded(context: Context) -> Context:
     folder = _images(context)
     return replace(
         context,
-        coco=folder,
+        data=coco_layout(folder),
         lvis=folder / "annotations" / "glyphs_fine_val.json",
         weights=context.weights or SHIPPED,
     )
 
 
-def _with_listed(directory: Path, context: Context) -> Context:
-    images, coco = directory / "val2017", directory / "annotations" / "instances_val2017.json"
-    if not images.is_dir():
+def _with_listed(part: Part, context: Context) -> Context:
+    if not part.pictures.is_dir():
         raise ValueError(
-            f"There is no directory {images}. Accuracy is measured on images of COCO val2017. Give the directory that "
-            "holds val2017 and annotations as `coco`."
+            f"There is no directory {part.pictures}. Accuracy is measured on images of COCO val2017. Give the "
+            "directory that holds val2017 and annotations as `coco`."
         )
-    parts = {coco.name: (coco, IDS.val)} | ({} if context.lvis is None else {"lvis.json": (context.lvis, IDS.lvis)})
-    folder = written(parts, context.cache_dir, images)
-    return replace(context, coco=folder, lvis=None if context.lvis is None else folder / "annotations" / "lvis.json")
+    parts = {"instances_val2017.json": (part.annotations, IDS.val)} | (
+        {} if context.lvis is None else {"lvis.json": (context.lvis, IDS.lvis)}
+    )
+    folder = written(parts, context.cache_dir, part.pictures)
+    return replace(
+        context, data=coco_layout(folder), lvis=None if context.lvis is None else folder / "annotations" / "lvis.json"
+    )
 
 
 def _images(context: Context) -> Path:

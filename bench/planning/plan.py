@@ -95,7 +95,7 @@ def load_probes(names: Iterable[str]) -> dict[str, Probe]:
 
 def lacking_images(cells: Iterable[Cell], probes: Mapping[str, Probe], context: Context) -> list[Cell]:
     """The cells that cannot be measured in this context, for want of images."""
-    return [cell for cell in cells if probes[cell.probe].NEEDS_IMAGES and context.coco is None]
+    return [cell for cell in cells if probes[cell.probe].NEEDS_IMAGES and context.data is None]
 
 
 def lacking_weights(cells: Iterable[Cell], probes: Mapping[str, Probe]) -> list[Cell]:

@@ -69,10 +69,10 @@ def prepare(
     without_images = plan.lacking_images(cells, probes, context)
     without_weights = [cell for cell in plan.lacking_weights(cells, probes) if cell.probe not in selection.probes]
     wanted = [cell for cell in cells if cell not in without_images and cell not in without_weights]
-    if context.coco is not None and any(not getattr(probes[cell.probe], "OWN_FILES", False) for cell in wanted):
-        from bench.data.coco import open_coco
+    if context.data is not None and any(not getattr(probes[cell.probe], "OWN_FILES", False) for cell in wanted):
+        from bench.data.coco import open_images
 
-        open_coco(context.coco, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
+        open_images(context.data.val, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
     return Plan(
         context=context,
         steps=plan.prepare(wanted, probes, context, store, force=force),

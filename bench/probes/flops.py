@@ -51,7 +51,7 @@ class Ruled:
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say which images and which regions; pasting is the paper's, on canvases of the input's size."""
-    if context.coco is not None:
+    if context.data is not None:
         initial = initial_weights(subject, context)
         return {"kind": "measured", **images_protocol(context), "paste": "canvas", "initial": initial}
     regions = ", ".join(str(number) for number in _nominal_regions(subject, context))
@@ -61,7 +61,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
 def measure(subject: Subject, context: Context) -> Measurement:
     """Count; `macs` has transposed convolutions counted correctly, `macs_paper` as the paper's fvcore did."""
     with counting():
-        return _nominal(subject, context) if context.coco is None else _measured(subject, context)
+        return _nominal(subject, context) if context.data is None else _measured(subject, context)
 
 
 def _nominal(subject: Subject, context: Context) -> Measurement:

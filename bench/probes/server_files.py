@@ -10,7 +10,8 @@ from pathlib import Path
 from bench import ranks
 from bench.contract import Context, Measurement
 from bench.data.annotations import read_annotations
-from bench.data.coco import CocoImages, open_coco
+from bench.data.coco import CocoImages, open_images
+from bench.data.layout import Part
 from bench.inference.image_run import detections_protocol, num_images_protocol, run_of
 from bench.inference.predict import join, model_protocol, predict
 from bench.record import Scalar, Subject
@@ -67,18 +68,20 @@ def zipped(name: str, content: bytes) -> bytes:
 
 
 def _listing(context: Context) -> Path:
-    assert context.coco is not None, "a probe that needs images was run without"
-    return context.coco / "annotations" / "image_info_test-dev2017.json"
+    assert context.data is not None, "a probe that needs images was run without"
+    return context.data.root / "annotations" / "image_info_test-dev2017.json"
 
 
 def _images(context: Context) -> CocoImages:
     """The images of test-dev: a part of those of test2017, which the listing names."""
     listing = _listing(context)
-    assert context.coco is not None
+    assert context.data is not None
     if not listing.is_file():
         raise ValueError(
-            f"There is no {listing}, which lists the images of test-dev. Expected {context.coco}/test2017/*.jpg and "
-            "this file. Download '2017 Test images' and '2017 Testing Image info' from cocodataset.org."
+            f"There is no {listing}, which lists the images of test-dev. Expected "
+            f"{context.data.root}/test2017/*.jpg and this file. Download '2017 Test images' and "
+            "'2017 Testing Image info' from cocodataset.org."
         )
     # Like an LVIS file to val2017, it is a list of images without any of COCO's objects.
-    return open_coco(context.coco, split="test2017", lvis=listing, num_images=context.images)
+    part = Part(pictures=context.data.root / "test2017", annotations=listing.with_name("instances_test2017.json"))
+    return open_images(part, lvis=listing, num_images=context.images)

@@ -60,11 +60,11 @@ class Input:
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say on what, by which clock and how often."""
-    images = {"images": None} if context.coco is None else images_protocol(context)
+    images = {"images": None} if context.data is None else images_protocol(context)
     return {
         **images,
-        "regions": _num_regions(context) if context.coco is None else None,
-        "seed": context.seed if context.coco is None else None,
+        "regions": _num_regions(context) if context.data is None else None,
+        "seed": context.seed if context.data is None else None,
         "initial": initial_weights(subject, context),
         "batch": 1,
         "dtype": context.dtype,
@@ -157,7 +157,7 @@ def random_input(num_regions: int, channels: int, size: tuple[int, int], context
 def _inputs(subject: Subject, context: Context) -> Iterator[tuple[Segmenter, Input]]:
     """The model with every image of the run, or with the random one."""
     preset = subject.preset or "paper"
-    if context.coco is None:
+    if context.data is None:
         model = load(subject, context)
         yield model, random_input(_num_regions(context), CHANNELS[preset], SIZES.get(preset, SMALL_SIZE), context)
         return

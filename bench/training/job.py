@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from bench import machine, ranks
+from bench.data.layout import DataSet
 from bench.detector.backbone import ResNet50, imagenet_weights, load_imagenet
 from bench.files import checksum, write_whole
 from bench.model import weights_folder
@@ -69,13 +70,13 @@ class Job:
 class TrainingSetup:
     """The settings of all trainings. `folder` gets the weights; logs and checkpoints lie in `folder/training`.
 
-    `coco` is a directory in COCO's layout, for the schedules that read one, `workers` the processes of every rank that
+    `data` is the data set, for the schedules that read one, `workers` the processes of every rank that
     read ahead, `command` what the records say was called.
     """
 
     folder: Path
     command: str
-    coco: Path | None = None
+    data: DataSet | None = None
     device: str = "cpu"
     workers: int = 0
 
@@ -85,7 +86,7 @@ class TrainingSetup:
         The detector comes first, where the schedule has a common one. Raises ValueError for data and files that do not
         fit, and TrainingStopped where a training cannot go on.
         """
-        source = schedule.source(self.coco)
+        source = schedule.source(self.data)
         for job in self.jobs(schedule, subjects, source.num_images):
             path = weights_folder.file(self.folder, job.name)
             missing = not ranks.from_first(path.with_suffix(".json").is_file)

@@ -8,8 +8,9 @@ import msgspec
 
 from bench.data.annotations import read_annotations
 from bench.data.augment import SMALL_TEST, Transform
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
 from bench.data.coco_mini import training_annotations
+from bench.data.layout import DataSet, Part
 from bench.data.samples import CocoDataset
 from bench.glyphs import GlyphDataset
 from bench.model.weights_folder import DETECTOR, file
@@ -46,7 +47,7 @@ class Schedule:
     """How the weights that a subject's `schedule` names come to be.
 
     `detector` is the recipe of a detector that all heads share and that stays as it is; None trains every head with a
-    detector of its own. `source` opens the data, from a COCO directory where it needs one. Recipes depend on the
+    detector of its own. `source` opens the data, from a data set where it needs one. Recipes depend on the
     number of images. `half` keeps the final weights in 16 bits.
 
     `initial` is a file of weights that a detector starts from as far as they fit; without one, a ResNet-50 starts from
@@ -56,7 +57,7 @@ class Schedule:
     name: str
     backbone: str
     preset: str
-    source: Callable[[Path | None], DataSource]
+    source: Callable[[DataSet | None], DataSource]
     detector: RecipeFor | None
     head: RecipeFor
     half: bool = False
@@ -85,43 +86,42 @@ class Schedule:
         return replace(self, backbone=backbone, initial=self.initial if backbone == self.backbone else None)
 
 
-def glyphs(coco: Path | None) -> DataSource:
-    """The embedded training images, made as they are needed; a COCO directory is not."""
+def glyphs(data: DataSet | None) -> DataSource:
+    """The embedded training images, made as they are needed; another data set is not."""
 
-    def data(transform: Transform, seed: int) -> GlyphDataset:
+    def images(transform: Transform, seed: int) -> GlyphDataset:
         return GlyphDataset(split="train", num_images=NUM_GLYPH_IMAGES, transform=transform, seed=seed)
 
-    plain = data(SMALL_TEST, 0)
-    return DataSource(num_images=len(plain), category_ids=plain.category_ids, content=plain.content, data=data)
+    plain = images(SMALL_TEST, 0)
+    return DataSource(num_images=len(plain), category_ids=plain.category_ids, content=plain.content, data=images)
 
 
-def train2017(coco: Path | None) -> DataSource:
-    """The images of `train2017` in a COCO directory, also those without objects. Raises ValueError without one."""
-    root = _given(coco)
-    return _source("train2017", root, root / "annotations" / "instances_train2017.json")
+def train2017(data: DataSet | None) -> DataSource:
+    """The training images of a data set, also those without objects. Raises ValueError without one."""
+    return _source("train2017", _given(data).train)
 
 
-def coco_mini(coco: Path | None) -> DataSource:
+def coco_mini(data: DataSet | None) -> DataSource:
     """The 495 images of `train2017` that the project has listed, by id. Raises ValueError where there are fewer."""
-    root = _given(coco)
-    return _source("coco_mini", root, training_annotations(root))
+    part = _given(data).train
+    return _source("coco_mini", replace(part, annotations=training_annotations(part.annotations)))
 
 
-def _given(coco: Path | None) -> Path:
-    if coco is None:
+def _given(data: DataSet | None) -> DataSet:
+    if data is None:
         raise ValueError(
             "There are no images to train on. They are read from DIR/train2017 and "
             "DIR/annotations/instances_train2017.json. Give that directory as `coco`."
         )
-    return coco
+    return data
 
 
-def _source(name: str, coco: Path, annotations: Path) -> DataSource:
-    files = open_coco(coco, split="train2017", annotations=annotations)
+def _source(name: str, part: Part) -> DataSource:
+    files = open_images(part)
     return DataSource(
         num_images=len(files.ids),
         category_ids=files.category_ids,
-        content=f"{name} {read_annotations(annotations).checksum}",
+        content=f"{name} {read_annotations(part.annotations).checksum}",
         data=lambda transform, seed: CocoDataset(files=files, transform=transform, seed=seed),
     )
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from bench.data.coco import COCO_CATEGORY_IDS, open_coco
+from bench.data.coco import COCO_CATEGORY_IDS, open_images
+from bench.data.layout import coco_layout
 
 SQUARE = [[2, 2, 12, 2, 12, 12, 2, 12]]
 
@@ -51,7 +52,7 @@ def test_images_are_the_sorted_union_and_objects_come_from_the_coco_file(
     crowd = annotation(3, 8, iscrowd=1, segmentation={"size": [20, 30], "counts": [0, 600]})
     write("instances_val2017.json", content(8, 3, annotations=(annotation(1, 8), annotation(2, 8), crowd)), (3, 8, 4))
     lvis = write("lvis.json", content(4, 8, annotations=(annotation(1, 4),)))
-    images = open_coco(tmp_path, lvis=lvis)
+    images = open_images(coco_layout(tmp_path).val, lvis=lvis)
     assert images.ids == (3, 4, 8)
     assert images.sizes[4] == (20, 30)
     assert images.category_ids == (5, 9)
@@ -62,7 +63,7 @@ def test_images_are_the_sorted_union_and_objects_come_from_the_coco_file(
 
 def test_an_lvis_file_alone_gives_images_without_objects(write: Callable[..., Path], tmp_path: Path) -> None:
     lvis = write("lvis.json", content(4, annotations=(annotation(1, 4),)), (4,))
-    images = open_coco(tmp_path, lvis=lvis)
+    images = open_images(coco_layout(tmp_path).val, lvis=lvis)
     assert images.ids == (4,)
     assert images.annotations == {}
     assert images.category_ids == COCO_CATEGORY_IDS
@@ -70,20 +71,20 @@ def test_an_lvis_file_alone_gives_images_without_objects(write: Callable[..., Pa
 
 def test_the_first_images_by_id_need_only_their_files(write: Callable[..., Path], tmp_path: Path) -> None:
     write("instances_val2017.json", content(9, 2, 5, annotations=(annotation(1, 9), annotation(2, 2))), (2, 5))
-    images = open_coco(tmp_path, num_images=2)
+    images = open_images(coco_layout(tmp_path).val, num_images=2)
     assert images.ids == (2, 5)
     assert set(images.annotations) == {2, 5}
     assert images.listed == {2, 5, 9}
-    assert open_coco(tmp_path, num_images=1).ids == (2,)
+    assert open_images(coco_layout(tmp_path).val, num_images=1).ids == (2,)
     with pytest.raises(ValueError, match=r"lacks 1 of the 3 images of the run: 000000000009.jpg; expected"):
-        open_coco(tmp_path)
+        open_images(coco_layout(tmp_path).val)
 
 
 def test_png_files_count_and_many_missing_ones_are_abbreviated(write: Callable[..., Path], tmp_path: Path) -> None:
     write("instances_val2017.json", content(1, 2, 3, 4, 5))
     Image.new("RGB", (30, 20)).save(tmp_path / "val2017" / f"{5:012d}.PNG")
     with pytest.raises(ValueError, match=r"lacks 4 of the 5 .*0001.jpg, .*0002.jpg, .*0003.jpg, \.\.\.;"):
-        open_coco(tmp_path)
+        open_images(coco_layout(tmp_path).val)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_png_files_count_and_many_missing_ones_are_abbreviated(write: Callable[.
 def test_malformed_files_are_explained(value: object, message: str, write: Callable[..., Path], tmp_path: Path) -> None:
     write("instances_val2017.json", value, (1,))
     with pytest.raises(ValueError, match=message):
-        open_coco(tmp_path)
+        open_images(coco_layout(tmp_path).val)
 
 
 @pytest.mark.parametrize(
@@ -119,22 +120,22 @@ def test_a_damaged_segmentation_names_its_image(
     segmentation: object, message: str, write: Callable[..., Path], tmp_path: Path
 ) -> None:
     write("instances_val2017.json", content(1, annotations=(annotation(7, 1, segmentation=segmentation),)), (1,))
-    images = open_coco(tmp_path)
+    images = open_images(coco_layout(tmp_path).val)
     with pytest.raises(ValueError, match=message):
         images.masks(1)
 
 
 def test_missing_places_are_named(write: Callable[..., Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no directory .*train2017; expected COCO's layout"):
-        open_coco(tmp_path, split="train2017")
+        open_images(coco_layout(tmp_path).train)
     with pytest.raises(ValueError, match=r"instances_val2017.json cannot be read: No such file"):
-        open_coco(tmp_path)
+        open_images(coco_layout(tmp_path).val)
     path = write("instances_val2017.json", content(1), (1,))
     for number in (0, -1):
         with pytest.raises(ValueError, match=f"lists 1, asked for were {number}; expected at least one"):
-            open_coco(tmp_path, num_images=number)
+            open_images(coco_layout(tmp_path).val, num_images=number)
     with pytest.raises(ValueError, match=r"lvis.json cannot be read"):
-        open_coco(tmp_path, lvis=path.with_name("lvis.json"))
+        open_images(coco_layout(tmp_path).val, lvis=path.with_name("lvis.json"))
 
 
 def test_two_files_must_agree_on_sizes(write: Callable[..., Path], tmp_path: Path) -> None:
@@ -142,11 +143,11 @@ def test_two_files_must_agree_on_sizes(write: Callable[..., Path], tmp_path: Pat
     other = content(1)
     other["images"][0]["width"] = 31
     with pytest.raises(ValueError, match="image 1 is 20 x 31, the other annotation file says 20 x 30"):
-        open_coco(tmp_path, lvis=write("lvis.json", other))
+        open_images(coco_layout(tmp_path).val, lvis=write("lvis.json", other))
 
 
 def test_real_files_have_every_image_and_the_masks_of_pycocotools(coco_mini: Path) -> None:
-    images = open_coco(coco_mini, lvis=coco_mini / "annotations" / "lvis_v0.5_val.json")
+    images = open_images(coco_layout(coco_mini).val, lvis=coco_mini / "annotations" / "lvis_v0.5_val.json")
     assert len(images.ids) == 276
     assert list(images.ids) == sorted(int(path.stem) for path in (coco_mini / "val2017").iterdir())
     assert len(images.annotations) == 215
@@ -163,7 +164,7 @@ def test_real_files_have_every_image_and_the_masks_of_pycocotools(coco_mini: Pat
 
 
 def test_images_without_annotations_are_kept(coco_mini: Path) -> None:
-    images = open_coco(coco_mini, split="train2017")
+    images = open_images(coco_layout(coco_mini).train)
     assert len(images.ids) == 495
     assert set(images.annotations) == set(images.ids)
     assert sum(len(found) for found in images.annotations.values()) == 4094 - 45  # crowds

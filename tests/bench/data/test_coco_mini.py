@@ -15,8 +15,9 @@ import bench
 from bench import cli
 from bench.contract import Context
 from bench.data import coco_mini
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
 from bench.data.coco_mini import IDS, Ids, extract
+from bench.data.layout import coco_layout
 from bench.files import checksum
 from bench.inference.image_run import files_protocol
 from bench.model import weights_folder
@@ -78,7 +79,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def given_to(root: Path, home: Path) -> Context:
-    return Context(coco=root, lvis=root / "annotations" / "lvis_val.json", cache_dir=home)
+    return Context(data=coco_layout(root), lvis=root / "annotations" / "lvis_val.json", cache_dir=home)
 
 
 class TestLists:
@@ -136,11 +137,11 @@ class TestComplete:
     def test_large_and_small_directories_are_measured_alike(self, home: Path, tmp_path: Path) -> None:
         small, large = write(tmp_path / "small", 5, 7, 9), write(tmp_path / "large", 2, 9, 7, 5, 11)
         found = [own_data.complete("coco_mini", given_to(root, home)) for root in (small, large)]
-        assert found[0].coco != found[1].coco
+        assert found[0].data != found[1].data
         assert files_protocol(found[0]) == files_protocol(found[1]) != files_protocol(given_to(large, home))
         for context in found:
-            assert context.coco is not None
-            images = open_coco(context.coco, lvis=context.lvis)
+            assert context.data is not None
+            images = open_images(context.data.val, lvis=context.lvis)
             assert images.ids == (5, 7, 9)
             assert images.annotations.keys() == {5, 9}
             assert all(path.is_file() for path in images.paths.values())
@@ -159,15 +160,15 @@ class TestComplete:
         context = dataclasses.replace(given_to(write(tmp_path / "coco", 5, 7, 9), home), lvis=None)
         found = own_data.complete("coco_mini", context)
         assert found.lvis is None
-        assert found.coco is not None
-        assert open_coco(found.coco).ids == (5, 9)
+        assert found.data is not None
+        assert open_images(found.data.val).ids == (5, 9)
 
     def test_what_is_missing_is_said(self, home: Path, tmp_path: Path) -> None:
         context = given_to(write(tmp_path / "coco", 5, 9), home)
         with pytest.raises(ValueError, match=r"lvis_val\.json lacks 1 of the 2 images .*: 7;"):
             own_data.complete("coco_mini", context)
         with pytest.raises(ValueError, match=r"There is no directory .*nowhere.*as `coco`"):
-            own_data.complete("coco_mini", Context(coco=tmp_path / "nowhere"))
+            own_data.complete("coco_mini", Context(data=coco_layout(tmp_path / "nowhere")))
 
     def test_a_cache_that_cannot_be_written_is_said(self, home: Path, tmp_path: Path) -> None:
         context = given_to(write(tmp_path / "coco", 5, 7, 9), home)
@@ -185,7 +186,7 @@ EFFSEG = QUICK.subject("effseg")
 
 
 def make(folder: Path, coco: Path) -> list[tuple[Path, bool]]:
-    return list(TrainingSetup(folder=folder, coco=coco, command="train").train(QUICK, [EFFSEG]))
+    return list(TrainingSetup(folder=folder, data=coco_layout(coco), command="train").train(QUICK, [EFFSEG]))
 
 
 class TestTraining:
@@ -226,7 +227,7 @@ class TestTraining:
             assert counts == [3, 2, 2]
 
     def test_the_order_of_a_larger_directory_makes_no_difference(self, home: Path, tmp_path: Path) -> None:
-        sources = [QUICK.source(write(tmp_path / str(len(ids)), *ids)) for ids in ((5, 9), (11, 9, 3, 5))]
+        sources = [QUICK.source(coco_layout(write(tmp_path / str(len(ids)), *ids))) for ids in ((5, 9), (11, 9, 3, 5))]
         assert sources[0].content == sources[1].content
         assert sources[0].content.startswith("coco_mini sha256:")
         assert [source.num_images for source in sources] == [2, 2]
@@ -262,11 +263,11 @@ class TestTraining:
         schedule = dataclasses.replace(QUICK, initial=other)
         coco = write(tmp_path / "coco", 5, 9)
         with pytest.raises(ValueError, match=r"nothing to start from: none of its \d+ tensors"):
-            list(TrainingSetup(folder=tmp_path / "weights", coco=coco, command="").train(schedule, []))
+            list(TrainingSetup(folder=tmp_path / "weights", data=coco_layout(coco), command="").train(schedule, []))
 
     def test_a_training_from_other_weights_is_another_one(self, home: Path, tmp_path: Path) -> None:
         coco, folder = write(tmp_path / "coco", 5, 9), tmp_path / "weights"
-        setup = TrainingSetup(folder=folder, coco=coco, command="")
+        setup = TrainingSetup(folder=folder, data=coco_layout(coco), command="")
         list(setup.train(QUICK, []))
         (folder / "detector.json").unlink()
         fresh = dataclasses.replace(QUICK, initial=None)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bench.contract import Context
-from bench.data.coco import CocoImages, open_coco
+from bench.data.coco import CocoImages, open_images
+from bench.data.layout import coco_layout
 from bench.data.lvis_objects import with_lvis_objects
 from bench.data.segmentation import RunLengths
 from bench.inference.image_run import images_protocol, open_run
@@ -24,7 +25,7 @@ def lvis(coco_mini: Path) -> Path:
 
 @pytest.fixture
 def both(coco_mini: Path, lvis: Path) -> CocoImages:
-    return open_coco(coco_mini, lvis=lvis)
+    return open_images(coco_layout(coco_mini).val, lvis=lvis)
 
 
 def test_every_image_gets_the_objects_of_a_file_that_lists_it(both: CocoImages, coco_mini: Path, lvis: Path) -> None:
@@ -57,15 +58,15 @@ def test_a_class_that_the_run_does_not_know_is_left_out(both: CocoImages, lvis: 
 
 def test_without_a_coco_file_all_objects_are_lvis(tmp_path: Path, coco_mini: Path, lvis: Path) -> None:
     (tmp_path / "val2017").symlink_to((coco_mini / "val2017").resolve(), target_is_directory=True)
-    context = Context(coco=tmp_path, lvis=lvis, detections="ground_truth")
+    context = Context(data=coco_layout(tmp_path), lvis=lvis, detections="ground_truth")
     assert len(open_run(SUBJECT, context).files.annotations) == 65
 
 
 def test_a_run_on_true_boxes_has_all_images_and_says_whose_boxes(coco_mini: Path, lvis: Path) -> None:
-    context = Context(coco=coco_mini, lvis=lvis, detections="ground_truth")
+    context = Context(data=coco_layout(coco_mini), lvis=lvis, detections="ground_truth")
     assert len(open_run(SUBJECT, context).dataset) == 276
     assert images_protocol(context)["detections"] == "ground_truth, of LVIS where COCO does not list the image"
-    plain = Context(coco=coco_mini, detections="ground_truth")
+    plain = Context(data=coco_layout(coco_mini), detections="ground_truth")
     assert images_protocol(plain)["detections"] == "ground_truth"
-    run = open_run(SUBJECT, Context(coco=coco_mini, lvis=lvis))
+    run = open_run(SUBJECT, Context(data=coco_layout(coco_mini), lvis=lvis))
     assert len(run.files.annotations) == 215  # the detector's boxes need no objects

@@ -12,7 +12,8 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from bench.data.augment import PAPER_TEST, PAPER_TRAINING, SMALL_TEST, SMALL_TRAINING, Picture, Resize
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
+from bench.data.layout import coco_layout
 from bench.data.samples import Batch, CocoDataset, Objects, Sample, Skipped, collate, normalised, readable
 
 AS_IS = Resize(short=20, long=100)
@@ -42,7 +43,7 @@ def dataset(tmp_path: Path) -> CocoDataset:
         "categories": [{"id": 5}, {"id": 9}],
     }
     (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(file))
-    return CocoDataset(files=open_coco(tmp_path), transform=AS_IS)
+    return CocoDataset(files=open_images(coco_layout(tmp_path).val), transform=AS_IS)
 
 
 def sample(dataset: CocoDataset, index: int) -> Sample:
@@ -146,7 +147,7 @@ def test_draws_depend_on_seed_epoch_and_index_alone(dataset: CocoDataset) -> Non
 
 
 def test_workers_change_nothing(coco_mini: Path) -> None:
-    dataset = CocoDataset(files=open_coco(coco_mini, num_images=4), transform=SMALL_TRAINING, seed=3)
+    dataset = CocoDataset(files=open_images(coco_layout(coco_mini).val, num_images=4), transform=SMALL_TRAINING, seed=3)
     alone = fingerprint(DataLoader(dataset, batch_size=2, collate_fn=collate))
     workers = min(2, len(os.sched_getaffinity(0)))
     assert fingerprint(DataLoader(dataset, batch_size=2, collate_fn=collate, num_workers=workers)) == alone
@@ -167,7 +168,7 @@ def enclosed(objects: Objects, shift: float) -> bool:
 
 @pytest.mark.parametrize("epoch", range(3))
 def test_real_images_stay_in_step_through_the_augmentation(epoch: int, coco_mini: Path) -> None:
-    files = open_coco(coco_mini, lvis=coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json")
+    files = open_images(coco_layout(coco_mini).val, lvis=coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json")
     for transform, indices in ((SMALL_TRAINING, range(epoch, 276, 40)), (PAPER_TRAINING, [10 * epoch])):
         for index in indices:
             found = sample(CocoDataset(files=files, transform=transform, epoch=epoch), index)
@@ -183,7 +184,7 @@ def test_real_images_stay_in_step_through_the_augmentation(epoch: int, coco_mini
 
 
 def test_real_images_at_test_time(coco_mini: Path) -> None:
-    files = open_coco(coco_mini)
+    files = open_images(coco_layout(coco_mini).val)
     for index in (70, 140):
         paper = sample(CocoDataset(files=files, transform=PAPER_TEST), index)
         small = sample(CocoDataset(files=files, transform=SMALL_TEST), index)
@@ -197,7 +198,7 @@ def test_real_images_at_test_time(coco_mini: Path) -> None:
 
 
 def test_a_grey_photograph_is_read(coco_mini: Path) -> None:
-    files = open_coco(coco_mini, split="train2017", num_images=20)
+    files = open_images(coco_layout(coco_mini).train, num_images=20)
     with Image.open(files.paths[86]) as image:
         assert image.mode == "L"
     found = sample(CocoDataset(files=files, transform=SMALL_TEST), files.ids.index(86))

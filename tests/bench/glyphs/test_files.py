@@ -15,8 +15,9 @@ from bench.accuracy.matching import match
 from bench.accuracy.predictions import from_results
 from bench.accuracy.protocol import PRESETS
 from bench.data.augment import SMALL_TEST
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
 from bench.data.ground_truth import GroundTruth, read_ground_truth
+from bench.data.layout import coco_layout
 from bench.data.samples import CocoDataset, Sample
 from bench.glyphs import CATEGORIES, GlyphDataset, Scene, files, scene, write
 from bench.glyphs.dataset import SEEDS
@@ -40,7 +41,7 @@ def fine_file(out: Path) -> Path:
 
 
 def test_files_give_the_samples_that_are_made_on_the_fly(written: Path) -> None:
-    images = open_coco(written, lvis=fine_file(written))
+    images = open_images(coco_layout(written).val, lvis=fine_file(written))
     made = GlyphDataset(split="test", num_images=NUM_IMAGES, transform=SMALL_TEST)
     assert images.category_ids == made.category_ids
     for read, expected in zip(CocoDataset(files=images, transform=SMALL_TEST), made, strict=True):
@@ -111,8 +112,8 @@ def test_training_images_lie_beside_and_other_runs_replace(tmp_path: Path) -> No
     write(tmp_path, "train", 1)
     write(tmp_path, "tune", 2)
     write(tmp_path, "tune", 1)
-    assert open_coco(tmp_path, split="train2017").ids == (1_000_000,)
-    assert open_coco(tmp_path).ids == (2_000_000,)
+    assert open_images(coco_layout(tmp_path).train).ids == (1_000_000,)
+    assert open_images(coco_layout(tmp_path).val).ids == (2_000_000,)
     assert {path.name for path in (tmp_path / "annotations").iterdir()} == {
         "instances_train2017.json",
         "glyphs_fine_train.json",

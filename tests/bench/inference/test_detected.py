@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.contract import Context
+from bench.data.layout import coco_layout
 from bench.glyphs import write
 from bench.inference import detected
 from bench.inference.image_run import open_run, with_true_boxes
@@ -31,7 +32,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def context(images: Path) -> Context:
-    return Context(coco=images, weights=own_data.SHIPPED)
+    return Context(data=coco_layout(images), weights=own_data.SHIPPED)
 
 
 @pytest.fixture
@@ -103,10 +104,10 @@ def test_a_whole_model_has_a_detector_of_its_own(context: Context) -> None:
 
 def test_unreadable_images_are_said_again(context: Context, walked: list[int], tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    assert context.coco is not None
-    shutil.copytree(context.coco, broken)
+    assert context.data is not None
+    shutil.copytree(context.data.root, broken)
     next(iter(sorted((broken / "val2017").iterdir()))).write_bytes(b"no image")
-    context = dataclasses.replace(context, coco=broken)
+    context = dataclasses.replace(context, data=coco_layout(broken))
     first, second = (found(shipped(head), context) for head in ("mask_rcnn", "effseg"))
     assert len(walked) == NUM_IMAGES - 1
     assert [skip.image_id for skip in first.skipped] == [skip.image_id for skip in second.skipped]

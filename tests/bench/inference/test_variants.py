@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bench.contract import Context, Measurement
+from bench.data.layout import coco_layout
 from bench.glyphs import write
 from bench.planning import own_data, recipes
 from bench.probes import accuracy_true_boxes, budget, policies
@@ -20,7 +21,9 @@ SUBJECT = recipes.embedded("effseg")  # with trained weights: random ones have a
 def glyphs(tmp_path_factory: pytest.TempPathFactory) -> Context:
     folder = tmp_path_factory.mktemp("glyphs")
     write(folder, "tune", NUM_IMAGES)
-    return Context(coco=folder, lvis=folder / "annotations" / "glyphs_fine_val.json", weights=own_data.SHIPPED)
+    return Context(
+        data=coco_layout(folder), lvis=folder / "annotations" / "glyphs_fine_val.json", weights=own_data.SHIPPED
+    )
 
 
 @pytest.fixture(scope="module")

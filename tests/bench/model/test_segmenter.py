@@ -14,7 +14,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torchvision.ops import box_iou
 
 from bench.data.augment import Resize
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
+from bench.data.layout import coco_layout
 from bench.data.samples import Batch, CocoDataset, Objects, Sample, collate
 from bench.detector.anchors import ANCHORS_PER_CELL
 from bench.model.build import build
@@ -57,7 +58,7 @@ def sample(seed: int, boxes: list[list[float]], size: tuple[int, int] = (128, 16
 @pytest.fixture(scope="module")
 def real_batch(coco_mini: Path) -> Batch:
     """Two training images at a quarter of the paper's size, which keeps the paper's models quick."""
-    files = open_coco(coco_mini, split="train2017", num_images=2)
+    files = open_images(coco_layout(coco_mini).train, num_images=2)
     return collate([*CocoDataset(files=files, transform=Resize(short=192, long=320))])
 
 

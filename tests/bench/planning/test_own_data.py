@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bench.contract import Context
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
+from bench.data.layout import coco_layout
 from bench.files import checksum
 from bench.glyphs import CATEGORIES
 from bench.model import weights_folder
@@ -22,9 +23,9 @@ def test_images_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(own_data, "NUM_IMAGES", 2)
     found = own_data.complete("demo", Context(cache_dir=tmp_path))
     assert found.weights == own_data.SHIPPED
-    assert found.coco is not None
+    assert found.data is not None
     assert found.lvis is not None
-    assert open_coco(found.coco, lvis=found.lvis).ids == (3_000_000, 3_000_001)  # of the test split
+    assert open_images(found.data.val, lvis=found.lvis).ids == (3_000_000, 3_000_001)  # of the test split
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert own_data.complete("policies", Context(cache_dir=tmp_path)) == found
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
@@ -37,14 +38,14 @@ def test_a_cache_that_cannot_be_written_can_be_elsewhere(tmp_path: Path, monkeyp
     with pytest.raises(ValueError, match=r"cannot be written to .*/file/finegrained-bench/.*XDG_CACHE_HOME"):
         own_data.complete("demo", Context())
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    found = own_data.complete("demo", Context()).coco
+    found = own_data.complete("demo", Context()).data
     assert found is not None
-    assert found.parent == tmp_path / "cache" / "finegrained-bench"
+    assert found.root.parent == tmp_path / "cache" / "finegrained-bench"
 
 
 def test_what_was_given_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_data, "NUM_IMAGES", 1)
-    own = Context(cache_dir=tmp_path, coco=tmp_path)
+    own = Context(cache_dir=tmp_path, data=coco_layout(tmp_path))
     assert own_data.complete("demo", own) == own
     assert own_data.complete("heads", Context(cache_dir=tmp_path)) == Context(cache_dir=tmp_path)
     weights = own_data.complete("demo", Context(cache_dir=tmp_path, weights=tmp_path)).weights

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.contract import Context, Measurement
+from bench.data.layout import coco_layout
 from bench.planning import plan
 from bench.planning.plan import Cell, Outcome
 from bench.record import Scalar, Subject, Value, rows
@@ -159,7 +160,7 @@ def test_interrupt_keeps_what_is_finished(tmp_path: Path) -> None:
 def test_images(tmp_path: Path) -> None:
     probes = {"fake": FakeProbe(NEEDS_IMAGES=True)}
     assert plan.lacking_images(cells("a"), probes, Context()) == cells("a")
-    assert plan.lacking_images(cells("a"), probes, Context(coco=tmp_path)) == []
+    assert plan.lacking_images(cells("a"), probes, Context(data=coco_layout(tmp_path))) == []
     assert plan.lacking_images(cells("a"), {"fake": FakeProbe()}, Context()) == []
 
 

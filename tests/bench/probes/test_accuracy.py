@@ -15,7 +15,8 @@ from bench.accuracy.archive import unpack
 from bench.accuracy.average_precision import metrics
 from bench.accuracy.evaluate import evaluate
 from bench.contract import Context
-from bench.data.coco import CocoImages, open_coco
+from bench.data.coco import CocoImages, open_images
+from bench.data.layout import coco_layout
 from bench.data.samples import Batch
 from bench.inference import predict
 from bench.model.assemble import Crop, ImagePredictions
@@ -101,13 +102,13 @@ def few(coco_mini: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def perfect(few: Path, monkeypatch: pytest.MonkeyPatch) -> Perfect:
-    model = Perfect(open_coco(few))
+    model = Perfect(open_images(coco_layout(few).val))
     monkeypatch.setattr(predict, "load", lambda subject, context, category_ids: model)
     return model
 
 
 def both(few: Path) -> Context:
-    return Context(coco=few, lvis=few / "annotations" / "lvis.json")
+    return Context(data=coco_layout(few), lvis=few / "annotations" / "lvis.json")
 
 
 def test_a_perfect_model_has_100_points(few: Path, perfect: Perfect) -> None:
@@ -159,9 +160,9 @@ def test_objects_of_unreadable_images_are_not_missed(few: Path, perfect: Perfect
 
 
 def test_true_boxes_are_given(few: Path, perfect: Perfect) -> None:
-    accuracy.measure(SUBJECT, Context(coco=few))
+    accuracy.measure(SUBJECT, Context(data=coco_layout(few)))
     assert perfect.given == 0
-    values = numbers_at(accuracy_true_boxes.measure(SUBJECT, Context(coco=few)))
+    values = numbers_at(accuracy_true_boxes.measure(SUBJECT, Context(data=coco_layout(few))))
     assert perfect.given == values["predictions"] > 0
     known, detected = (probe.protocol(SUBJECT, both(few)) for probe in (accuracy_true_boxes, accuracy))
     assert {name for name in known if known[name] != detected[name]} == {"detections"}
@@ -170,18 +171,18 @@ def test_true_boxes_are_given(few: Path, perfect: Perfect) -> None:
 def test_a_model_that_finds_nothing_has_0_points(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = few / "none.json"
     boxes.write_text("[]")
-    measurement = accuracy.measure(SUBJECT, Context(coco=few, detections=str(boxes)))
+    measurement = accuracy.measure(SUBJECT, Context(data=coco_layout(few), detections=str(boxes)))
     assert numbers_at(measurement)["ap"] == 0
     assert measurement.files["predictions.json"] == b"[]"
 
 
 def test_one_annotation_file_is_enough(few: Path, perfect: Perfect) -> None:
     lvis = few / "annotations" / "lvis.json"
-    plain = numbers_at(accuracy.measure(SUBJECT, Context(coco=few)))
+    plain = numbers_at(accuracy.measure(SUBJECT, Context(data=coco_layout(few))))
     assert "ap" in plain
     assert "ap_star" not in plain
     (few / "annotations" / "instances_val2017.json").unlink()
-    starred = numbers_at(accuracy.measure(SUBJECT, Context(coco=few, lvis=lvis)))
+    starred = numbers_at(accuracy.measure(SUBJECT, Context(data=coco_layout(few), lvis=lvis)))
     assert "ap" not in starred
     assert starred["ap_star"] > 0
 
@@ -215,7 +216,7 @@ def hidden(few: Path) -> Path:
 
 
 def test_test_dev_gives_the_zip_file_of_the_server(few: Path, perfect: Perfect, hidden: Path, tmp_path: Path) -> None:
-    measurement = dev.measure(SUBJECT, Context(coco=hidden))
+    measurement = dev.measure(SUBJECT, Context(data=coco_layout(hidden)))
     stem = f"detections_test-dev2017_{SUBJECT.name}_results"
     content = measurement.files[f"{stem}.zip"]
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -229,18 +230,18 @@ def test_test_dev_gives_the_zip_file_of_the_server(few: Path, perfect: Perfect, 
     values = numbers_at(measurement)
     assert len(results) == values["predictions"] > 0
     assert values["images"] == NUM_IMAGES - 1
-    assert dev.measure(SUBJECT, Context(coco=hidden)).files[f"{stem}.zip"] == content
+    assert dev.measure(SUBJECT, Context(data=coco_layout(hidden))).files[f"{stem}.zip"] == content
 
 
 def test_test_dev_says_what_is_missing(few: Path) -> None:
     with pytest.raises(ValueError, match=r"image_info_test-dev2017.json.*Testing Image info"):
-        dev.measure(SUBJECT, Context(coco=few))
-    assert dev.protocol(SUBJECT, Context(coco=few))["annotations"] is None
+        dev.measure(SUBJECT, Context(data=coco_layout(few)))
+    assert dev.protocol(SUBJECT, Context(data=coco_layout(few)))["annotations"] is None
 
 
 def test_test_dev_has_no_true_boxes(hidden: Path) -> None:
     with pytest.raises(ValueError, match="not public"):
-        dev.measure(SUBJECT, Context(coco=hidden, detections="ground_truth"))
+        dev.measure(SUBJECT, Context(data=coco_layout(hidden), detections="ground_truth"))
     (hidden / "test2017").rename(hidden / "test")
     with pytest.raises(ValueError, match="test2017"):
-        dev.measure(SUBJECT, Context(coco=hidden))
+        dev.measure(SUBJECT, Context(data=coco_layout(hidden)))

@@ -13,6 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bench.contract import Context
+from bench.data.layout import coco_layout
 from bench.glyphs import write
 from bench.inference import detected
 from bench.model.segmenter import DetectorOutput
@@ -30,7 +31,7 @@ NUM_IMAGES = 6
 def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
     folder = tmp_path_factory.mktemp("glyphs")
     write(folder, "tune", NUM_IMAGES)
-    return Context(coco=folder, weights=own_data.SHIPPED)
+    return Context(data=coco_layout(folder), weights=own_data.SHIPPED)
 
 
 def test_values_are_those_of_pycocotools(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,9 +43,9 @@ def test_values_are_those_of_pycocotools(context: Context, monkeypatch: pytest.M
 
     monkeypatch.setattr(box_accuracy, "_results", noted)
     found = box_accuracy.measure(shipped("effseg"), context)
-    assert context.coco is not None
+    assert context.data is not None
     with contextlib.redirect_stdout(io.StringIO()):
-        truth = COCO(context.coco / "annotations" / "instances_val2017.json")
+        truth = COCO(context.data.val.annotations)
         official = COCOeval(truth, truth.loadRes(kept), "bbox")
         official.evaluate()
         official.accumulate()
@@ -94,7 +95,7 @@ def test_an_empty_result_is_no_error(context: Context, monkeypatch: pytest.Monke
 
 
 def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Path) -> None:
-    assert context.coco is not None
+    assert context.data is not None
     coco = tmp_path / "coco"
     shutil.copytree(context.coco, coco)
     path = coco / "annotations" / "instances_val2017.json"
@@ -103,7 +104,7 @@ def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Pa
     annotations["annotations"] = [each for each in annotations["annotations"] if each["image_id"] != left_out]
     path.write_text(json.dumps(annotations))
     lvis = coco / "annotations" / "glyphs_fine_val.json"
-    contexts = [dataclasses.replace(context, coco=coco, lvis=each) for each in (lvis, None)]
+    contexts = [dataclasses.replace(context, data=coco_layout(coco), lvis=each) for each in (lvis, None)]
     both, alone = (numbers_at(box_accuracy.measure(shipped("mask_rcnn"), each)) for each in contexts)
     assert both["images"] == NUM_IMAGES
     assert both["box_images"] == alone["images"] == NUM_IMAGES - 1
@@ -113,4 +114,4 @@ def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Pa
 
 def test_coco_annotations_are_needed(context: Context, tmp_path: Path) -> None:
     with pytest.raises((ValueError, OSError), match="instances_val2017"):
-        box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, coco=tmp_path))
+        box_accuracy.measure(shipped("mask_rcnn"), dataclasses.replace(context, data=coco_layout(tmp_path)))

@@ -16,6 +16,7 @@ from pycocotools.cocoeval import COCOeval
 
 from bench.contract import Context
 from bench.data.ground_truth import GroundTruth
+from bench.data.layout import coco_layout
 from bench.inference.squeeze import Rung, Squeezed, coverage, own_boxes, squeeze
 from bench.probes import ceiling
 from bench.record import Subject
@@ -164,7 +165,7 @@ def grid(name: str) -> Subject:
 
 def test_the_ladder_on_real_data(coco_mini: Path, tmp_path: Path) -> None:
     lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
-    context = Context(coco=coco_mini, lvis=lvis, images=20)
+    context = Context(data=coco_layout(coco_mini), lvis=lvis, images=20)
     made = ceiling.measure(grid("grid14_binary"), context)
     coarse, fine = numbers_at(made), numbers_at(ceiling.measure(grid("grid112_soft"), context))
     for name in ("ap", "apb", "ap_star", "apb_star", "mean_iou", "mean_iou_star", "mean_boundary_iou"):
@@ -202,18 +203,22 @@ def test_either_annotation_file_will_do(coco_mini: Path, tmp_path: Path) -> None
     (tmp_path / "annotations").mkdir()
     lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
     with pytest.raises(ValueError, match="There are no annotations"):
-        ceiling.measure(grid("grid28_soft"), Context(coco=tmp_path, images=5))
-    starred = numbers_at(ceiling.measure(grid("grid28_soft"), Context(coco=tmp_path, lvis=lvis, images=5)))
+        ceiling.measure(grid("grid28_soft"), Context(data=coco_layout(tmp_path), images=5))
+    starred = numbers_at(ceiling.measure(grid("grid28_soft"), Context(data=coco_layout(tmp_path), lvis=lvis, images=5)))
     assert starred["ap_star"] > 90
     assert "ap" not in starred
-    plain = numbers_at(ceiling.measure(grid("grid28_soft"), Context(coco=coco_mini, images=5)))
+    plain = numbers_at(ceiling.measure(grid("grid28_soft"), Context(data=coco_layout(coco_mini), images=5)))
     assert plain["ap"] > 90
     assert "ap_star" not in plain
 
 
 def test_other_annotations_are_another_measurement(coco_mini: Path) -> None:
     lvis = coco_mini / "annotations" / "lvis_v0.5_val_cocofied.json"
-    contexts = [Context(coco=coco_mini), Context(coco=coco_mini, images=4), Context(coco=coco_mini, lvis=lvis)]
+    contexts = [
+        Context(data=coco_layout(coco_mini)),
+        Context(data=coco_layout(coco_mini), images=4),
+        Context(data=coco_layout(coco_mini), lvis=lvis),
+    ]
     found = [ceiling.protocol(grid("grid28_soft"), context) for context in contexts]
     assert found[0] != found[1]
     assert found[0] != found[2]

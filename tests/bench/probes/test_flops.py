@@ -9,6 +9,7 @@ import torch
 
 import heads.point_rend
 from bench.contract import Context
+from bench.data.layout import coco_layout
 from bench.model.build import build
 from bench.names import MODEL_PARTS
 from bench.probes import flops
@@ -147,8 +148,8 @@ def test_regions_can_be_given_and_must_be_for_other_models() -> None:
 @pytest.mark.usefixtures("traced")
 def test_measured_costs_follow_the_detections(coco_mini: Path) -> None:
     small = subject("effseg", backbone="small_fpn", preset="small")
-    detected = flops.measure(small, Context(coco=coco_mini, images=2))
-    annotated = flops.measure(small, Context(coco=coco_mini, images=2, detections="ground_truth"))
+    detected = flops.measure(small, Context(data=coco_layout(coco_mini), images=2))
+    annotated = flops.measure(small, Context(data=coco_layout(coco_mini), images=2, detections="ground_truth"))
     for measurement in (detected, annotated):
         values = numbers_at(measurement)
         assert values["images"] == 2

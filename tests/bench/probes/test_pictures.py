@@ -17,8 +17,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from bench.contract import Context, Measurement
-from bench.data.coco import CocoImages, open_coco
+from bench.data.coco import CocoImages, open_images
 from bench.data.ground_truth import read_ground_truth
+from bench.data.layout import coco_layout
 from bench.data.samples import Batch
 from bench.glyphs import write
 from bench.inference.image_run import ImageRun
@@ -91,12 +92,12 @@ def glyphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def context_of(glyphs: Path, *, fine: bool = True) -> Context:
-    return Context(coco=glyphs, lvis=glyphs / "annotations" / "glyphs_fine_val.json" if fine else None)
+    return Context(data=coco_layout(glyphs), lvis=glyphs / "annotations" / "glyphs_fine_val.json" if fine else None)
 
 
 @pytest.fixture
 def knowing(glyphs: Path, monkeypatch: pytest.MonkeyPatch) -> Knowing:
-    model = Knowing(open_coco(glyphs))
+    model = Knowing(open_images(coco_layout(glyphs).val))
     monkeypatch.setattr(pictures, "NUM_SHOWN", 2)  # pictures take most of the time
     monkeypatch.setattr(pictures, "load", lambda subject, context, category_ids: model)
     monkeypatch.setattr(pictures, "detected", model.detected)
@@ -109,7 +110,7 @@ def pixels(content: bytes) -> UInt8[np.ndarray, "H W"]:
 
 def test_candidates_are_large_and_have_a_box(glyphs: Path) -> None:
     truth = read_ground_truth(pictures_truth(glyphs))
-    found = candidates(truth, open_coco(glyphs))
+    found = candidates(truth, open_images(coco_layout(glyphs).val))
     assert sum(map(len, found.values())) > NUM_IMAGES
     for image_id, of_image in found.items():
         for each in of_image:
@@ -187,7 +188,7 @@ def test_a_mask_like_the_truth_has_iou_1(glyphs: Path, knowing: Knowing) -> None
 def test_every_object_of_every_image_counts(glyphs: Path, knowing: Knowing) -> None:
     truth = read_ground_truth(pictures_truth(glyphs))
     samples = pictures.measure(SUBJECT, context_of(glyphs)).samples
-    found = candidates(truth, open_coco(glyphs))
+    found = candidates(truth, open_images(coco_layout(glyphs).val))
     expected = [each.row for of_image in found.values() for each in of_image if is_one_piece(mask_of(truth, each.row))]
     assert sorted(samples["rows"].tolist()) == sorted(expected)
     assert samples["image_ids"].tolist() == truth.image_ids[truth.image[samples["rows"]]].tolist()
@@ -267,7 +268,7 @@ def test_every_head_draws_the_same_objects(glyphs: Path, knowing: Knowing) -> No
 
 def test_no_large_object_is_an_error(glyphs: Path) -> None:
     truth = read_ground_truth(pictures_truth(glyphs))
-    files = open_coco(glyphs)
+    files = open_images(coco_layout(glyphs).val)
     with pytest.raises(ValueError, match="Give more images"):
         candidates(truth, CocoImages(**{**vars(files), "annotations": {}}))
 

@@ -12,6 +12,7 @@ import torch
 from pycocotools.coco import COCO
 
 from bench.contract import Context
+from bench.data.layout import coco_layout
 from bench.inference.image_run import open_run
 from bench.model.build import build
 from bench.probes import flops, head_cost, overfit, predictions, speed
@@ -28,7 +29,7 @@ def small(head: str) -> Subject:
 
 
 def test_speed_keeps_every_latency_by_phase(coco_mini: Path) -> None:
-    measurement = speed.measure(small("effseg"), Context(coco=coco_mini, images=3))
+    measurement = speed.measure(small("effseg"), Context(data=coco_layout(coco_mini), images=3))
     total = measurement.samples["latency_ms_total"]
     phases = ("backbone", "neck", "detector", "head", "assemble")
     assert total.shape == (3,)
@@ -47,7 +48,7 @@ def test_speed_keeps_every_latency_by_phase(coco_mini: Path) -> None:
 
 
 def test_head_cost_is_subtracted_and_isolated(coco_mini: Path) -> None:
-    measurement = head_cost.measure(small("effseg"), Context(coco=coco_mini, images=2))
+    measurement = head_cost.measure(small("effseg"), Context(data=coco_layout(coco_mini), images=2))
     values = numbers_at(measurement)
     assert values["latency_ms_head_subtracted"] == pytest.approx(
         1000 / values["fps_paper"] - 1000 / values["fps_detector"]
@@ -59,7 +60,9 @@ def test_head_cost_is_subtracted_and_isolated(coco_mini: Path) -> None:
 
 @pytest.mark.parametrize("source", ["detector", "ground_truth"])
 def test_predictions_are_what_pycocotools_reads(source: str, coco_mini: Path, tmp_path: Path) -> None:
-    measurement = predictions.measure(small("effseg"), Context(coco=coco_mini, images=2, detections=source))
+    measurement = predictions.measure(
+        small("effseg"), Context(data=coco_layout(coco_mini), images=2, detections=source)
+    )
     path = tmp_path / "predictions.json"
     path.write_bytes(measurement.files["predictions.json"])
     results = COCO(coco_mini / "annotations" / "instances_val2017.json").loadRes(str(path))
@@ -77,7 +80,7 @@ def test_detections_of_a_file_are_used(coco_mini: Path, tmp_path: Path) -> None:
     path = tmp_path / "boxes.json"
     boxes = [{"image_id": 139, "category_id": 62, "bbox": [100, 100, 50, 80], "score": 0.5}]
     path.write_bytes(msgspec.json.encode(boxes))
-    context = Context(coco=coco_mini, images=2, detections=str(path))
+    context = Context(data=coco_layout(coco_mini), images=2, detections=str(path))
     measurement = predictions.measure(small("mask_rcnn"), context)
     found = json.loads(measurement.files["predictions.json"])
     assert [(result["image_id"], result["category_id"]) for result in found] in ([(139, 62)], [])
@@ -89,7 +92,9 @@ def test_an_empty_file_of_predictions_is_valid_and_said(
 ) -> None:
     path = tmp_path / "boxes.json"
     path.write_text("[]")
-    measurement = predictions.measure(small("effseg"), Context(coco=coco_mini, images=2, detections=str(path)))
+    measurement = predictions.measure(
+        small("effseg"), Context(data=coco_layout(coco_mini), images=2, detections=str(path))
+    )
     assert measurement.files["predictions.json"] == b"[]"
     assert numbers_at(measurement)["predictions"] == 0
     assert numbers_at(measurement)["images_empty"] == 2
@@ -117,7 +122,7 @@ def damaged(coco_mini: Path, tmp_path: Path) -> Path:
 def test_other_data_is_another_measurement(probe: Any, damaged: Path, tmp_path: Path) -> None:
     boxes = tmp_path / "boxes.json"
     boxes.write_text("[]")
-    subject, context = small("mask_rcnn"), Context(coco=damaged, detections=str(boxes))
+    subject, context = small("mask_rcnn"), Context(data=coco_layout(damaged), detections=str(boxes))
     before = probe.protocol(subject, context)
     assert probe.protocol(subject, context) == before
     if probe is not overfit:
@@ -131,7 +136,7 @@ def test_other_data_is_another_measurement(probe: Any, damaged: Path, tmp_path: 
 
 @pytest.mark.parametrize("probe", [speed, head_cost, predictions])
 def test_a_damaged_image_is_skipped_and_said(probe: object, damaged: Path) -> None:
-    measurement = probe.measure(small("mask_rcnn"), Context(coco=damaged))  # type: ignore[attr-defined]
+    measurement = probe.measure(small("mask_rcnn"), Context(data=coco_layout(damaged)))  # type: ignore[attr-defined]
     assert numbers_at(measurement)["images"] == 2
     assert numbers_at(measurement)["images_skipped"] == 1
     (skipped,) = json.loads(measurement.files["skipped.json"])
@@ -143,13 +148,13 @@ def test_without_a_readable_image_there_is_no_measurement(damaged: Path) -> None
     for path in (damaged / "val2017").iterdir():
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="None of the 3 images could be read"):
-        predictions.measure(small("mask_rcnn"), Context(coco=damaged))
+        predictions.measure(small("mask_rcnn"), Context(data=coco_layout(damaged)))
 
 
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_begins_to_overfit(head: str, coco_mini: Path) -> None:
     """Sixty of the thousand steps of the recipe `overfit`, whose result stands in docs/reproduce.md."""
-    context = Context(coco=coco_mini, detections="ground_truth")
+    context = Context(data=coco_layout(coco_mini), detections="ground_truth")
     samples = overfit.large_objects(open_run(small(head), context).dataset)
     assert len(samples) == overfit.NUM_IMAGES
     model = build(small(head))
@@ -163,7 +168,7 @@ def test_every_head_begins_to_overfit(head: str, coco_mini: Path) -> None:
 
 
 def test_overlap_is_intersection_over_union(coco_mini: Path) -> None:
-    context = Context(coco=coco_mini, detections="ground_truth")
+    context = Context(data=coco_layout(coco_mini), detections="ground_truth")
     (sample, *_) = overfit.large_objects(open_run(small("effseg"), context).dataset)
     assert sample.objects is not None
     sides = (sample.objects.boxes[:, 2:] - sample.objects.boxes[:, :2]).prod(1).sqrt()

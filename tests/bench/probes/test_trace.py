@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from bench.contract import Context, Measurement
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
+from bench.data.layout import coco_layout
 from bench.probes import trace
 from bench.probes.trace import StageTrace
 from bench.record import Subject
@@ -109,7 +110,7 @@ def test_only_the_first_images_keep_maps() -> None:
 def measure(head: str, coco: Path) -> Measurement:
     effseg = {"backend": "sps", "module": "sfm"} if head == "effseg" else {}
     subject = Subject(head=head, backbone="small_fpn", preset="small", **effseg)
-    return trace.measure(subject, Context(coco=coco, images=2, detections="ground_truth"))
+    return trace.measure(subject, Context(data=coco_layout(coco), images=2, detections="ground_truth"))
 
 
 def test_effseg_on_real_images_refines_its_budget(coco_mini: Path) -> None:
@@ -139,7 +140,7 @@ def test_effseg_on_real_images_refines_its_budget(coco_mini: Path) -> None:
 
 def test_boxes_of_a_scene_are_those_of_its_objects(coco_mini: Path) -> None:
     samples = measure("effseg", coco_mini).samples
-    files = open_coco(coco_mini, num_images=2)
+    files = open_images(coco_layout(coco_mini).val, num_images=2)
     for image_id in files.ids:
         height, width = files.sizes[image_id]
         pixels, boxes = samples[f"scene{image_id}_pixels"], samples[f"scene{image_id}_boxes"]
@@ -174,6 +175,6 @@ def test_a_head_of_one_stage_has_nothing_to_trace(coco_mini: Path) -> None:
 
 def test_the_protocol_names_the_data(coco_mini: Path) -> None:
     subject = Subject(head="mask_rcnn", backbone="small_fpn", preset="small")
-    protocol = trace.protocol(subject, Context(coco=coco_mini, images=2))
+    protocol = trace.protocol(subject, Context(data=coco_layout(coco_mini), images=2))
     assert str(protocol["annotations"]).startswith("sha256:")
     assert protocol["images"] == "first 2"

@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 
 from bench import files
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
+from bench.data.layout import coco_layout
 from bench.data.samples import CocoDataset, Sample, Skipped
 from bench.model.tensors_file import read_tensors
 from bench.training import TrainingStopped, checkpoint, train
@@ -207,7 +208,7 @@ def test_odd_annotations_are_trained_on(tmp_path: Path) -> None:
     images = [{"id": image_id, "height": 192, "width": 192} for image_id in (5, 9)]
     content = {"images": images, "annotations": annotations, "categories": [{"id": i} for i in task().category_ids]}
     (tmp_path / "annotations" / "instances_train2017.json").write_bytes(msgspec.json.encode(content))
-    files_of_data = open_coco(tmp_path, split="train2017")
+    files_of_data = open_images(coco_layout(tmp_path).train)
     assert files_of_data.category_ids == task().category_ids
     recipe = dataclasses.replace(RECIPE, num_steps=2)
     data = CocoDataset(files=files_of_data, transform=recipe.augmentation)

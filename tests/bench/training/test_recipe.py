@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.data.coco import open_coco
+from bench.data.coco import open_images
+from bench.data.layout import coco_layout
 from bench.data.samples import CocoDataset, Sample
 from bench.model.build import build
 from bench.record import Subject
@@ -95,7 +96,7 @@ def test_draws_depend_on_seed_and_position() -> None:
 
 
 def test_coco_can_be_trained_on(coco_mini: Path) -> None:
-    files = open_coco(coco_mini, split="train2017", num_images=2)
+    files = open_images(coco_layout(coco_mini).train, num_images=2)
     recipe: Recipe = small()
     data = CocoDataset(files=files, transform=recipe.augmentation)
     assert isinstance(data, TrainingData)

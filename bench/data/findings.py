@@ -1,0 +1,66 @@
+"""What a data set has that was repaired, left out or looks wrong: counted, with the first few by name."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+NUM_EXAMPLES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One kind of thing. `name` is that of its count in records, `what` the plural and what was done with them.
+
+    Such as "boxes disagree with their masks: those of the masks are used". `plain` are those that every data set has,
+    such as crowds: they are told and no reason to look.
+    """
+
+    name: str
+    what: str
+    count: int
+    examples: tuple[str, ...] = ()
+    plain: bool = False
+
+    def sentence(self) -> str:
+        """The finding in words, for a console, with its examples."""
+        more = ", ..." * (self.count > len(self.examples))
+        return f"{self.count:,} {self.what}" + (f" ({', '.join(self.examples)}{more})" if self.examples else "")
+
+
+@dataclass
+class Ledger:
+    """Counts things as they are met; `findings` are those that were."""
+
+    _found: dict[str, Finding] = field(default_factory=dict)
+
+    def note(self, name: str, what: str, example: str, *, count: int = 1, plain: bool = False) -> None:
+        """Count one thing, or several of which one is named."""
+        before = self._found.get(name)
+        examples = () if before is None else before.examples
+        self._found[name] = Finding(
+            name=name,
+            what=what,
+            count=count + (0 if before is None else before.count),
+            examples=(*examples, example) if len(examples) < NUM_EXAMPLES else examples,
+            plain=plain,
+        )
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """Add what was found elsewhere."""
+        for one in findings:
+            before = self._found.get(one.name)
+            self._found[one.name] = (
+                one
+                if before is None
+                else Finding(
+                    name=one.name,
+                    what=one.what,
+                    count=before.count + one.count,
+                    examples=(*before.examples, *one.examples)[:NUM_EXAMPLES],
+                    plain=one.plain,
+                )
+            )
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was met, in the order in which each kind was met first."""
+        return tuple(self._found.values())
