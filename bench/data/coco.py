@@ -1,11 +1,9 @@
-"""The COCO directory layout: which images a run has, where their files are, and what is annotated on them.
+"""The images of a part of a data set: which there are, where their files are, and what is annotated on them.
 
-`DIR/val2017/000000000139.jpg`, `DIR/annotations/instances_val2017.json`. The images of a run are the union of those in
-the annotation files given (COCO, LVIS or both), by ascending image id. Files are found by id, never by `file_name`:
-LVIS v0.5 names files of another year.
+The images of a run are the union of those in the annotation files given (COCO, LVIS or both), by ascending image id.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +11,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.annotations import Annotation, AnnotationFile, ImageEntry, read_annotations
+from bench.data import image_ids
+from bench.data.annotations import AnnotationFile, read_annotations
+from bench.data.entries import Annotation, ImageEntry
+from bench.data.findings import Finding
 from bench.data.layout import Part
 from bench.data.segmentation import RunLengths, Segmentation, rasterise
 
@@ -32,8 +33,9 @@ class CocoImages:
     """The images of a run. `ids` ascend; `sizes` are (height, width) as annotated; `paths` are the image files.
 
     `annotations` hold the objects of every image that the COCO file lists, crowds left out, an empty tuple where there
-    are none; images known from LVIS alone have no entry. Label `i` is category `category_ids[i]`. `listed` are the
-    image ids that any of the files knows, those beyond the first `num_images` included.
+    are none; images known from LVIS alone have no entry. Label `i` is category `category_ids[i]`, of the name
+    `category_names[i]`. `listed` are the image ids that any of the files knows, those beyond the first `num_images`
+    included. `findings` say what of the annotations and files was repaired or left out.
     """
 
     ids: tuple[int, ...]
@@ -41,15 +43,14 @@ class CocoImages:
     paths: Mapping[int, Path]
     annotations: Mapping[int, tuple[CocoObject, ...]]
     category_ids: tuple[int, ...]
+    category_names: tuple[str, ...] = ()
     listed: frozenset[int]
+    findings: tuple[Finding, ...] = ()
 
     def masks(self, image_id: int) -> NDArray[np.uint8]:
-        """Bitmaps [G H W] of an image's annotations at original size. Raises ValueError for a damaged segmentation."""
+        """Bitmaps [G H W] of an image's annotations at original size."""
         segmentations = [_segmentation(annotation) for annotation in self.annotations[image_id]]
-        try:
-            return rasterise(segmentations, *self.sizes[image_id])
-        except ValueError as error:
-            raise ValueError(f"Image {image_id} has a damaged segmentation. {error}") from error
+        return rasterise(segmentations, *self.sizes[image_id])
 
 
 def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None = None) -> CocoImages:
@@ -66,55 +67,59 @@ def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None 
             f"There is no directory {directory}; expected COCO's layout, {directory}/*.jpg and {coco}; "
             "pass the directory that holds both, or download it from cocodataset.org."
         )
-    known: dict[int, tuple[int, int]] = {}
+    known: dict[int, ImageEntry] = {}
     instances = None
     if lvis is None or coco.is_file():
         instances = read_annotations(coco)
-        instances.require(lists=("annotations", "categories"), of_annotations=("id", "bbox"))
-        _add_sizes(known, instances.images, coco)
+        instances.require(lists=("annotations", "categories"))
+        _add(known, instances, coco)
     if lvis is not None:
-        _add_sizes(known, read_annotations(lvis).images, lvis)
-    ids = tuple(sorted(known)[:num_images])
+        _add(known, read_annotations(lvis), lvis)
+    ids = tuple(sorted(known, key=image_ids.natural)[:num_images])
     if not ids or (num_images is not None and num_images < 1):
         raise ValueError(
             f"The run has no images: {coco if lvis is None else lvis} lists {len(known)}, asked for were "
             f"{'all' if num_images is None else num_images}; expected at least one; "
             "give another annotation file or number of images."
         )
+    objects = None if instances is None else instances.objects(leave_out_maskless=part.leave_out_maskless)
+    names = {} if instances is None else {each.id: each.name for each in instances.categories}
+    category_ids = COCO_CATEGORY_IDS if instances is None else tuple(sorted(names))
     return CocoImages(
         ids=ids,
-        sizes={image_id: known[image_id] for image_id in ids},
+        sizes={image_id: (known[image_id].height, known[image_id].width) for image_id in ids},
         paths=_find(directory, ids),
-        annotations={} if instances is None else _by_image(instances, set(ids)),
-        category_ids=COCO_CATEGORY_IDS if instances is None else tuple(sorted({c.id for c in instances.categories})),
+        annotations={}
+        if instances is None or objects is None
+        else _by_image(objects.annotations, {image.id for image in instances.images} & set(ids)),
+        category_ids=category_ids,
+        category_names=tuple(names.get(category_id, "") for category_id in category_ids),
         listed=frozenset(known),
+        findings=() if objects is None else objects.findings,
     )
 
 
 def _segmentation(annotation: CocoObject) -> Segmentation:
-    """An object's mask. Raises ValueError for JSON that is none."""
+    """An object's mask, which was checked."""
     if isinstance(annotation.segmentation, RunLengths):
         return annotation.segmentation
-    try:
-        found: Segmentation = msgspec.json.decode(annotation.segmentation, type=Segmentation)
-    except msgspec.MsgspecError as error:
-        raise ValueError(
-            f"The segmentation of annotation {annotation.id} (image {annotation.image_id}) cannot be read: {error}; "
-            "expected polygons or run lengths; repair or remove the annotation."
-        ) from error
+    found: Segmentation = msgspec.json.decode(annotation.segmentation, type=Segmentation)
     return found
 
 
-def _add_sizes(known: dict[int, tuple[int, int]], images: Sequence[ImageEntry], path: Path) -> None:
+def _add(known: dict[int, ImageEntry], file: AnnotationFile, path: Path) -> None:
     """Add images to those `known`. Raises ValueError where an image is listed twice or with another size."""
-    if len({image.id for image in images}) < len(images):
-        raise ValueError(f"{path} lists an image id twice; expected unique ids; remove the duplicates.")
-    for image in images:
-        size = (image.height, image.width)
-        if known.setdefault(image.id, size) != size:
+    seen: set[int] = set()
+    for image in file.images:
+        shown = image_ids.original(image.id)
+        if image.id in seen:
+            raise ValueError(f"{path} lists image {shown} twice; expected unique ids; remove or renumber one.")
+        seen.add(image.id)
+        before = known.setdefault(image.id, image)
+        if (before.height, before.width) != (image.height, image.width):
             raise ValueError(
-                f"{path} says image {image.id} is {size[0]} x {size[1]}, the other annotation file says "
-                f"{known[image.id][0]} x {known[image.id][1]}; expected files about the same images; check the pair."
+                f"{path} says image {shown} is {image.height} x {image.width}, the other annotation file says "
+                f"{before.height} x {before.width}; expected files about the same images; check the pair."
             )
 
 
@@ -132,17 +137,10 @@ def _find(directory: Path, ids: tuple[int, ...]) -> dict[int, Path]:
     return {image_id: present[f"{image_id:012d}"] for image_id in ids}
 
 
-def _by_image(instances: AnnotationFile, ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
-    """Group annotations by image, crowds left out. Raises ValueError for unknown images and categories."""
-    listed = {image.id for image in instances.images}
-    categories = {category.id for category in instances.categories}
-    grouped: dict[int, list[CocoObject]] = {image_id: [] for image_id in listed & ids}
-    for annotation in instances.annotations:
-        if annotation.image_id not in listed or annotation.category_id not in categories:
-            raise ValueError(
-                f"{instances.name}: annotation {annotation.id} is about image {annotation.image_id} and category "
-                f"{annotation.category_id}; expected both to be listed in the file; add or remove them."
-            )
+def _by_image(annotations: Iterable[CocoObject], ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
+    """Group annotations by image, crowds left out."""
+    grouped: dict[int, list[CocoObject]] = {image_id: [] for image_id in ids}
+    for annotation in annotations:
         if annotation.image_id in grouped and not annotation.iscrowd:
             grouped[annotation.image_id].append(annotation)
     return {image_id: tuple(objects) for image_id, objects in grouped.items()}
