@@ -3,26 +3,28 @@
 The images of a run are the union of those in the annotation files given (COCO, LVIS or both), by ascending image id.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import json_file
 from bench.data import image_ids
 from bench.data.annotations import AnnotationFile, read_annotations
 from bench.data.entries import Annotation, ImageEntry
 from bench.data.findings import Finding
+from bench.data.images import BY_SIZE, ReadingRule
 from bench.data.layout import Part
+from bench.data.pictures import find_pictures
 from bench.data.segmentation import RunLengths, Segmentation, rasterise
+from bench.data.survey import Survey, survey
 
 COCO_CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
 """Ids of the 80 COCO categories; label `i` is `COCO_CATEGORY_IDS[i]`."""
-
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
-
 
 CocoObject = Annotation[msgspec.Raw | RunLengths]
 """An object with `id` and `bbox`, whose mask is JSON, as in its file, or run lengths already."""
@@ -35,7 +37,8 @@ class CocoImages:
     `annotations` hold the objects of every image that the COCO file lists, crowds left out, an empty tuple where there
     are none; images known from LVIS alone have no entry. Label `i` is category `category_ids[i]`, of the name
     `category_names[i]`. `listed` are the image ids that any of the files knows, those beyond the first `num_images`
-    included. `findings` say what of the annotations and files was repaired or left out.
+    included. Files are read by the `rule` of their data set. `findings` say what of annotations and files was repaired
+    or left out.
     """
 
     ids: tuple[int, ...]
@@ -45,6 +48,7 @@ class CocoImages:
     category_ids: tuple[int, ...]
     category_names: tuple[str, ...] = ()
     listed: frozenset[int]
+    rule: ReadingRule = BY_SIZE
     findings: tuple[Finding, ...] = ()
 
     def masks(self, image_id: int) -> NDArray[np.uint8]:
@@ -53,11 +57,14 @@ class CocoImages:
         return rasterise(segmentations, *self.sizes[image_id])
 
 
-def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None = None) -> CocoImages:
+def open_images(
+    part: Part, *, lvis: Path | None = None, num_images: int | None = None, parts: Sequence[Part] = ()
+) -> CocoImages:
     """Open the images of a part of a data set; `num_images` keeps the first ones by id.
 
     With an LVIS file the annotation file may be absent, and then no objects are known. Of the LVIS file, whose classes
-    are others, only the list of images is used.
+    are others, only the list of images is used. `parts` are those of the whole data set, of which all pictures are read
+    by one rule; COCO's own are read as its tools do.
     Raises ValueError for missing directories, annotation files or image files, malformed or inconsistent annotations,
     and for no images at all.
     """
@@ -85,18 +92,51 @@ def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None 
     objects = None if instances is None else instances.objects(leave_out_maskless=part.leave_out_maskless)
     names = {} if instances is None else {each.id: each.name for each in instances.categories}
     category_ids = COCO_CATEGORY_IDS if instances is None else tuple(sorted(names))
+    entries = [known[image_id] for image_id in ids]
+    found = find_pictures(part, entries)
+    surveyed = Survey(rule=BY_SIZE, findings=())
+    if instances is not None and not _is_coco(instances):
+        surveyed = _survey(
+            tuple(
+                (each, json_file.state(each.annotations))
+                for each in {part: None, **dict.fromkeys(parts)}
+                if each.annotations.is_file()
+            )
+        )
     return CocoImages(
         ids=ids,
-        sizes={image_id: (known[image_id].height, known[image_id].width) for image_id in ids},
-        paths=_find(directory, ids),
+        sizes={image.id: (image.height, image.width) for image in entries},
+        paths=found.paths,
         annotations={}
         if instances is None or objects is None
         else _by_image(objects.annotations, {image.id for image in instances.images} & set(ids)),
         category_ids=category_ids,
         category_names=tuple(names.get(category_id, "") for category_id in category_ids),
         listed=frozenset(known),
-        findings=() if objects is None else objects.findings,
+        rule=surveyed.rule,
+        findings=(*(() if objects is None else objects.findings), *found.findings, *surveyed.findings),
     )
+
+
+def _is_coco(file: AnnotationFile) -> bool:
+    """Whether a file has COCO's classes and the names of its pictures, which nobody needs to look at once more."""
+    return {each.id for each in file.categories} == set(COCO_CATEGORY_IDS) and all(
+        Path(image.file_name).stem.endswith(f"{image.id:012d}") for image in file.images
+    )
+
+
+@lru_cache(maxsize=4)
+def _survey(parts: tuple[tuple[Part, json_file.State], ...]) -> Survey:
+    """Look at the pictures of a data set that are there."""
+    sizes: dict[Path, tuple[int, int]] = {}
+    for part, _ in parts:
+        images = {image.id: image for image in read_annotations(part.annotations, keep=False).images}
+        try:
+            paths = find_pictures(part, list(images.values())).paths
+        except ValueError:  # pictures of this part are missing: whoever opens it is told
+            continue
+        sizes |= {path: (images[image_id].height, images[image_id].width) for image_id, path in paths.items()}
+    return survey(sizes)
 
 
 def _segmentation(annotation: CocoObject) -> Segmentation:
@@ -121,20 +161,6 @@ def _add(known: dict[int, ImageEntry], file: AnnotationFile, path: Path) -> None
                 f"{path} says image {shown} is {image.height} x {image.width}, the other annotation file says "
                 f"{before.height} x {before.width}; expected files about the same images; check the pair."
             )
-
-
-def _find(directory: Path, ids: tuple[int, ...]) -> dict[int, Path]:
-    """Find the file of every image. Raises ValueError that counts and names the missing ones."""
-    present = {path.stem: path for path in directory.iterdir() if path.suffix.lower() in _SUFFIXES}
-    missing = [image_id for image_id in ids if f"{image_id:012d}" not in present]
-    if missing:
-        first = ", ".join(f"{image_id:012d}.jpg" for image_id in missing[:3])
-        raise ValueError(
-            f"{directory} lacks {len(missing)} of the {len(ids)} images of the run: {first}"
-            f"{', ...' * (len(missing) > 3)}; expected every annotated image; "
-            "download the rest, or use an annotation file or number of images that covers what is there."
-        )
-    return {image_id: present[f"{image_id:012d}"] for image_id in ids}
 
 
 def _by_image(annotations: Iterable[CocoObject], ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote
 
 from PIL import Image
 
-from bench.data.annotations import ImageEntry
+from bench.data.entries import ImageEntry
 from bench.data.findings import Finding, Ledger
 from bench.data.image_ids import original
 from bench.data.layout import Part
@@ -58,12 +58,12 @@ def find_pictures(part: Part, images: Sequence[ImageEntry], root: Path | None = 
             continue
         paths[image.id] = Path(path)
         if owners.setdefault(path, image) is not image:
-            what = "images are the same file as another one: what is annotated on each is measured alone"
+            what = "images with the file of another one, each measured with its own annotations"
             ledger.note("shared_pictures", what, f"image {original(image.id)}: {paths[image.id].name}")
     if missing:
         raise ValueError(_lacks(folders, missing, len(images), owners))
     for closed in folders.closed:
-        ledger.note("closed_folders", "folders cannot be listed: pictures in them were not looked for", closed)
+        ledger.note("closed_folders", "folders that cannot be listed, where no picture was looked for", closed)
     return Found(paths=paths, findings=ledger.findings)
 
 
@@ -225,13 +225,13 @@ def _by_name(image: ImageEntry, name: str, folders: _Folders, ledger: Ledger) ->
     for components in spellings:
         path = _only(_of_stem(components, folders), image, name)
         if path is not None:
-            what = "pictures have another ending than their file_name says"
+            what = "pictures with another ending than their file_name"
             ledger.note("other_endings", what, os.path.basename(path), plain=True)
             return path
     for *before, last in spellings:
         path = _only(_named((*before, _UPLOAD.sub("", last, count=1)), folders), image, name)
         if path is not None:
-            what = "pictures are found by their file_name without what Label Studio put before it"
+            what = "pictures found by their file_name without what Label Studio put before it"
             ledger.note("names_before_upload", what, os.path.basename(path), plain=True)
             return path
     return name if os.path.isabs(name) and os.path.isfile(name) else None

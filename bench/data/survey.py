@@ -55,15 +55,15 @@ def survey(sizes: Mapping[Path, Size]) -> Survey:
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         for (path, annotated), header in zip(sizes.items(), pool.map(_header, sizes), strict=True):
             if isinstance(header, Unreadable):
-                ledger.note("unreadable_pictures", "pictures cannot be read: they are skipped", str(header))
+                ledger.note("unreadable_pictures", "pictures that cannot be read, skipped", str(header))
                 continue
             picture = _Picture(path=path, annotated=annotated, header=header)
             if not picture.fits_raw and not picture.fits_turned:
                 why = misfit(path, header.size, header.orientation, annotated)
-                ledger.note("misfit_pictures", "pictures differ from their annotated size: they are skipped", why)
+                ledger.note("misfit_pictures", "pictures of another size than annotated, skipped", why)
                 continue
             if header.size == (1, 1):
-                ledger.note("one_pixel_pictures", "pictures are a single pixel", path.name)
+                ledger.note("one_pixel_pictures", "pictures of a single pixel", path.name)
             pictures.append(picture)
     rule = ReadingRule(turned=_turned(pictures, ledger), bits=_bits(pictures, ledger))
     return Survey(rule=rule, findings=ledger.findings)
@@ -83,15 +83,15 @@ def _turned(pictures: Iterable[_Picture], ledger: Ledger) -> bool:
     only_raw = sum(not picture.fits_turned for picture in turning)
     if only_turned and only_raw:
         what = (
-            f"pictures have an EXIF orientation: {only_turned:,} fit their annotated size only with it, {only_raw:,} "
-            "only without; each is turned where its size needs it, and no other"
+            f"pictures with an EXIF orientation, turned only where their size needs it (of some that fit in one way "
+            f"alone, {only_turned:,} need it and {only_raw:,} must not)"
         )
     elif only_raw:
-        what = f"pictures have an EXIF orientation, and none is turned: {only_raw:,} fit their annotated size only so"
+        what = f"pictures with an EXIF orientation, not turned since {only_raw:,} fit their annotated size only so"
     elif only_turned:
-        what = f"pictures are turned by their EXIF orientation: {only_turned:,} fit their annotated size only so"
+        what = f"pictures turned by their EXIF orientation since {only_turned:,} fit their annotated size only so"
     else:
-        what = "pictures are turned by their EXIF orientation as viewers show them: no size tells whether they must be"
+        what = "pictures turned by their EXIF orientation, as viewers show them: no size tells whether they must be"
     for picture in turning:
         ledger.note("exif_pictures", what, picture.path.name)
     return bool(turning) and not only_raw
@@ -102,13 +102,15 @@ def _bits(pictures: Iterable[_Picture], ledger: Ledger) -> int:
     grey = [picture.path for picture in pictures if picture.header.is_grey16]
     bits = _most_bits(grey, ledger)
     if 0 < bits < _MOST_BITS:
-        what = f"pictures use {bits} of 16 bits: they are scaled by what is there, 0 to {2**bits - 1} become 0 to 255"
+        what = (
+            f"pictures whose values use {bits} of 16 bits, scaled by what is there (0 to {2**bits - 1} become 0 to 255)"
+        )
         for path in grey:
             ledger.note("bits_of_pictures", what, path.name)
     colour = [picture.path for picture in pictures if picture.header.is_colour16]
     used = _most_bits(colour, ledger)
     if 0 < used < _MOST_BITS:
-        what = f"colour pictures use {used} of 16 bits, of which the upper 8 are read: convert them to 8 bits"
+        what = f"colour pictures that use {used} of 16 bits and are read dark, from the upper 8: convert them to 8 bits"
         for path in colour:
             ledger.note("dark_pictures", what, path.name)
     return bits or _MOST_BITS
@@ -120,7 +122,7 @@ def _most_bits(paths: Iterable[Path], ledger: Ledger) -> int:
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         for used in pool.map(_used, paths):
             if isinstance(used, Unreadable):
-                ledger.note("unreadable_pictures", "pictures cannot be read: they are skipped", str(used))
+                ledger.note("unreadable_pictures", "pictures that cannot be read, skipped", str(used))
             else:
                 most = max(most, used)
             if most == _MOST_BITS:
