@@ -43,10 +43,8 @@ def explain(root: Path) -> str:
     if found is None:
         return ""
     name, clue = found
-    what = _WHAT[name].format(clue=clue.relative_to(root))
-    return f"{root} has {what}; expected COCO's format, one JSON file about many pictures; {{}}.".format(
-        _TOOLS[name].format(root=root)
-    )
+    what, remedy = _WHAT[name].format(clue=clue.relative_to(root)), _TOOLS[name].format(root=root)
+    return f"{root} has {what}; expected COCO's format, one JSON file about many pictures; {remedy}."
 
 
 def _format(folder: Folder, levels: int) -> tuple[str, Path] | None:

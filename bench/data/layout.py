@@ -56,10 +56,10 @@ def _coco_part(root: Path, split: str) -> Part:
 
 
 OTHERWISE = (
-    "name the pictures and the annotation file of each part: run_bench.py doctor --train-images DIR "
+    "the pictures and the annotation file of each part: run_bench.py doctor --train-images DIR "
     "--train-annotations FILE --val-images DIR --val-annotations FILE, or in Python bench.data.layout.DataSet"
 )
-"""What to do where a layout is not recognised, or not as it is meant."""
+"""What to name where a layout is not recognised, or not as it is meant."""
 
 _PICTURES = ("images", "image", "imgs", "img", "data", "jpegimages", "pictures", "photos", "frames")
 
@@ -106,7 +106,7 @@ def _nothing(folder: Folder) -> str:
         has = f"has {'pictures' if holds_pictures(folder.path) else 'no pictures'} and no annotation file"
     return (
         f"The folder {folder.path} {has}; expected pictures and an annotation file in COCO's format, as Roboflow, "
-        f"CVAT, Label Studio, COCO Annotator and others export it; give that folder, or {OTHERWISE}."
+        f"CVAT, Label Studio, COCO Annotator and others export it; give that folder, or name {OTHERWISE}."
     )
 
 
@@ -171,7 +171,9 @@ def _recognise_here(folder: Folder) -> DataSet | None:
     )
 
 
-class _SplitPart(msgspec.Struct, forbid_unknown_fields=True):
+class SplitPart(msgspec.Struct, forbid_unknown_fields=True):
+    """A part in `SplitFile`."""
+
     pictures: str
     annotations: str
 
@@ -183,8 +185,8 @@ class SplitFile(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """
 
     kind: str
-    train: _SplitPart
-    val: _SplitPart
+    train: SplitPart
+    val: SplitPart
     made_from: dict[str, str] = {}
     made_by: dict[str, float | int] = {}
 
@@ -251,7 +253,7 @@ def _several(root: Path, paths: Sequence[Path]) -> str:
     names = ", ".join(str(path.relative_to(root)) for path in paths[:6])
     return (
         f"{root} can be read in several ways: {names}{', ...' * (len(paths) > 6)}; expected one annotation file for "
-        f"each part; {OTHERWISE}."
+        f"each part; name {OTHERWISE}."
     )
 
 
