@@ -4,7 +4,7 @@ Tools for annotation show pictures turned by their EXIF orientation, some older 
 annotated a data set shows in its sizes. Nothing is decoded but pictures of 16 bits per channel, for their values.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from bench.data.images import QUARTER_TURNS, Header, ReadingRule, Size, Unreadab
 
 _NUM_THREADS = 4
 _MOST_BITS = 16
+_UNREADABLE = "pictures that cannot be read, skipped"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ def survey(sizes: Mapping[Path, Size]) -> Survey:
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         for (path, annotated), header in zip(sizes.items(), pool.map(_header, sizes), strict=True):
             if isinstance(header, Unreadable):
-                ledger.note("unreadable_pictures", "pictures that cannot be read, skipped", str(header))
+                ledger.note("unreadable_pictures", _UNREADABLE, str(header))
                 continue
             picture = _Picture(path=path, annotated=annotated, header=header)
             if not picture.fits_raw and not picture.fits_turned:
@@ -97,38 +98,36 @@ def _turned(pictures: Iterable[_Picture], ledger: Ledger) -> bool:
     return bool(turning) and not only_raw
 
 
-def _bits(pictures: Iterable[_Picture], ledger: Ledger) -> int:
+def _bits(pictures: Sequence[_Picture], ledger: Ledger) -> int:
     """How many bits the values of 16-bit greyscale use. Notes that, and colours that would come out dark."""
-    grey = [picture.path for picture in pictures if picture.header.is_grey16]
-    bits = _most_bits(grey, ledger)
-    if 0 < bits < _MOST_BITS:
-        what = (
-            f"pictures whose values use {bits} of 16 bits, scaled by what is there (0 to {2**bits - 1} become 0 to 255)"
-        )
+    grey = _bits_used([picture.path for picture in pictures if picture.header.is_grey16], ledger)
+    bits = max(grey.values(), default=_MOST_BITS)
+    if bits < _MOST_BITS:
+        what = f"pictures whose values use {bits} of 16 bits, scaled to it (0 to {2**bits - 1} become 0 to 255)"
         for path in grey:
             ledger.note("bits_of_pictures", what, path.name)
-    colour = [picture.path for picture in pictures if picture.header.is_colour16]
-    used = _most_bits(colour, ledger)
-    if 0 < used < _MOST_BITS:
+    colour = _bits_used([picture.path for picture in pictures if picture.header.is_colour16], ledger)
+    used = max(colour.values(), default=_MOST_BITS)
+    if used < _MOST_BITS:
         what = f"colour pictures that use {used} of 16 bits and are read dark, from the upper 8: convert them to 8 bits"
         for path in colour:
             ledger.note("dark_pictures", what, path.name)
-    return bits or _MOST_BITS
+    return bits
 
 
-def _most_bits(paths: Iterable[Path], ledger: Ledger) -> int:
-    """The most bits that any of the pictures uses, 0 without one. No more are decoded once one uses all."""
-    most = 0
+def _bits_used(paths: Sequence[Path], ledger: Ledger) -> Mapping[Path, int]:
+    """How many bits each picture uses, those left out that cannot be read; up to the first that uses all."""
+    found: dict[Path, int] = {}
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
-        for used in pool.map(_used, paths):
+        for path, used in zip(paths, pool.map(_used, paths), strict=True):
             if isinstance(used, Unreadable):
-                ledger.note("unreadable_pictures", "pictures that cannot be read, skipped", str(used))
-            else:
-                most = max(most, used)
-            if most == _MOST_BITS:
+                ledger.note("unreadable_pictures", _UNREADABLE, str(used))
+                continue
+            found[path] = used
+            if used == _MOST_BITS:
                 pool.shutdown(cancel_futures=True)
                 break
-    return most
+    return found
 
 
 def _used(path: Path) -> int | Unreadable:
