@@ -157,11 +157,7 @@ def _segmentation(name: str, where: _Where, raw: msgspec.Raw) -> tuple[Segmentat
         try:
             made, word = normal_segmentation(msgspec.json.decode(raw))
         except ValueError as reason:
-            problem, _, within = str(error).partition(" - at `$")
-            place = f"at `$.annotations[{where.index}].segmentation{within or '`'}"
-            raise ValueError(
-                json_file.misfit(name, "annotation", f"{reason} ({problem} - {place})", where())
-            ) from error
+            raise ValueError(f"{name}: {where()}: {reason}") from error
         return made, word
     if not isinstance(found, RunLengths) and not any(found):
         return None, ""

@@ -131,7 +131,7 @@ class _Fields:
 
     def number_or_none(self, field: str) -> float | None:
         found = self._entry.get(field)
-        return None if found is None else self._number(field, found)
+        return None if found is None else float(self._number(field, found))
 
     def box(self, field: str) -> tuple[float, float, float, float] | None:
         found = self._entry.get(field)
@@ -140,7 +140,7 @@ class _Fields:
         if not isinstance(found, list) or len(found) != 4:
             got = f"{len(found)} of them" if isinstance(found, list) else _kind(found)
             raise self._wrong(field, f"Expected a list of 4 numbers, got {got}")
-        left, top, width, height = (self._number(f"{field}[{index}]", each) for index, each in enumerate(found))
+        left, top, width, height = (float(self._number(f"{field}[{index}]", each)) for index, each in enumerate(found))
         return (left, top, width, height)
 
     def flag(self, field: str) -> int:

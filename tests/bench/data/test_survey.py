@@ -52,20 +52,20 @@ def test_one_picture_that_fits_only_turned_turns_all(suffix: str, save: Save) ->
     found = survey({save(orientation=6, suffix=suffix): TURNED, half_turn: RAW, save(SQUARE, 8): SQUARE, save(): RAW})
     assert found.rule == ReadingRule(turned=True)
     assert told(found) == {"exif_pictures": 3}
-    assert "turned by their EXIF orientation: 1 fit their annotated size only so" in found.findings[0].sentence()
+    assert "turned by their EXIF orientation since 1 fit their annotated size only so" in found.findings[0].sentence()
 
 
 def test_one_picture_that_fits_only_as_stored_turns_none(save: Save) -> None:
     found = survey({save(orientation=6): RAW, save(orientation=3): RAW, save(SQUARE, 8): SQUARE})
     assert found.rule == ReadingRule(turned=False)
     assert told(found) == {"exif_pictures": 3}
-    assert "none is turned" in found.findings[0].what
+    assert "not turned since" in found.findings[0].what
 
 
 def test_a_contradiction_is_told_and_sizes_decide(save: Save) -> None:
     found = survey({save(orientation=6): RAW, save(orientation=8): TURNED, save(orientation=3): RAW})
     assert found.rule == ReadingRule(turned=False)
-    assert "1 fit their annotated size only with it, 1 only without" in found.findings[0].what
+    assert "1 need it and 1 must not" in found.findings[0].what
 
 
 @pytest.mark.parametrize(("size", "orientation"), [(RAW, 2), (RAW, 3), (RAW, 4), (SQUARE, 6)])
@@ -114,7 +114,7 @@ def test_the_largest_value_of_all_says_how_many_bits_are_used(largest: int, bits
     found = survey({grey(tmp_path / "a.png", largest): RAW, grey(tmp_path / "b.tif", largest // 2): RAW})
     assert found.rule == ReadingRule(bits=bits)
     assert told(found) == {"bits_of_pictures": 2}
-    assert f"use {bits} of 16 bits: they are scaled by what is there" in found.findings[0].what
+    assert f"use {bits} of 16 bits, scaled to it" in found.findings[0].what
 
 
 def test_values_of_16_bits_are_nothing_to_tell(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def png_of_16_bit_colours(path: Path, largest: int) -> Path:
 def test_colours_that_would_be_dark_are_told(tmp_path: Path) -> None:
     found = survey({png_of_16_bit_colours(tmp_path / "a.png", 4095): RAW})
     assert told(found) == {"dark_pictures": 1}
-    assert "colour pictures use 12 of 16 bits" in found.findings[0].what
+    assert "colour pictures that use 12 of 16 bits" in found.findings[0].what
     assert survey({png_of_16_bit_colours(tmp_path / "a.png", 65535): RAW}).findings == ()
 
 
