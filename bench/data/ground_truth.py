@@ -32,7 +32,7 @@ class GroundTruth:
     `negative` and `not_exhaustive` are LVIS's lists as rows (image, category): classes known to be absent from an
     image, and classes of which not every object is annotated. `frequencies` is LVIS's letter r, c or f per category,
     "" where the file has none. `sha256` is that of the file's content, `version` "LVIS v0.5", "COCO", ... as far as it
-    can be told.
+    can be told. `file_names` are those of the images, "" where there is none; without any list they are not known.
     """
 
     name: str
@@ -52,6 +52,7 @@ class GroundTruth:
     counts: tuple[bytes, ...]
     negative: Int64[np.ndarray, "N 2"]
     not_exhaustive: Int64[np.ndarray, "M 2"]
+    file_names: tuple[str, ...] = ()
 
 
 def read_ground_truth(path: Path) -> GroundTruth:
@@ -125,6 +126,7 @@ def ground_truth_of(file: AnnotationFile) -> GroundTruth:
         not_exhaustive=_listed(
             [each.not_exhaustive_category_ids or () for each in images], images, category_index, name
         ),
+        file_names=tuple(each.file_name for each in images),
     )
     for column in vars(truth).values():
         if isinstance(column, np.ndarray):
