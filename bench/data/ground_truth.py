@@ -35,7 +35,8 @@ class GroundTruth:
     `negative` and `not_exhaustive` are LVIS's lists as rows (image, category): classes known to be absent from an
     image, and classes of which not every object is annotated. `frequencies` is LVIS's letter r, c or f per category,
     "" where the file has none. `sha256` is that of the file's content, `version` "LVIS v0.5", "COCO", ... as far as it
-    can be told. `findings` say what was repaired or left out.
+    can be told. `file_names` are those of the images, "" where there is none; without any list they are not known.
+    `findings` say what was repaired or left out.
     """
 
     name: str
@@ -57,6 +58,7 @@ class GroundTruth:
     negative: Int64[np.ndarray, "N 2"]
     not_exhaustive: Int64[np.ndarray, "M 2"]
     findings: tuple[Finding, ...] = ()
+    file_names: tuple[str, ...] = ()
 
 
 def read_ground_truth(path: Path, *, leave_out_maskless: bool = False) -> GroundTruth:
@@ -127,6 +129,7 @@ def ground_truth_of(file: AnnotationFile, *, leave_out_maskless: bool = False) -
             [each.not_exhaustive_category_ids or () for each in images], images, category_index, name
         ),
         findings=objects.findings,
+        file_names=tuple(each.file_name for each in images),
     )
     for column in vars(truth).values():
         if isinstance(column, np.ndarray):

@@ -9,6 +9,7 @@ import msgspec
 
 from bench import ranks
 from bench.accuracy.archive import pack
+from bench.accuracy.cap import warn_of_cap
 from bench.accuracy.evaluate import (
     COCO_PROTOCOLS,
     LVIS_PROTOCOLS,
@@ -76,6 +77,9 @@ def measure_accuracy(subject: Subject, context: Context) -> Measurement:
         return Measurement()
     found = join((share for share, _, _ in shares), subject)
     tables = [merge(parts) for parts in zip(*(tables for _, tables, _ in shares), strict=True)]
+    by_name = {table.protocol.name: table for table in tables}
+    for truth, (name, *_) in annotated:
+        warn_of_cap(by_name[name], truth.name)
     scores = score(tables, resamples=RESAMPLES, seed=SEED)
     counts = [_sum(of_ranks) for of_ranks in zip(*(counts for _, _, counts in shares), strict=True)]
     return Measurement(

@@ -115,13 +115,17 @@ def evaluate(
     *,
     coco: Path | str | None = None,
     lvis: Path | str | None = None,
-    images: Collection[int] | None = None,
+    images: Collection[int | str] | None = None,
+    boxes: bool = False,
+    class_agnostic: bool = False,
+    cap: int | None = None,
     verify: bool = False,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Record:
     """Score COCO results, a file or what it would hold, on the images that the model was run on, and give the record.
 
+    `boxes` asks for the AP of boxes, `class_agnostic` takes all classes for one, `cap` is how many predictions count.
     `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what the official libraries say.
     Raises ValueError as that does.
     """
@@ -132,6 +136,9 @@ def evaluate(
         coco=None if coco is None else Path(coco),
         lvis=None if lvis is None else Path(lvis),
         images=images,
+        boxes=boxes,
+        class_agnostic=class_agnostic,
+        cap=cap,
         verify=verify,
         resamples=resamples,
         seed=seed,
@@ -145,19 +152,32 @@ def compare(
     results: Path | str = "results",
     coco: Path | str | None = None,
     lvis: Path | str | None = None,
-    images: Collection[int] | None = None,
+    images: Collection[int | str] | None = None,
+    boxes: bool = False,
+    class_agnostic: bool = False,
+    cap: int | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> "list[bench.accuracy.comparison.Difference]":
     """What separates two cells of a store, or two results files with their annotations: a difference per metric.
 
-    Raises ValueError as `bench.accuracy.comparison`.
+    `boxes`, `class_agnostic` and `cap` are how files are scored, as by `evaluate`. Raises ValueError as
+    `bench.accuracy.comparison`.
     """
     from bench.accuracy import comparison
 
     annotations = (None if coco is None else Path(coco), None if lvis is None else Path(lvis))
     sides = [
-        comparison.result(str(side), Path(results), coco=annotations[0], lvis=annotations[1], images=images)
+        comparison.result(
+            str(side),
+            Path(results),
+            coco=annotations[0],
+            lvis=annotations[1],
+            images=images,
+            boxes=boxes,
+            class_agnostic=class_agnostic,
+            cap=cap,
+        )
         for side in (first, second)
     ]
     return comparison.compare(*sides, resamples=resamples, seed=seed)

@@ -236,7 +236,7 @@ def test_what_does_not_fit_is_named_by_its_place(value: object, message: str) ->
         decoded(value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "not JSON", '{"images": [}', "\N{ZERO WIDTH NO-BREAK SPACE}{}"])
+@pytest.mark.parametrize("text", ["{", "not JSON", '{"images": [}', '{"images": []}, {}'])
 def test_other_files_are_told(text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"file.json is not .*JSON"):
         decode_ground_truth(text.encode(), "file.json")
