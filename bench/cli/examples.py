@@ -45,6 +45,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "prepare": (
         "prepare glyphs --out glyphs --images 200",
+        "prepare split --data mine --val 0.2 --seed 0   # annotation files of two parts; no picture is copied",
         "prepare lvis --lvis-annotations lvis_v0.5_val.json --out cocofied.json",
     ),
     "train": (

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,7 +63,7 @@ class Folder:
     @property
     def has_pictures(self) -> bool:
         """Whether a picture lies right in it."""
-        return any(name[name.rfind(".") :].lower() in PICTURE_SUFFIXES for name in self.files)
+        return any(map(_is_picture, self.files))
 
 
 def open_folder(path: Path) -> Folder:
@@ -86,15 +87,24 @@ def open_folder(path: Path) -> Folder:
     return folder
 
 
-def holds_pictures(path: Path, levels: int = _DEEPEST) -> bool:
-    """Whether a picture lies somewhere below a folder. What may not be read holds none."""
+def holds_pictures(path: Path) -> bool:
+    """Whether a picture lies somewhere below a folder."""
+    return any(True for _ in pictures_below(path))
+
+
+def pictures_below(path: Path, levels: int = _DEEPEST) -> Iterator[Path]:
+    """The pictures below a folder. What may not be read has none."""
     try:
         folder = Folder(path)
-        return folder.has_pictures or (
-            levels > 1 and any(holds_pictures(below, levels - 1) for below in folder.folders)
-        )
+        yield from (path / name for name in folder.files if _is_picture(name))
     except ValueError:
-        return False
+        return
+    for below in folder.folders if levels > 1 else ():
+        yield from pictures_below(below, levels - 1)
+
+
+def _is_picture(name: str) -> bool:
+    return name[name.rfind(".") :].lower() in PICTURE_SUFFIXES
 
 
 def head(path: Path) -> str:

@@ -87,7 +87,7 @@ def split(
     }  # fmt: skip
     pictures = _from(out, source.pictures)
     made = SplitFile(
-        kind=f"split of {data.kind}",
+        kind=f"split of {data.kind.removeprefix('split of ')}",
         train=SplitPart(pictures=pictures, annotations="instances_train.json"),
         val=SplitPart(pictures=pictures, annotations="instances_val.json"),
         made_from={"annotations": _from(out, source.annotations), "checksum": file.checksum},
@@ -241,14 +241,15 @@ def _from(out: Path, path: Path) -> str:
 
 def _write(out: Path, contents: Mapping[str, bytes], inputs: set[Path]) -> bool:
     """Write files that are not there yet; say whether any was not. Raises ValueError where one has other content."""
-    for name, content in contents.items():
-        path = out / name
-        if path.exists() and (path.is_dir() or path.read_bytes() != content):
-            what = "is an annotation file of the data set" if _is_one_of(path, inputs) else "has other content already"
-            raise ValueError(
-                f"{path} {what}; expected a folder for this split alone; name another, or remove what is there."
-            )
     try:
+        for name, content in contents.items():
+            path = out / name
+            if path.exists() and (path.is_dir() or path.read_bytes() != content):
+                is_input = any(path.samefile(each) for each in inputs)
+                what = "is an annotation file of the data set" if is_input else "has other content already"
+                raise ValueError(
+                    f"{path} {what}; expected a folder for this split alone; name another, or remove what is there."
+                )
         out.mkdir(parents=True, exist_ok=True)
         missing = [name for name in contents if not (out / name).exists()]
         for name in missing:
@@ -259,7 +260,3 @@ def _write(out: Path, contents: Mapping[str, bytes], inputs: set[Path]) -> bool:
             "another."
         ) from error
     return bool(missing)
-
-
-def _is_one_of(path: Path, others: set[Path]) -> bool:
-    return any(path.samefile(other) for other in others if other.exists())
