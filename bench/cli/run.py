@@ -169,7 +169,7 @@ class Run:
         for option, number in (("--regions", self.regions), ("--budget", self.budget)):
             if number is not None and number < 0:
                 raise ValueError(f"{option} is {number}. It must not be negative. Leave it out for the paper's number.")
-        _check_device(self.device)
+        check_device(self.device)
         return Context(
             data=coco_layout(self.coco) if self.coco else None,
             lvis=self.lvis,
@@ -183,7 +183,7 @@ class Run:
         )
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
     """Raise ValueError for a device that torch does not know or see."""
     import torch
 

@@ -17,6 +17,12 @@ _SWAPPED = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    **_SWAPPED,
+}
 _MAX_16_BIT = 65535
 
 
@@ -49,6 +55,34 @@ def read_image(path: Path, size: tuple[int, int]) -> Image.Image:
         f"{path.name} is {image.height} x {image.width} pixels (EXIF orientation {orientation or 'none'}), "
         f"its annotation says {size[0]} x {size[1]}"
     )
+
+
+def read_any(path: Path) -> Image.Image:
+    """Read an image file without an annotation as RGB with 8 bits per channel, turned as every viewer shows it (EXIF).
+
+    Otherwise as `read_image`. Raises Unreadable for a missing, foreign, truncated or oversized file and unknown pixel
+    ranges.
+    """
+    try:
+        with Image.open(path) as file:
+            file.load()
+            turn = _TURNS.get(file.getexif().get(_ORIENTATION_TAG))
+            image = _to_rgb(file)
+    except Unreadable:
+        raise
+    except Exception as error:  # as in `read_image`
+        raise Unreadable(f"{path.name} cannot be decoded: {error}") from error
+    return image if turn is None else image.transpose(turn)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Convert an opened image to RGB with 8 bits per channel, not turned. Raises Unreadable as `read_any`."""
+    try:
+        return _to_rgb(image)
+    except Unreadable:
+        raise
+    except Exception as error:  # one that was opened is decoded only now
+        raise Unreadable(f"The image cannot be decoded: {error}") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
