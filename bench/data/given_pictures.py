@@ -159,6 +159,4 @@ def _text(name: str) -> str:
 @cache
 def _endings() -> frozenset[str]:
     known = Image.registered_extensions()
-    return frozenset(
-        ending for ending, kind in known.items() if kind in Image.OPEN and kind not in _NO_PICTURES
-    )
+    return frozenset(ending for ending, kind in known.items() if kind in Image.OPEN and kind not in _NO_PICTURES)

@@ -66,7 +66,7 @@ def read_any(path: Path) -> Image.Image:
     try:
         with Image.open(path) as file:
             file.load()
-            turn = _TURNS.get(file.getexif().get(_ORIENTATION_TAG))
+            turn = _TURNS.get(file.getexif().get(_ORIENTATION_TAG, 1))
             image = _to_rgb(file)
     except Unreadable:
         raise

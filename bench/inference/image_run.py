@@ -147,7 +147,7 @@ def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
     """
     if context.detections == "ground_truth" and context.lvis is not None:
         files = with_lvis_objects(files, context.lvis)
-    transform = test_transform(subject)
+    transform = test_transform(subject, None)
     source = context.detections
     from_file = source not in _SOURCES
 
@@ -163,7 +163,7 @@ def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
     )
 
 
-def test_transform(subject: Subject, task: Task | None = None) -> Resize:
+def test_transform(subject: Subject, task: Task | None) -> Resize:
     """How images are resized for a subject: as its weights were trained for, else by its preset."""
     if task is not None and task.input_size is not None:
         short, long = task.input_size

@@ -87,7 +87,7 @@ class Predictor:
         number = len(given.boxes)
         boxes = Boxes(
             boxes=torch.from_numpy(given.boxes * scale).float(),
-            labels=torch.from_numpy(self._labels(given.class_ids, number)),
+            labels=torch.from_numpy(self._labels(given)),
             scores=torch.from_numpy(np.ones(number) if given.scores is None else given.scores).float(),
         ).to(self.device)
         output = self.model.detect(batch, [boxes])
@@ -95,18 +95,25 @@ class Predictor:
             output = self._classified(output, keep_scores=given.scores is not None)
         return self._predict(output)
 
-    def _labels(self, class_ids: Int64[np.ndarray, "D"] | None, number: int) -> Int64[np.ndarray, "D"]:
-        if class_ids is None:
-            return np.zeros(number, np.int64)
-        label = {category: place for place, category in enumerate(self.task.category_ids)}
-        unknown = sorted(set(class_ids.tolist()) - label.keys())
+    def check_classes(self, given: GivenBoxes) -> None:
+        """Raise ValueError for boxes of classes that the model does not have."""
+        if given.class_ids is None:
+            return
+        known = self.task.category_ids
+        unknown = sorted(set(given.class_ids.tolist()) - set(known))
         if unknown:
             raise ValueError(
-                f"The boxes have the class {unknown[0]}; expected one of the {len(label)} of the weights "
-                f"({', '.join(map(str, self.task.category_ids[:8]))}{', ...' * (len(label) > 8)}); give boxes of "
-                "the same classes, or leave the classes out and the detector says them."
+                f"There are boxes of the class {unknown[0]}; expected those of the weights, "
+                f"{', '.join(map(str, known[:8]))}{', ...' * (len(known) > 8)}; give boxes of the same classes, or "
+                "leave the classes out (category_id), and the detector says them."
             )
-        return np.array([label[each] for each in class_ids.tolist()], np.int64)
+
+    def _labels(self, given: GivenBoxes) -> Int64[np.ndarray, "D"]:
+        self.check_classes(given)
+        if given.class_ids is None:
+            return np.zeros(len(given.boxes), np.int64)
+        label = {category: place for place, category in enumerate(self.task.category_ids)}
+        return np.array([label[each] for each in given.class_ids.tolist()], np.int64)
 
     @torch.inference_mode()
     def _classified(self, output: DetectorOutput, *, keep_scores: bool) -> DetectorOutput:
