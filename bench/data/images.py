@@ -94,6 +94,16 @@ def read_any(path: Path) -> Image.Image:
     return _upright(*_decoded(path, bits=None))
 
 
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Convert an opened image to RGB with 8 bits per channel, not turned. Raises Unreadable as `read_any`."""
+    try:
+        return _to_rgb(image, bits=None)
+    except Unreadable:
+        raise
+    except Exception as error:  # one that was opened is decoded only now
+        raise Unreadable(f"The image cannot be decoded: {error}") from error
+
+
 def read_header(path: Path) -> Header:
     """Read what is known of a picture without decoding it. Raises Unreadable."""
     try:

@@ -10,7 +10,7 @@ import torch
 from bench import ranks
 from bench.contract import Context
 from bench.data.annotations import read_annotations
-from bench.data.augment import PAPER_TEST, SMALL_TEST
+from bench.data.augment import PAPER_TEST, SMALL_TEST, Resize
 from bench.data.coco import CocoImages, open_images
 from bench.data.findings import Finding
 from bench.data.ground_truth import GroundTruth, read_ground_truth
@@ -23,6 +23,7 @@ from bench.files import checksum
 from bench.model.boxes_file import read_detections
 from bench.model.build import initial_weights
 from bench.model.segmenter import Boxes
+from bench.model.task import Task
 from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.clock import NUM_WARM_UP
 
@@ -170,7 +171,7 @@ def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
     """
     if context.detections == "ground_truth" and context.lvis is not None:
         files = with_lvis_objects(files, context.lvis)
-    transform = PAPER_TEST if subject.preset in ("paper", None) else SMALL_TEST
+    transform = test_transform(subject, None)
     source = context.detections
     from_file = source not in _SOURCES
 
@@ -184,6 +185,14 @@ def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
         device=context.device,
         dtype=getattr(torch, context.dtype),
     )
+
+
+def test_transform(subject: Subject, task: Task | None) -> Resize:
+    """How images are resized for a subject: as its weights were trained for, else by its preset."""
+    if task is not None and task.input_size is not None:
+        short, long = task.input_size
+        return Resize(short=short, long=long)
+    return PAPER_TEST if subject.preset in ("paper", None) else SMALL_TEST
 
 
 def timing_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:

@@ -2,8 +2,9 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -112,16 +113,26 @@ def load(subject: Subject, context: Context, category_ids: tuple[int, ...] | Non
     kind of file, and for weights of another architecture or of other categories, naming what differs.
     """
     if context.weights is not None:
-        paths = weights_folder.files_of(context.weights, subject)
-        tensors, found = read_weights(paths)
-        if category_ids is not None and found is not None:
-            check_categories(found, category_ids, str(paths[-1]))
-        model = build(subject, NUM_CLASSES if found is None else len(found))
-        copy_tensors(tensors, model.state_dict(), paths[-1])
-    else:
-        model = build(subject)
-        if isinstance(model.backbone, ResNet50):
-            _start_from_imagenet(model.backbone)
+        return load_files(weights_folder.files_of(context.weights, subject), subject, context, category_ids)
+    model = build(subject)
+    if isinstance(model.backbone, ResNet50):
+        _start_from_imagenet(model.backbone)
+    return _placed(model, context)
+
+
+def load_files(
+    paths: Sequence[Path], subject: Subject, context: Context, category_ids: tuple[int, ...] | None = None
+) -> Segmenter:
+    """Build the model of a subject with the weights of these files. Otherwise as `load`, and raises as that."""
+    tensors, found = read_weights(paths)
+    if category_ids is not None and found is not None:
+        check_categories(found, category_ids, str(paths[-1]))
+    model = build(subject, NUM_CLASSES if found is None else len(found))
+    copy_tensors(tensors, model.state_dict(), paths[-1])
+    return _placed(model, context)
+
+
+def _placed(model: Segmenter, context: Context) -> Segmenter:
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
 
 

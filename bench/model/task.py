@@ -11,7 +11,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `subject.seed` draws the initial weights, the order of the images and whatever the head draws. Label `i` is category
     `category_ids[i]`. `data` names the images by their content, such as the SHA-256 of the annotation file, or of
     generated images their generator, seed and number. `detector` is the SHA-256 of weights that a frozen detector has,
-    `initial` that of weights of another task that this one starts from, as far as they fit.
+    `initial` that of weights of another task that this one starts from, as far as they fit. `category_names` are for
+    people: one for every category, or none where they are not known. `input_size` is the (short, long) side that test
+    images are resized to, None for the preset's own.
     """
 
     subject: Subject
@@ -19,6 +21,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     data: str
     detector: str | None = None
     initial: str | None = None
+    category_names: tuple[str, ...] = ()
+    input_size: tuple[int, int] | None = None
 
 
 def check_categories(found: tuple[int, ...], wanted: tuple[int, ...], origin: str) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.files import checksum, write_whole
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task, check_categories
-from bench.model.tensors_file import copy_tensors, read_tensors
+from bench.model.tensors_file import copy_tensors, read_note, read_tensors
 from bench.model.weights_folder import DETECTOR as DETECTOR_FILE
 
 DETECTOR = ("backbone", "neck", "detector")
@@ -92,6 +92,15 @@ def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, .
             )
         found = task.category_ids
     return tensors, found
+
+
+def read_task(path: Path) -> Task | None:
+    """Read the task of a file of weights and none of its tensors; None where the file does not say.
+
+    Raises ValueError for a file that cannot be read as weights.
+    """
+    note = read_note(path)
+    return msgspec.json.decode(note["task"], type=Task) if "task" in note else None
 
 
 def _parts(model: Segmenter, parts: Collection[str]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The verbs from Python: what `run`, `evaluate` and `compare` do, without printing."""
+"""The verbs from Python: what `run`, `predict`, `evaluate` and `compare` do, without printing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,15 @@ from bench.record import Record
 from bench.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
     import bench.accuracy.comparison
+    import bench.inference.prediction
+
+MIN_SCORE = 0.3
+"""Of the objects that are shown. The shipped heads find few below it that are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +116,40 @@ def run(
     store = Store(Path(results))
     planned = prepare(recipe, context or Context(), store, selection or Selection(), force=force)
     return [outcome.record for outcome in plan.run(planned.steps, planned.context, store)]
+
+
+def predict(
+    image: "Path | str | Image.Image | NDArray[np.uint8]",
+    *,
+    head: str | None = None,
+    weights: Path | str | None = None,
+    device: str = "cpu",
+    boxes: "Sequence[Sequence[float]] | NDArray[np.floating] | None" = None,
+    class_ids: Sequence[int] | None = None,
+    scores: Sequence[float] | None = None,
+    min_score: float = MIN_SCORE,
+) -> "bench.inference.prediction.Prediction":
+    """Find the objects of a picture: masks, boxes, classes and scores, which show themselves in a notebook.
+
+    `image` is a file, turned as every viewer shows it (EXIF), a Pillow image, or an array [H W 3] of uint8 in RGB.
+    `weights` are a file, or a folder with a file for every head; without, those that come with the project, which know
+    pictographs alone. Without `head`, it is that of the file, or EffSeg's. The model stays loaded for the next picture.
+    With `boxes` (xyxy, pixels of the picture) the masks in these are found, of `class_ids` and `scores`, or what the
+    detector says they are. Objects below `min_score` are left out; 0 keeps all. Raises ValueError for a picture that
+    cannot be read, for weights that are not there or do not fit, and for boxes without area.
+    """
+    from bench.data.images import Unreadable
+    from bench.inference.given_boxes import GivenBoxes
+    from bench.inference.predictor import predictor
+
+    given = None if boxes is None else GivenBoxes.of(boxes, class_ids, scores)
+    model = predictor(own_data.SHIPPED if weights is None else Path(weights), head=head, device=device)
+    try:
+        return model(image, boxes=given, min_score=min_score)
+    except Unreadable as error:
+        raise ValueError(
+            f"The picture cannot be used: {error}; expected one that Pillow opens; convert or replace it."
+        ) from error
 
 
 def evaluate(
