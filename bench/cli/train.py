@@ -48,9 +48,9 @@ class Train:
     """How many pictures the detector is shown, for the schedule own; each head is shown half as many."""
     input_size: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(own: chosen from the data)")] = None
     """The long side to which pictures are resized, for the schedule own."""
-    start: Annotated[
-        Path | None, arg(name="from", metavar="PATH", help_behavior_hint="(own: the shipped weights)")
-    ] = None
+    start: Annotated[Path | None, arg(name="from", metavar="PATH", help_behavior_hint="(own: the shipped weights)")] = (
+        None
+    )
     """A file or folder of weights to start from, for the schedule own: whatever of it fits."""
     device: str = "cpu"
     """Where to train: cpu, cuda."""
@@ -81,7 +81,6 @@ class Train:
             device=self.device,
             workers=self.workers,
         )
-
 
     def _schedule(self) -> "Schedule":
         """The schedule by its name, with what is asked for instead of chosen. Raises ValueError where none chooses."""

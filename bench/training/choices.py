@@ -47,9 +47,7 @@ class Facts:
         sides = {image_id: max(files.sizes[image_id]) for image_id in files.ids}
         counts = [len(files.annotations.get(image_id, ())) for image_id in files.ids]
         sizes = [
-            (_size(each), sides[image_id])
-            for image_id in files.ids
-            for each in files.annotations.get(image_id, ())
+            (_size(each), sides[image_id]) for image_id in files.ids for each in files.annotations.get(image_id, ())
         ]
         pixels, of_sides = np.array(sizes, dtype=np.float64).T
         return cls(
