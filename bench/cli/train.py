@@ -11,8 +11,9 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from bench import catalog, ranks
+from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE, INCOMPLETE, tell
-from bench.data.layout import DataSet, coco_layout
+from bench.data.layout import DataSet
 from bench.planning.recipes import HEADS
 from bench.record import Subject
 
@@ -23,7 +24,7 @@ _Names = Annotated[tuple[str, ...], arg(metavar="NAMES")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
+class Train(DataOptions):
     """Train what a folder of weights lacks; an interrupted training goes on, torchrun's processes share the images."""
 
     schedule: Annotated[Positional[str], arg(metavar="SCHEDULE")]
@@ -42,8 +43,6 @@ class Train:
     """Another backbone than the schedule's."""
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the schedule's)")] = None
     """Another preset of the heads than the schedule's, such as small_agnostic."""
-    coco: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(not for glyphs)")] = None
-    """COCO in the standard layout: DIR/train2017/*.jpg, DIR/annotations/instances_train2017.json."""
     views: Annotated[int | None, arg(metavar="N", help_behavior_hint="(own: chosen from the data)")] = None
     """How many pictures the detector is shown, for the schedule own; each head is shown half as many."""
     input_size: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(own: chosen from the data)")] = None
@@ -77,7 +76,7 @@ class Train:
             schedule,
             subjects,
             self.out,
-            data=coco_layout(self.coco) if self.coco else None,
+            data=self.data_set(),
             device=self.device,
             workers=self.workers,
         )

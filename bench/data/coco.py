@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 
 from bench.data.annotations import Annotation, AnnotationFile, ImageEntry, read_annotations
 from bench.data.layout import Part
+from bench.data.pictures import find_pictures
 from bench.data.segmentation import RunLengths, Segmentation, rasterise
 
 COCO_CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
 """Ids of the 80 COCO categories; label `i` is `COCO_CATEGORY_IDS[i]`."""
-
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
-
 
 CocoObject = Annotation[msgspec.Raw | RunLengths]
 """An object with `id` and `bbox`, whose mask is JSON, as in its file, or run lengths already."""
@@ -67,13 +65,16 @@ def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None 
             "pass the directory that holds both, or download it from cocodataset.org."
         )
     known: dict[int, tuple[int, int]] = {}
+    entries: dict[int, ImageEntry] = {}
     instances = None
     if lvis is None or coco.is_file():
         instances = read_annotations(coco)
         instances.require(lists=("annotations", "categories"), of_annotations=("id", "bbox"))
         _add_sizes(known, instances.images, coco)
+        entries.update((image.id, image) for image in instances.images)
     if lvis is not None:
         _add_sizes(known, read_annotations(lvis).images, lvis)
+        entries.update((image.id, image) for image in read_annotations(lvis).images if image.id not in entries)
     ids = tuple(sorted(known)[:num_images])
     if not ids or (num_images is not None and num_images < 1):
         raise ValueError(
@@ -84,7 +85,7 @@ def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None 
     return CocoImages(
         ids=ids,
         sizes={image_id: known[image_id] for image_id in ids},
-        paths=_find(directory, ids),
+        paths=find_pictures(part, [entries[image_id] for image_id in ids]).paths,
         annotations={} if instances is None else _by_image(instances, set(ids)),
         category_ids=COCO_CATEGORY_IDS if instances is None else tuple(sorted({c.id for c in instances.categories})),
         listed=frozenset(known),
@@ -116,20 +117,6 @@ def _add_sizes(known: dict[int, tuple[int, int]], images: Sequence[ImageEntry], 
                 f"{path} says image {image.id} is {size[0]} x {size[1]}, the other annotation file says "
                 f"{known[image.id][0]} x {known[image.id][1]}; expected files about the same images; check the pair."
             )
-
-
-def _find(directory: Path, ids: tuple[int, ...]) -> dict[int, Path]:
-    """Find the file of every image. Raises ValueError that counts and names the missing ones."""
-    present = {path.stem: path for path in directory.iterdir() if path.suffix.lower() in _SUFFIXES}
-    missing = [image_id for image_id in ids if f"{image_id:012d}" not in present]
-    if missing:
-        first = ", ".join(f"{image_id:012d}.jpg" for image_id in missing[:3])
-        raise ValueError(
-            f"{directory} lacks {len(missing)} of the {len(ids)} images of the run: {first}"
-            f"{', ...' * (len(missing) > 3)}; expected every annotated image; "
-            "download the rest, or use an annotation file or number of images that covers what is there."
-        )
-    return {image_id: present[f"{image_id:012d}"] for image_id in ids}
 
 
 def _by_image(instances: AnnotationFile, ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
