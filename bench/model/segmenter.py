@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bench.data.image_ids import Id, original
 from bench.data.samples import Batch, Objects
 from bench.detector.anchors import best_anchors
 from bench.detector.detect import detect
@@ -51,7 +52,7 @@ class DetectorOutput:
 class CocoResult(TypedDict):
     """One prediction in COCO's result format. There is no `bbox`: with one, evaluators take its area for the mask's."""
 
-    image_id: int
+    image_id: Id
     category_id: int
     score: float
     segmentation: RunLengths
@@ -167,7 +168,9 @@ def coco_results(
     for image_id, image in zip(image_ids, predictions, strict=True):
         rows = zip(image.labels.tolist(), image.scores.tolist(), encode(image), strict=True)
         for label, score, mask in rows:
-            yield CocoResult(image_id=image_id, category_id=category_ids[label], score=score, segmentation=mask)
+            yield CocoResult(
+                image_id=original(image_id), category_id=category_ids[label], score=score, segmentation=mask
+            )
 
 
 def image_size(images: Float[Tensor, "B 3 H W"]) -> tuple[int, int]:
