@@ -20,10 +20,12 @@ from bench.data.layout import Part
 from bench.data.lvis_objects import with_lvis_objects
 from bench.data.samples import Batch, CocoDataset, Skipped, collate, readable
 from bench.files import checksum
+from bench.model import weights_folder
 from bench.model.boxes_file import read_detections
 from bench.model.build import initial_weights
 from bench.model.segmenter import Boxes
 from bench.model.task import Task
+from bench.model.weights import task_of
 from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.clock import NUM_WARM_UP
 
@@ -165,13 +167,13 @@ def open_run(subject: Subject, context: Context) -> ImageRun:
 
 
 def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
-    """Make a run of images; their size depends on the subject's preset.
+    """Make a run of images, whose size is that of the weights, else of the subject's preset.
 
     The boxes of the objects are COCO's, and LVIS's on images that only the LVIS file lists.
     """
     if context.detections == "ground_truth" and context.lvis is not None:
         files = with_lvis_objects(files, context.lvis)
-    transform = test_transform(subject, None)
+    transform = test_transform(subject, task_of_run(subject, context))
     source = context.detections
     from_file = source not in _SOURCES
 
@@ -188,11 +190,30 @@ def run_of(files: CocoImages, subject: Subject, context: Context) -> ImageRun:
 
 
 def test_transform(subject: Subject, task: Task | None) -> Resize:
-    """How images are resized for a subject: as its weights were trained for, else by its preset."""
+    """How images are resized: as the weights of a task want it, else as the preset of a subject says."""
     if task is not None and task.input_size is not None:
         short, long = task.input_size
         return Resize(short=short, long=long)
     return PAPER_TEST if subject.preset in ("paper", None) else SMALL_TEST
+
+
+def task_of_run(subject: Subject, context: Context) -> Task | None:
+    """What the weights of a subject were trained for; None without weights, and where they do not say."""
+    if context.weights is None or subject.weights == "none":
+        return None
+    return task_of(weights_folder.files_of(context.weights, subject))
+
+
+def input_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
+    """Say how large the images are, and how many detections they have; nothing where it is as the preset says."""
+    task = task_of_run(subject, context)
+    size = test_transform(subject, task)
+    said: dict[str, Scalar] = {}
+    if size != test_transform(subject, None):
+        said["input_size"] = f"{size.short} x {size.long}"
+    if task is not None and task.num_detections is not None:
+        said["detections_kept"] = task.num_detections
+    return said
 
 
 def timing_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
@@ -205,4 +226,5 @@ def timing_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
         "warm_up": NUM_WARM_UP,
         "paste": "box extent, original size",
         "initial": initial_weights(subject, context),
+        **input_protocol(subject, context),
     }

@@ -11,7 +11,7 @@ from bench.data.findings import Finding
 from bench.data.image_ids import original
 from bench.data.samples import Skipped
 from bench.inference.detected import detected
-from bench.inference.image_run import ImageRun, check_readable, data_report, data_rows
+from bench.inference.image_run import ImageRun, check_readable, data_report, data_rows, input_protocol
 from bench.memory import HeapTrimmer
 from bench.model.build import initial_weights, load
 from bench.model.segmenter import CocoResult, coco_results
@@ -60,7 +60,8 @@ class Found:
 
 def model_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what predictions depend on beside the images."""
-    return {"batch": 1, "dtype": context.dtype, "initial": initial_weights(subject, context)}
+    initial = initial_weights(subject, context)
+    return {"batch": 1, "dtype": context.dtype, "initial": initial, **input_protocol(subject, context)}
 
 
 def predict(subject: Subject, context: Context, run: ImageRun) -> Found:

@@ -25,7 +25,7 @@ from bench.model.assemble import ImagePredictions
 from bench.model.build import load_files
 from bench.model.segmenter import Boxes, DetectorOutput, Segmenter
 from bench.model.task import Task
-from bench.model.weights import read_task
+from bench.model.weights import task_of
 
 Given = Path | str | Image.Image | NDArray[np.generic]
 """A picture: its file, a Pillow image, or an array [H W 3] of uint8 in RGB."""
@@ -208,7 +208,7 @@ def trained_files(weights: Path, head: str | None) -> tuple[Path, ...]:
 
 def _complete(file: Path, head: str | None) -> tuple[Path, ...]:
     """Add the detector that lies beside a head."""
-    task = read_task(file)
+    task = task_of([file])
     if task is None:
         raise ValueError(
             f"{file} does not say what it was trained for; expected weights that carry their task; give a file that "
@@ -226,7 +226,7 @@ def _complete(file: Path, head: str | None) -> tuple[Path, ...]:
 
 
 def _load(files: tuple[Path, ...], device: str) -> Predictor:
-    task = read_task(files[-1])
+    task = task_of(files)
     assert task is not None
     return Predictor(
         model=load_files(files, task.subject, Context(device=device), task.category_ids),

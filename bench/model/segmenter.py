@@ -112,12 +112,9 @@ class Segmenter(nn.Module):
         return predictions
 
     def detections(self, pyramid: Pyramid, size: tuple[int, int], given: Sequence[Boxes] | None = None) -> Detections:
-        """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors.
-
-        Raises ValueError where an image is given more distinct boxes than the detector has queries.
-        """
+        """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors."""
         if given is None:
-            return detect(self.detector(pyramid, size))
+            return detect(self.detector(pyramid, size), num_predictions=self.detector.config.num_detections)
         queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
         return _own_regions(given, queries)
 

@@ -94,12 +94,12 @@ def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, .
     return tensors, found
 
 
-def read_task(path: Path) -> Task | None:
-    """Read the task of a file of weights and none of its tensors; None where the file does not say.
+def task_of(paths: Sequence[Path]) -> Task | None:
+    """The task of the files that make up a model, as the last of them says it; None where it does not.
 
-    Raises ValueError for a file that cannot be read as weights.
+    Raises ValueError for a file that is no safetensors.
     """
-    note = read_note(path)
+    note = read_note(paths[-1])
     return msgspec.json.decode(note["task"], type=Task) if "task" in note else None
 
 

@@ -61,7 +61,7 @@ def prepare(
     """
     if isinstance(recipe, str):
         context = own_data.complete(recipe, context)
-        recipe = recipes.load(recipe)
+        recipe = recipes.load(recipe, context.weights)
     chosen = recipes.select(
         recipe,
         heads=selection.heads,
