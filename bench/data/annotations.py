@@ -107,7 +107,7 @@ class AnnotationFile:
 
     @cached_property
     def _read(self) -> tuple[Entries, tuple[Finding, ...]]:
-        text = json_file.unzip(self.content, self.name)
+        text = json_file.text(self.content, self.name)
         try:
             return msgspec.json.decode(text, type=Entries), ()
         except msgspec.ValidationError:
