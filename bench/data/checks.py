@@ -59,6 +59,11 @@ def check_objects(
     """
     sizes = _sizes(name, images)
     known = _categories(name, categories)
+    if annotations and not known:
+        raise ValueError(
+            f"{name} has no categories, and its {len(annotations):,} annotations are of some; expected a list "
+            '"categories" of {"id": ..., "name": ...}; add it, or export the data again.'
+        )
     ledger = Ledger()
     maskless: list[str] = []
     parts: list[_Part] = []
