@@ -113,7 +113,7 @@ def test_objects_without_a_pixel_stay_and_are_told(
     assert bool(caplog.records) == (name == "without_pixel")
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.floats(-20, 220), st.floats(-20, 120)), min_size=3, max_size=6))
 def test_no_pixel_is_what_pycocotools_draws_none_for(points: list[tuple[float, float]]) -> None:
     polygon = [number for point in points for number in point]
