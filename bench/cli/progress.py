@@ -18,6 +18,12 @@ from bench.record import Record
 from bench.store import Store
 
 
+def tell_data(planned: Plan) -> None:
+    """Say which images and objects there are."""
+    if planned.data:
+        tell(escape(f"Data: {'; '.join(planned.data)}"))
+
+
 def tell_lacking(planned: Plan, *, asked_for: Sequence[str]) -> None:
     """Say what is left out and why. Raises ValueError where a probe that needs images was asked for by name."""
     for name in {cell.probe: None for cell in planned.without_images}:

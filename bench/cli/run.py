@@ -13,7 +13,7 @@ from bench import catalog
 from bench.cli import train
 from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
-from bench.cli.progress import Progress, tell_lacking
+from bench.cli.progress import Progress, tell_data, tell_lacking
 from bench.contract import Context, Dtype
 from bench.planning import plan, recipes, session
 from bench.planning.plan import Outcome, Step
@@ -87,6 +87,7 @@ class Run(DataOptions):
             probes=self.probes,
         )
         planned = session.prepare(self.recipe, context, store, selection, force=self.force)
+        tell_data(planned)
         tell_lacking(planned, asked_for=self.probes)
         steps = planned.steps
         progress = Progress(steps, store)

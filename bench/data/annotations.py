@@ -4,10 +4,9 @@ The format requires what no reader can do without. What some need and others do 
 looks at objects asks for `objects`, which are checked.
 """
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -17,13 +16,11 @@ from bench import json_file
 from bench.data import image_ids
 from bench.data.checks import Objects, check_objects
 from bench.data.entries import Annotation, Category, Entries, ImageEntry
-from bench.data.findings import Finding
+from bench.data.findings import Finding, tell_once
 from bench.data.repairs import repaired
 from bench.files import checksum_of
 
 _NUM_KEPT = 2  # of a run, one of COCO and one of LVIS: more must not stay, since train2017's has 450 MB
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +64,8 @@ class AnnotationFile:
             found = check_objects(
                 self.name, self.images, self.annotations, self.categories, leave_out_maskless=leave_out_maskless
             )
-            self._checked[key] = Objects(
-                annotations=found.annotations,
-                boxes_replaced=found.boxes_replaced,
-                findings=(*self._read[1], *found.findings),
-            )
-            _tell(self.name, self.checksum, self._checked[key].findings)
+            self._checked[key] = replace(found, findings=(*self._read[1], *found.findings))
+            tell_once(self.name, self._checked[key].findings)
         return self._checked[key]
 
     def require(
@@ -140,11 +133,3 @@ def read_annotations(path: Path, *, keep: bool = True) -> AnnotationFile:
 
 def _missing(field: str) -> str:
     return f"Object missing required field `{field}`"
-
-
-@lru_cache(maxsize=64)
-def _tell(name: str, checksum: str, findings: tuple[Finding, ...]) -> None:
-    """Say once what was found in a file."""
-    worth_a_look = [finding.sentence() for finding in findings if not finding.plain]
-    if worth_a_look:
-        _log.warning("%s: %s.", name, "; ".join(worth_a_look))

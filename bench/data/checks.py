@@ -35,11 +35,13 @@ _Entry = Annotation[msgspec.Raw]
 class Objects:
     """Objects that can be used as they are: a mask in COCO's format, a box of its own.
 
-    `boxes_replaced` are those whose annotated box is not that of the mask, which they have instead.
+    `boxes_replaced` are those whose annotated box is not that of the mask, which they have instead; `has_pixels` those
+    that a model can learn from.
     """
 
     annotations: tuple[_Entry, ...]
     boxes_replaced: Bool[np.ndarray, "N"]
+    has_pixels: Bool[np.ndarray, "N"]
     findings: tuple[Finding, ...]
 
 
@@ -90,6 +92,7 @@ def check_objects(
     return Objects(
         annotations=tuple(each for part in parts for each in part.entries),
         boxes_replaced=np.concatenate([np.zeros(0, bool), *(part.replaced for part in parts)]),
+        has_pixels=np.concatenate([np.zeros(0, bool), *(part.has_pixels for part in parts)]),
         findings=ledger.findings,
     )
 
@@ -190,6 +193,7 @@ class _Part:
     indices: list[int] = field(default_factory=list)
     masks: list[Segmentation] = field(default_factory=list)
     replaced: Bool[np.ndarray, "N"] = field(default_factory=lambda: np.zeros(0, bool))
+    has_pixels: Bool[np.ndarray, "N"] = field(default_factory=lambda: np.zeros(0, bool))
 
     def add(self, index: int, entry: _Entry, segmentation: Segmentation) -> None:
         self.entries.append(entry)
@@ -283,7 +287,7 @@ class _Part:
         agrees = _same(annotated, corners) | _same(annotated, clipped)
         flat = (given[:, 2:] <= 0) & (clipped[:, 2:] - clipped[:, :2] >= 1)
         wrong = ~absent & ~crowd & has_pixels & (~agrees | flat.any(1))
-        self.replaced = wrong
+        self.replaced, self.has_pixels = wrong, has_pixels
         replaced = np.flatnonzero(wrong | absent).tolist()
         if replaced:
             boxes = self._drawn(replaced)[0].tolist()

@@ -3,7 +3,7 @@
 The images of a run are the union of those in the annotation files given (COCO, LVIS or both), by ascending image id.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from bench import json_file
 from bench.data import image_ids
 from bench.data.annotations import AnnotationFile, read_annotations
+from bench.data.checks import Objects
 from bench.data.entries import Annotation, ImageEntry
-from bench.data.findings import Finding
+from bench.data.findings import Finding, tell_once
 from bench.data.images import BY_SIZE, ReadingRule
 from bench.data.layout import Part
 from bench.data.pictures import find_pictures
@@ -34,11 +35,11 @@ CocoObject = Annotation[msgspec.Raw | RunLengths]
 class CocoImages:
     """The images of a run. `ids` ascend; `sizes` are (height, width) as annotated; `paths` are the image files.
 
-    `annotations` hold the objects of every image that the COCO file lists, crowds left out, an empty tuple where there
-    are none; images known from LVIS alone have no entry. Label `i` is category `category_ids[i]`, of the name
-    `category_names[i]`. `listed` are the image ids that any of the files knows, those beyond the first `num_images`
-    included. Files are read by the `rule` of their data set. `findings` say what of annotations and files was repaired
-    or left out.
+    `annotations` hold the objects of every image that the COCO file lists, but crowds and those without a pixel, an
+    empty tuple where there are none; images known from LVIS alone have no entry. Label `i` is category
+    `category_ids[i]`, of the name `category_names[i]`. `listed` are the image ids that any of the files knows, those
+    beyond the first `num_images` included. Files are read by the `rule` of their data set. `findings` say what of
+    annotations and files was repaired or left out.
     """
 
     ids: tuple[int, ...]
@@ -50,6 +51,11 @@ class CocoImages:
     listed: frozenset[int]
     rule: ReadingRule = BY_SIZE
     findings: tuple[Finding, ...] = ()
+
+    def sentence(self) -> str:
+        """How many images, objects and classes there are, in words."""
+        num_objects = sum(map(len, self.annotations.values()))
+        return f"{len(self.ids):,} images with {num_objects:,} objects of {len(self.category_ids):,} classes"
 
     def masks(self, image_id: int) -> NDArray[np.uint8]:
         """Bitmaps [G H W] of an image's annotations at original size."""
@@ -103,18 +109,20 @@ def open_images(
                 if each.annotations.is_file()
             )
         )
+    of_pictures = (*found.findings, *surveyed.findings)
+    tell_once(str(part.pictures), of_pictures)
     return CocoImages(
         ids=ids,
         sizes={image.id: (image.height, image.width) for image in entries},
         paths=found.paths,
         annotations={}
         if instances is None or objects is None
-        else _by_image(objects.annotations, {image.id for image in instances.images} & set(ids)),
+        else _by_image(objects, {image.id for image in instances.images} & set(ids)),
         category_ids=category_ids,
         category_names=tuple(names.get(category_id, "") for category_id in category_ids),
         listed=frozenset(known),
         rule=surveyed.rule,
-        findings=(*(() if objects is None else objects.findings), *found.findings, *surveyed.findings),
+        findings=(*(() if objects is None else objects.findings), *of_pictures),
     )
 
 
@@ -163,10 +171,10 @@ def _add(known: dict[int, ImageEntry], file: AnnotationFile, path: Path) -> None
             )
 
 
-def _by_image(annotations: Iterable[CocoObject], ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
-    """Group annotations by image, crowds left out."""
+def _by_image(objects: Objects, ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
+    """Group objects by image, but crowds and those without a pixel."""
     grouped: dict[int, list[CocoObject]] = {image_id: [] for image_id in ids}
-    for annotation in annotations:
-        if annotation.image_id in grouped and not annotation.iscrowd:
+    for annotation, has_pixels in zip(objects.annotations, objects.has_pixels.tolist(), strict=True):
+        if has_pixels and annotation.image_id in grouped and not annotation.iscrowd:
             grouped[annotation.image_id].append(annotation)
     return {image_id: tuple(objects) for image_id, objects in grouped.items()}

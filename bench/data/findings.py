@@ -1,9 +1,13 @@
 """What a data set has that was repaired, left out or looks wrong: counted, with the first few by name."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 NUM_EXAMPLES = 3
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,3 +68,11 @@ class Ledger:
     def findings(self) -> tuple[Finding, ...]:
         """What was met, in the order in which each kind was met first."""
         return tuple(self._found.values())
+
+
+@lru_cache(maxsize=64)
+def tell_once(name: str, findings: tuple[Finding, ...]) -> None:
+    """Warn of what was found in what has this name, but for what is plain; not again while it is the same."""
+    worth_a_look = [finding.sentence() for finding in findings if not finding.plain]
+    if worth_a_look:
+        _log.warning("%s: %s.", name, "; ".join(worth_a_look))

@@ -41,7 +41,8 @@ class Plan:
 
     `context` is what the run was given, for the embedded benchmark with its data and weights, for recipes of listed
     images with these alone. `without_weights` would mean nothing for random ones; `without_file` are the cells of
-    subjects that the folder of weights lacks, by the file that it lacks.
+    subjects that the folder of weights lacks, by the file that it lacks. `data` says which images and objects there
+    are, where any are read, and what every data set has of odd ones; what else is odd was told when they were read.
     """
 
     context: Context
@@ -49,6 +50,7 @@ class Plan:
     without_images: list[Cell]
     without_weights: list[Cell]
     without_file: dict[Path, list[Cell]]
+    data: tuple[str, ...] = ()
 
 
 def prepare(
@@ -77,16 +79,21 @@ def prepare(
     without_images = plan.lacking_images(cells, probes, context)
     without_weights = [cell for cell in plan.lacking_weights(cells, probes) if cell.probe not in selection.probes]
     wanted = [cell for cell in cells if cell not in without_images and cell not in without_weights]
+    data: tuple[str, ...] = ()
     if context.data is not None and any(not getattr(probes[cell.probe], "OWN_FILES", False) for cell in wanted):
         from bench.data.coco import open_images
 
-        open_images(context.data.val, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
+        # Before all cells: a wrong path or a damaged file is no cell's fault.
+        parts = (context.data.train, context.data.val)
+        files = open_images(context.data.val, lvis=context.lvis, num_images=context.images, parts=parts)
+        data = (files.sentence(), *(finding.sentence() for finding in files.findings if finding.plain))
     return Plan(
         context=context,
         steps=plan.prepare(wanted, probes, context, store, force=force),
         without_images=without_images,
         without_weights=without_weights,
         without_file=without_file,
+        data=data,
     )
 
 
