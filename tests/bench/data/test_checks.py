@@ -12,11 +12,18 @@ from pycocotools import mask as coco_mask
 
 from bench.data.annotations import AnnotationFile
 from bench.data.checks import Objects
+from bench.data.findings import tell_once
 
 Dict = dict[str, Any]
 
 SQUARE = [[20, 30, 60, 30, 60, 80, 20, 80]]
 OWN = (20, 30, 40, 50)
+
+
+@pytest.fixture(autouse=True)
+def _told_nothing() -> None:
+    """Whatever was found in another file of this name is told again."""
+    tell_once.cache_clear()
 
 
 def an_object(**changes: object) -> Dict:
