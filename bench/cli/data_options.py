@@ -82,7 +82,7 @@ def _part(name: str, images: Path | None, annotations: Path | None, found: Part 
     if images is None and annotations is None:
         return found
     if found is not None:
-        return Part(pictures=images or found.pictures, annotations=annotations or found.annotations)
+        return replace(found, pictures=images or found.pictures, annotations=annotations or found.annotations)
     if images is None or annotations is None:
         given, lacking = ("annotations", "images") if images is None else ("images", "annotations")
         raise ValueError(

@@ -161,7 +161,7 @@ def _groups(files: CocoImages, file: AnnotationFile) -> list[Group]:
     keys: dict[str, list[int]] = defaultdict(list)
     for alike in by_size.values():
         for image_id in alike if len(alike) > 1 else ():
-            keys[checksum(files.paths[image_id])].append(image_id)
+            keys[content_of(files.paths[image_id])].append(image_id)
     for image_id in files.ids:
         keys[source_of(names[image_id])].append(image_id)
     first = {image_id: image_id for image_id in files.ids}
@@ -189,6 +189,14 @@ def _groups(files: CocoImages, file: AnnotationFile) -> list[Group]:
         )
         for ids in members.values()
     ]
+
+
+def content_of(path: Path) -> str:
+    """What two pictures of the same content have in common: a checksum, and for one that cannot be read its path."""
+    try:
+        return checksum(path)
+    except OSError:
+        return str(path)
 
 
 def source_of(name: str) -> str:

@@ -14,8 +14,8 @@ from bench.data.annotations import read_annotations
 from bench.data.coco import COCO_CATEGORY_IDS, CocoImages, CocoObject, open_images
 from bench.data.folders import pictures_below
 from bench.data.layout import DataSet, Part
+from bench.data.split import content_of
 from bench.data.survey import survey
-from bench.files import checksum
 from bench.planning.doctor import Finding
 
 MANY_CLASSES = 1000
@@ -150,10 +150,15 @@ def _of_part(opened: _Opened) -> Iterator[Finding]:
         )
         return
     detail = f"{len(opened.objects):,} objects of {len(counts)} class" + "es" * (len(counts) != 1)
-    if len(counts) > 1:
-        (most, highest), (least, lowest) = counts.most_common(1)[0], min(counts.items(), key=lambda each: each[1])
+    there = [(name, count) for name, count in counts.most_common() if count]
+    if len(there) > 1:
+        (most, highest), (least, lowest) = there[0], there[-1]
         detail += f": most of {most} ({highest:,}), fewest of {least} ({lowest:,})"
     yield Finding(name="", good=True, detail=detail)
+    if len(there) < len(counts):
+        absent = [name for name, count in counts.items() if not count]
+        detail = f"{len(absent)} of the classes without an object: {_first(absent)}"
+        yield Finding(name="", good=True, detail=detail)
     yield Finding(name="", good=True, detail=_sizes(opened))
     for finding in getattr(files, "findings", ()):
         if finding.plain:
@@ -287,8 +292,8 @@ def _shared(train: CocoImages, val: CocoImages) -> list[Path]:
         size = path.stat().st_size
         if size in by_size:
             if size not in contents:
-                contents[size] = {checksum(each) for each in by_size[size]}
-            if checksum(path) in contents[size]:
+                contents[size] = {content_of(each) for each in by_size[size]}
+            if content_of(path) in contents[size]:
                 shared.append(path)
     return shared
 

@@ -146,8 +146,12 @@ def test_one_class(write: Callable[..., DataSet]) -> None:
 
 def test_two_thousand_classes(write: Callable[..., DataSet]) -> None:
     names = [f"class {number}" for number in range(2000)]
-    found = warnings(write(GOOD, OTHER, classes={"train": names, "valid": names}))
+    data = write(GOOD, OTHER, classes={"train": names, "valid": names})
+    found = warnings(data)
     assert len(found) == 2
+    assert "1998 of the classes without an object: class 2, class 3, class 4, class 5, class 6, ..." in told(
+        examine(data)
+    )
     assert all(each.startswith("2000 classes: heads with a mask for each class") for each in found)
 
 
