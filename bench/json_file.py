@@ -1,18 +1,23 @@
 """A JSON file, plain or gzip: decoded fast, and where it does not fit, read again slowly to say at which entry.
 
 An entry is an annotation of an annotation file or a result of a results file. It is named by its place, counted from 0,
-and by its image: ids of annotations may be missing or used twice.
+and by its image: ids of annotations may be missing or used twice. Text may be in UTF-8, UTF-16 or UTF-32, with a byte
+order mark or without. Checksums are those of the bytes of the file, whatever these are.
 """
 
+import codecs
 import gzip
 import json
 import math
 import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
+
+from bench.file_kind import kind
 
 T = TypeVar("T")
 
@@ -34,6 +39,8 @@ def read(path: Path) -> bytes:
     """Read a file's content as it is. Raises ValueError where it cannot be read."""
     try:
         return path.read_bytes()
+    except IsADirectoryError as error:
+        raise ValueError(_directory(path)) from error
     except OSError as error:
         raise ValueError(_unreadable(path, error)) from error
 
@@ -55,15 +62,28 @@ def state(path: Path) -> State:
     return State(path, path.resolve(), *stamp(path))
 
 
-def unzip(content: bytes, name: str) -> bytes:
-    """Decompress gzip, known by its first bytes; other content is given back. Raises ValueError for damaged gzip."""
-    if not content.startswith(_GZIP):
+def text(content: bytes, name: str) -> bytes:
+    """A file's content as UTF-8 without a byte order mark: gzip, known by its first bytes, is decompressed.
+
+    Raises ValueError for damaged gzip, and for damaged UTF-16 or UTF-32.
+    """
+    if content.startswith(_GZIP):
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(
+                f"{name} is damaged: {error}; expected a complete gzip file; write or copy it again."
+            ) from error
+    if content.startswith(codecs.BOM_UTF8):
+        return content[len(codecs.BOM_UTF8) :]
+    encoding = json.detect_encoding(content[:4]) if _is_wide(content) else "utf-8"
+    if encoding == "utf-8":
         return content
     try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
+        return content.decode(encoding).encode()
+    except UnicodeError as error:
         raise ValueError(
-            f"{name} is damaged: {error}; expected a complete gzip file; write or copy it again."
+            f"{name} is damaged {encoding.upper()}: {error}; expected complete text; write it again as UTF-8."
         ) from error
 
 
@@ -73,39 +93,75 @@ def decode(content: bytes, name: str, decoder: msgspec.json.Decoder[T], entry: s
     Raises ValueError for content that is not JSON (as Python's NaN and Infinity) or does not fit, naming the entry and
     its image.
     """
-    text = unzip(content, name)
+    plain = text(content, name)
     try:
-        return decoder.decode(text)
-    except msgspec.ValidationError as error:
-        raise ValueError(_misfit(text, name, entry, str(error))) from error
-    except msgspec.DecodeError as error:
-        raise ValueError(_not_json(text, name, entry, str(error))) from error
-    except RecursionError as error:
-        raise ValueError(
-            f"{name} does not fit the format: its lists or objects are nested too deeply; expected a file of {entry}s; "
-            "give another or repair it."
-        ) from error
+        return decoder.decode(plain)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(explain(plain, name, entry, error)) from error
+
+
+def explain(plain: bytes, name: str, entry: str, error: Exception) -> str:
+    """Say why the decoding of a file's `text` failed with an error of msgspec, or was too deep."""
+    if isinstance(error, msgspec.ValidationError):
+        return _misfit(plain, name, entry, str(error))
+    if isinstance(error, msgspec.DecodeError):
+        return _not_json(plain, name, entry, str(error))
+    return (
+        f"{name} does not fit the format: its lists or objects are nested too deeply; expected a file of {entry}s; "
+        "give another or repair it."
+    )
+
+
+def _is_wide(content: bytes) -> bool:
+    """Whether it may be UTF-16 or UTF-32: a byte order mark, or zeros between the first characters of JSON."""
+    return content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)) or (
+        b"\0" in content[:4] and len(content) >= 4 and content[:4].strip(b"\0")[:1] in (b"[", b"{", b" ", b"\n", b"\r")
+    )
+
+
+def _directory(path: Path) -> str:
+    names = sorted(each.name for each in path.glob("*.json"))
+    inside = f"{', '.join(names[:3])}{', ...' * (len(names) > 3)} in it" if names else "the file that is meant"
+    return f"{path} is a directory; expected a JSON file in COCO's format; give {inside}."
 
 
 def _unreadable(path: Path, error: OSError) -> str:
     return f"The file {path} cannot be read: {error.strerror}; expected a JSON file in COCO's format; check the path."
 
 
-def _misfit(text: bytes, name: str, entry: str, error: str) -> str:
+def _misfit(plain: bytes, name: str, entry: str, error: str) -> str:
     found = _ENTRY.search(error)
     if found is None:
-        hint = " (an annotation file?)" * ("got `object`" in error) + " (a results file?)" * ("got `array`" in error)
-        return misfit(f"{name}{hint}", entry, error)
+        return misfit(f"{name}{_hint(plain, entry)}", entry, error)
     index = int(found[1])
-    entries = _entries(text) or []  # none where the rest of the file is not JSON
+    entries = _entries(plain) or []  # none where the rest of the file is not JSON
     return misfit(name, entry, error, place(entry, index, _image(entries[index] if entries else None)))
 
 
-def _not_json(text: bytes, name: str, entry: str, error: str) -> str:
+def _hint(plain: bytes, entry: str) -> str:
+    """What a file looks like, where another kind was expected."""
+    try:
+        document = json.loads(plain)
+    except (ValueError, RecursionError):
+        return ""
+    if entry == "annotation":
+        results = isinstance(document, list) and all("score" in each for each in document[:1] if isinstance(each, dict))
+        return " (a results file?)" * results
+    return " (an annotation file?)" * (isinstance(document, dict) and {"images", "annotations"} <= document.keys())
+
+
+def _not_json(plain: bytes, name: str, entry: str, error: str) -> str:
     """Explain content that msgspec cannot read: Python's json reads NaN and Infinity, and so finds their entry."""
-    entries = _entries(text)
+    entries = _entries(plain)
     if entries is None:
-        return f"{name} is not complete JSON: {error}; expected one JSON document; write or download the file again."
+        return _unknown(plain, name, error)
+    return not_finite(entries, name, entry) or (
+        f"{name} is not JSON: {error}; expected finite numbers and UTF-8; repair the file."
+    )
+
+
+def not_finite(entries: Sequence[object], name: str, entry: str) -> str | None:
+    """Name the first entry that holds a number which is NaN or infinite."""
     for index, each in enumerate(entries):
         for field, value in each.items() if isinstance(each, dict) else ():
             if not _is_finite(value):
@@ -114,7 +170,41 @@ def _not_json(text: bytes, name: str, entry: str, error: str) -> str:
                     f"{name}: {place(entry, index, _image(each))} has {number} as its {field}, which is not JSON; "
                     "expected finite numbers; repair or remove it."
                 )
-    return f"{name} is not JSON: {error}; expected finite numbers in UTF-8 without a byte order mark; repair the file."
+    return None
+
+
+def _unknown(plain: bytes, name: str, error: str) -> str:
+    """Say what a file is that no reader of JSON can read."""
+    if (found := kind(plain)) is not None:
+        return f"{name} is {found.what}; expected JSON; {found.remedy}."
+    try:
+        written = plain.decode()
+    except UnicodeError as problem:
+        return (
+            f"{name} is not UTF-8: {problem}; expected JSON in UTF-8; write it in that encoding, or replace the "
+            "characters beyond ASCII."
+        )
+    if num_lines(written):
+        return (
+            f"{name} holds {num_lines(written)} JSON documents, one on every line (JSON Lines); expected one document; "
+            "put them into one, or export the data again as COCO JSON."
+        )
+    if "truncated" in error:
+        return f"{name} is not complete JSON: {error}; expected one JSON document; write or download the file again."
+    return f"{name} is not JSON: {error}; expected one JSON document; correct it at that place, or write it again."
+
+
+def num_lines(written: str) -> int:
+    """How many objects a text of JSON Lines holds, one a line; 0 for any other text."""
+    lines = [line for line in written.splitlines() if line.strip()]
+    return len(lines) if len(lines) > 1 and all(_is_object(line) for line in lines) else 0
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def misfit(name: str, entry: str, error: str, where: str = "") -> str:
@@ -136,6 +226,7 @@ def _entries(text: bytes) -> list[object] | None:
     except (ValueError, RecursionError):
         return None
     found = document.get("annotations") if isinstance(document, dict) else document
+    found = [*found.values()] if isinstance(found, dict) else found
     return found if isinstance(found, list) else []
 
 

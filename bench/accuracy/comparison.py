@@ -10,9 +10,10 @@ from pathlib import Path
 from bench.accuracy import bootstrap
 from bench.accuracy.archive import unpack
 from bench.accuracy.bootstrap import Comparison
-from bench.accuracy.evaluate import evaluate, value_name
+from bench.accuracy.evaluate import Evaluation, evaluate, value_name
 from bench.accuracy.matching import Matches
-from bench.accuracy.protocol import PRESETS, VALUE_PREFIXES
+from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES
+from bench.data.image_ids import Id
 from bench.record import Scalar
 from bench.store import Store
 
@@ -86,26 +87,38 @@ def result(
     *,
     coco: Path | None = None,
     lvis: Path | None = None,
-    images: Collection[int] | None = None,
+    images: Collection[Id] | None = None,
     allow_unknown: bool = False,
+    boxes: bool = False,
+    class_agnostic: bool = False,
+    cap: int | None = None,
 ) -> Operand:
     """Find one side of a comparison: a results file where there is one of that name, else the cell of that name.
 
     Cells are named `recipe/subject/probe`, as `list` prints them, and looked for in the store `results`; the newest
     record counts, on the images of its own run. A results file is scored with the annotation files, on `images` or on
-    all of each. Raises ValueError where there is neither, where the cell has no accuracy, for a file without
-    annotations, and as `evaluate`.
+    all of each, with `boxes`, `class_agnostic` and `cap` as by `evaluate`; cells are as they were measured. Raises
+    ValueError where there is neither, where the cell has no accuracy, for a file without annotations, and as
+    `evaluate`.
     """
     path = Path(operand)
     if path.is_file():
-        return _of_file(path, coco, lvis, images, allow_unknown)
+        found = evaluate(
+            path,
+            coco=coco,
+            lvis=lvis,
+            images=images,
+            resamples=0,
+            allow_unknown=allow_unknown,
+            boxes=boxes,
+            class_agnostic=class_agnostic,
+            cap=cap,
+        )
+        return _of_file(path, found)
     return _of_cell(operand, Store(results))
 
 
-def _of_file(
-    path: Path, coco: Path | None, lvis: Path | None, images: Collection[int] | None, allow_unknown: bool
-) -> Operand:
-    evaluation = evaluate(path, coco=coco, lvis=lvis, images=images, resamples=0, allow_unknown=allow_unknown)
+def _of_file(path: Path, evaluation: Evaluation) -> Operand:
     return Operand(
         name=path.name,
         tables={score.protocol.name: score.matches for score in evaluation.scores},
@@ -124,7 +137,7 @@ def _of_cell(name: str, store: Store) -> Operand:
             f"measure it again; the record is {newest.path}."
         )
     record = newest.record
-    if record.samples is None or not any(record.find(f"{prefix}_classes") for prefix in VALUE_PREFIXES.values()):
+    if record.samples is None or not any(record.find(f"{prefix}_classes") for prefix in COUNT_PREFIXES.values()):
         raise ValueError(
             f"The record of {name} holds no match tables; expected that of a probe of accuracy; "
             f"name another cell; the record is {newest.path}."

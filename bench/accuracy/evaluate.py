@@ -21,18 +21,23 @@ from jaxtyping import Float64
 from bench import machine
 from bench.accuracy.average_precision import metrics, num_classes, per_class, same_as_ap
 from bench.accuracy.bootstrap import require_drawable, resample
+from bench.accuracy.cap import warn_of_cap
+from bench.accuracy.joining import NO_CLASS, image_ids
 from bench.accuracy.matching import Matches, match
+from bench.accuracy.one_class import one_class
 from bench.accuracy.predictions import Predictions, from_results, read_predictions
-from bench.accuracy.protocol import PRESETS, VALUE_PREFIXES, ScoringProtocol
+from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES, ScoringProtocol
 from bench.accuracy.verify import Check, check
 from bench.data.cocofy import read_cocofied
 from bench.data.ground_truth import GroundTruth, read_ground_truth
+from bench.data.image_ids import Id, original
 from bench.record import Failure, Record, Scalar, Subject, Value, rows
 
 VERSION = 1
 """Version of the accuracy in records, whoever made the predictions. Raise it when the same input gives other values."""
 
 COCO_PROTOCOLS = ("coco", "coco-boundary")
+BOX_PROTOCOLS = ("coco-boxes",)
 LVIS_PROTOCOLS = ("ap-star", "apb-star")
 
 _log = logging.getLogger(__name__)
@@ -60,9 +65,34 @@ class Score:
         return self.matches.protocol
 
 
-def protocols(names: Iterable[str], area: Literal["mask", "box"] = "mask") -> list[ScoringProtocol]:
-    """Presets by name, with the area that puts a detection into a size range."""
-    return [replace(PRESETS[name], detection_area=area) for name in names]
+def protocols(
+    names: Iterable[str],
+    area: Literal["mask", "box"] = "mask",
+    *,
+    cap: int | None = None,
+    class_agnostic: bool = False,
+) -> list[ScoringProtocol]:
+    """Presets by name, with the area that puts a detection into a size range; that of boxes is always their own.
+
+    `cap` takes the place of the preset's. Raises ValueError for one below 1, and for LVIS's rules without classes.
+    """
+    if cap is not None and cap < 1:
+        raise ValueError(f"The cap on detections is {cap}; expected at least 1; give 100, as COCO has it, or more.")
+    chosen = [PRESETS[name] for name in names]
+    if class_agnostic and any(each.federated for each in chosen):
+        raise ValueError(
+            "Scoring without classes is asked for by LVIS's rules; expected COCO's: LVIS says class by class what was "
+            "looked for on an image, which means nothing once all classes are one; give COCO annotations alone."
+        )
+    return [
+        replace(
+            each,
+            detection_area="box" if each.iou == "bbox" else area,
+            cap=each.cap if cap is None else cap,
+            class_agnostic=class_agnostic,
+        )
+        for each in chosen
+    ]
 
 
 def score(matches: Iterable[Matches], *, resamples: int = 1000, seed: int = 0) -> list[Score]:
@@ -87,9 +117,11 @@ def score(matches: Iterable[Matches], *, resamples: int = 1000, seed: int = 0) -
 def value_name(protocol: str, metric: str) -> str:
     """How a record calls a metric of a protocol: `ap50` of `ap-star` is `ap_star50`, `ar_s` of `coco-boundary` `arb_s`.
 
-    Raises KeyError for a protocol that has no name in records.
+    Those of boxes begin with `box_`. Raises KeyError for a protocol that has no name in records.
     """
     prefix = VALUE_PREFIXES[protocol]
+    if protocol in BOX_PROTOCOLS:
+        return f"box_{metric}"
     return metric[:2] + prefix.removeprefix("ap") + metric[2:]
 
 
@@ -100,7 +132,7 @@ def values(scores: Iterable[Score]) -> Iterator[Value]:
     """
     for each in scores:
         protocol = each.protocol.name
-        prefix = VALUE_PREFIXES[protocol]
+        prefix = COUNT_PREFIXES[protocol]
         for metric, value in each.metrics.items():
             interval = each.intervals.get(metric)
             yield Value(name=value_name(protocol, metric), value=value, unit="points", interval=interval)
@@ -113,7 +145,7 @@ def unscored(predictions: Predictions, matches: Matches) -> Iterator[Value]:
 
     There are many of the latter where a part of a data set was run and all of it scored.
     """
-    prefix = VALUE_PREFIXES[matches.protocol.name]
+    prefix = COUNT_PREFIXES[matches.protocol.name]
     num_elsewhere = int((~np.isin(predictions.image_id, matches.image_ids)).sum())
     num_empty = int((~np.isin(matches.image_ids, predictions.image_id)).sum())
     yield Value(name=f"{prefix}_left_out", value=num_elsewhere, unit="predictions")
@@ -134,12 +166,13 @@ def resampled_arrays(scores: Iterable[Score]) -> dict[str, Float64[np.ndarray, "
 
 
 def rules(scoring: Iterable[ScoringProtocol], *, resamples: int, seed: int) -> dict[str, Scalar]:
-    """The part of a record's protocol about how predictions are scored."""
+    """The part of a record's protocol about how predictions are scored: `class_agnostic` only where it is true."""
     known = list(scoring)
     return {
         **{f"cap_{VALUE_PREFIXES[each.name]}": each.cap for each in known},
         "detection_area": ", ".join(dict.fromkeys(each.detection_area for each in known)),
         "dilation_ratio": next((each.dilation_ratio for each in known if each.iou == "boundary"), None),
+        **({"class_agnostic": True} if any(each.class_agnostic for each in known) else {}),
         "resamples": resamples,
         "seed": seed,
     }
@@ -205,7 +238,7 @@ class Evaluation:
             for truth in (self.lvis, self.coco)
             if truth is not None
             for category, name in zip(truth.category_ids, truth.category_names, strict=True)
-        }
+        } | ({NO_CLASS: "all classes"} if any(each.protocol.class_agnostic for each in self.scores) else {})
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(_COLUMNS)
@@ -236,8 +269,11 @@ def evaluate(
     *,
     coco: Path | None = None,
     lvis: Path | None = None,
-    images: Collection[int] | None = None,
+    images: Collection[Id] | None = None,
     area: Literal["mask", "box"] = "mask",
+    boxes: bool = False,
+    class_agnostic: bool = False,
+    cap: int | None = None,
     verify: bool = False,
     resamples: int = 1000,
     seed: int = 0,
@@ -245,11 +281,14 @@ def evaluate(
 ) -> Evaluation:
     """Score COCO results, a file or what it would hold, on the images that the model was run on.
 
-    The COCO file gives AP and boundary AP, the LVIS file, cocofied on the fly, AP* and APB*. `images` are the ids of
-    the run, None for all of each annotation file. `verify` has the official libraries compute the same numbers.
-    `allow_unknown` leaves out what no annotation file knows: images of the run, and predictions by their image or
+    The COCO file gives AP and boundary AP, the LVIS file, cocofied on the fly, AP* and APB*. With `boxes` it is the AP
+    of boxes instead, those of the results or of their masks, by COCO's rules; with `class_agnostic` all classes are
+    one, by COCO's rules too; `cap` is how many predictions count, instead of 100. `images` are the ids of the run,
+    None for all of each annotation file. `verify` has the official libraries compute the same numbers. `allow_unknown`
+    leaves out what no annotation file knows: images of the run, and predictions by their image or
     class, which are counted; otherwise it is an error. Raises ValueError without an annotation file, with LVIS
-    annotations in COCO's place, for a negative number of resamples or seed, and for damaged input.
+    annotations in COCO's place, for `boxes` or `class_agnostic` with LVIS annotations, for a negative number of
+    resamples or seed, a cap below 1, and for damaged input.
     """
     require_drawable(resamples, seed, fewest=0)
     if coco is None and lvis is None:
@@ -257,20 +296,29 @@ def evaluate(
             "There is nothing to compare the predictions with; expected COCO annotations (for AP), LVIS annotations "
             "(for AP*) or both; give at least one annotation file."
         )
+    of_coco = protocols(BOX_PROTOCOLS if boxes else COCO_PROTOCOLS, area, cap=cap, class_agnostic=class_agnostic)
+    of_lvis = protocols(LVIS_PROTOCOLS, area, cap=cap, class_agnostic=class_agnostic) if lvis is not None else []
+    if boxes and lvis is not None:
+        raise ValueError(
+            f"{lvis} was given for the AP of boxes; expected COCO annotations, by whose rules boxes are scored; "
+            "give these alone."
+        )
     started, begin = datetime.now(UTC).isoformat(timespec="microseconds"), time.perf_counter()
     coco_truth = None if coco is None else _read_coco(coco)
     lvis_truth = None if lvis is None else read_cocofied(lvis)
     truths = [truth for truth in (coco_truth, lvis_truth) if truth is not None]
     run = None if images is None else _run(images, truths, allow_unknown)
     if isinstance(predictions, Path):
-        found = read_predictions(predictions, truths, allow_unknown=allow_unknown)
+        found = read_predictions(predictions, truths, allow_unknown=allow_unknown, class_agnostic=class_agnostic)
     else:
-        found = from_results(predictions, truths, allow_unknown=allow_unknown)
+        found = from_results(predictions, truths, allow_unknown=allow_unknown, class_agnostic=class_agnostic)
     scores: list[Score] = []
     checks: list[Check] = []
-    for truth, names in ((coco_truth, COCO_PROTOCOLS), (lvis_truth, LVIS_PROTOCOLS)):
+    for truth, scoring in ((coco_truth, of_coco), (lvis_truth, of_lvis)):
         if truth is not None:
-            tables = match(truth, found, protocols(names, area), images=run)
+            compared = one_class(truth, found) if class_agnostic else (truth, found)
+            tables = match(*compared, scoring, images=run)
+            warn_of_cap(tables[0], truth.name)
             scores += score(tables, resamples=resamples, seed=seed)
             checks += [check(truth, found, table) for table in tables] if verify else []
             if scores[-1].num_classes == 0:
@@ -301,16 +349,16 @@ def _read_coco(path: Path) -> GroundTruth:
     return truth
 
 
-def _run(images: Collection[int], truths: Sequence[GroundTruth], allow_unknown: bool) -> list[int]:
+def _run(images: Collection[Id], truths: Sequence[GroundTruth], allow_unknown: bool) -> list[int]:
     """The images of a run, each once and ascending, those that no annotation file knows left out where allowed."""
-    every = {int(image_id) for image_id in images}
+    every = set(image_ids([*images], truths, name="The list of images").tolist())
     known = {image_id for truth in truths for image_id in truth.image_ids.tolist()}
     unknown = every - known
     if unknown and not allow_unknown:
         raise ValueError(
-            f"The images of the run include {min(unknown)}, which no annotation file given lists ({len(unknown)} of "
-            f"{len(every)} are unknown); expected some of {len(known)}; give the annotation file that belongs to it, "
-            "or say `allow_unknown`: unknown ones are left out."
+            f"The images of the run include {original(min(unknown))}, which no annotation file given lists "
+            f"({len(unknown)} of {len(every)} are unknown); expected some of {len(known)}; give the annotation file "
+            "that belongs to it, or say `allow_unknown`: unknown ones are left out."
         )
     return sorted(every & known)
 

@@ -9,12 +9,13 @@ import copy
 import importlib.metadata
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
+from bench.accuracy.one_class import known_classes
 from bench.accuracy.predictions import Predictions
 from bench.accuracy.protocol import AREA_NAMES, ScoringProtocol
 from bench.data.ground_truth import GroundTruth
@@ -103,6 +104,7 @@ def _set_rules(params: Any, protocol: ScoringProtocol) -> None:
     ]
     params.areaRngLbl = list(AREA_NAMES)
     params.maxDets = list(_caps(protocol))
+    params.useCats = int(not protocol.class_agnostic)
 
 
 def _caps(protocol: ScoringProtocol) -> tuple[int, ...]:
@@ -128,6 +130,9 @@ def _datasets(
     if protocol.cap_scope == "image":
         detections &= _rank_in_image(predictions) < protocol.cap
         repairs.append(f"Only the best {protocol.cap} predictions of every image are kept: the library caps by class.")
+    if protocol.class_agnostic:
+        predictions = replace(predictions, category_id=known_classes(truth, predictions))
+        repairs.append("Predictions of a class that the annotations do not list are of their first one: none counts.")
     detections &= np.isin(predictions.category_id, truth.category_ids)
     if protocol.drop_zero_area:
         objects &= truth.area > 0

@@ -61,8 +61,7 @@ class Overlaps:
         if len(self._predictions.counts) < len(self._predictions.score):
             raise ValueError(
                 f"{self._predictions.name} holds boxes and no masks; expected masks, which protocol {protocol.name} "
-                'compares; write a "segmentation" into every result (boxes are compared by a ScoringProtocol with '
-                'iou="bbox", which can only be given from Python).'
+                'compares; write a "segmentation" into every result, or say `boxes`: the AP of boxes by COCO\'s rules.'
             )
         if protocol.iou == "segm":
             return self._simple("segm", crowd)

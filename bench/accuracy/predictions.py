@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from bench import json_file
+from bench.accuracy.joining import category_ids, image_ids
+from bench.accuracy.results_file import Result, WholeId, read_results
 from bench.data.coco import COCO_CATEGORY_IDS
 from bench.data.ground_truth import GroundTruth
-from bench.data.segmentation import Masks, Segmentation, encode
+from bench.data.image_ids import Id, number, original
+from bench.data.segmentation import Masks, encode
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,22 +47,13 @@ class Predictions:
     num_unknown: int = 0
 
 
-_WholeId = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-# Some libraries write all numbers as floating point.
-_Id = _WholeId | float
-
-
-class _Prediction(msgspec.Struct, frozen=True, gc=False):
-    image_id: _Id
-    category_id: _Id
-    score: float
-    segmentation: Segmentation | None = None
-    bbox: tuple[float, float, float, float] | None = None
-
-
-def read_predictions(path: Path, truths: Sequence[GroundTruth], *, allow_unknown: bool = False) -> Predictions:
+def read_predictions(
+    path: Path, truths: Sequence[GroundTruth], *, allow_unknown: bool = False, class_agnostic: bool = False
+) -> Predictions:
     """Read a results file, JSON or gzip. Raises ValueError as `decode_predictions`, or for an unreadable file."""
-    return decode_predictions(json_file.read(path), str(path), truths, allow_unknown=allow_unknown)
+    return decode_predictions(
+        json_file.read(path), str(path), truths, allow_unknown=allow_unknown, class_agnostic=class_agnostic
+    )
 
 
 def from_results(
@@ -65,48 +62,55 @@ def from_results(
     *,
     name: str = "results",
     allow_unknown: bool = False,
+    class_agnostic: bool = False,
 ) -> Predictions:
     """Take results from Python, as a results file has them: run lengths may be bytes, numbers and lists numpy's.
 
     The checksum is that of the file that Python's json writes of them. Raises ValueError as `decode_predictions`.
     """
     content = json.dumps(list(results), default=_plain).encode()
-    return decode_predictions(content, name, truths, allow_unknown=allow_unknown)
+    return decode_predictions(content, name, truths, allow_unknown=allow_unknown, class_agnostic=class_agnostic)
 
 
 def decode_predictions(
-    content: bytes, name: str, truths: Sequence[GroundTruth], *, allow_unknown: bool = False
+    content: bytes,
+    name: str,
+    truths: Sequence[GroundTruth],
+    *,
+    allow_unknown: bool = False,
+    class_agnostic: bool = False,
 ) -> Predictions:
     """Read a results file's content; `name` is what messages call it, `truths` know the images and categories.
 
     Next to a cocofied LVIS file all 80 classes of COCO are known, also those that LVIS lacks: models predict them, and
     they count towards the cap. With `allow_unknown` predictions of unknown images and categories are left out and
-    counted. Run lengths may also be plain, or polygons instead. Raises ValueError for content that is not such a file,
-    unknown images and categories, damaged masks or masks of another size, numbers that are not finite, and fields that
-    only some results have, naming the result by its place and its image.
+    counted; with `class_agnostic` no category is needed, or unknown. Run lengths may also be plain, or polygons
+    instead. Images and categories may be meant by name: `bench.accuracy.joining`; what else is read, and said so:
+    `bench.accuracy.results_file`. Raises ValueError for content that is not such a file, unknown images and categories,
+    damaged masks or masks of another size, numbers that are not finite, and fields that only some results have, naming
+    the result by its place and its image.
     """
     sizes = _sizes(truths)
-    results = json_file.decode(content, name, msgspec.json.Decoder(list[_Prediction]), "result")
-
-    def place(index: int) -> str:
-        return f"{name}: {json_file.place('result', index, results[index].image_id)}"
-
-    image_id = _ids([each.image_id for each in results], "image id", place)
-    category_id = _ids([each.category_id for each in results], "category id", place)
-    known = _known(image_id, category_id, truths)
+    file = read_results(content, name)
+    results, place = file.results, file.place
+    _require_whole([each.image_id for each in results], "image id", place)
+    image_id = image_ids(
+        [each.image_id for each in results], truths, name=name, file_names=[each.file_name for each in results]
+    )
+    category_id = category_ids(file, truths, class_agnostic=class_agnostic)
+    known = _known(image_id, category_id, truths, class_agnostic)
     if not allow_unknown and not known.all():
         raise ValueError(_explain_unknown(int(np.argmin(known)), image_id, category_id, sizes, place))
     has_masks, has_boxes = _fields(results, place)
 
     rows = np.flatnonzero(known).tolist()
     given = np.array([results[row].bbox for row in rows] if has_boxes else [], np.float64).reshape(-1, 4)
+    of_images = np.array([sizes[each] for each in image_id[known].tolist()], np.int64).reshape(-1, 2)
+    if has_boxes:
+        _warn_of_corners(given, of_images, name)
     if has_masks:
         # `or []` never happens: it tells the type checker what `_fields` has found out.
-        encoded = encode(
-            [results[row].segmentation or [] for row in rows],
-            np.array([sizes[each] for each in image_id[known].tolist()], np.int64).reshape(-1, 2),
-            lambda index: place(rows[index]),
-        )
+        encoded = encode([results[row].segmentation or [] for row in rows], of_images, lambda index: place(rows[index]))
     else:
         encoded = Masks(counts=(), area=given[:, 2] * given[:, 3], boxes=given)
     return Predictions(
@@ -124,19 +128,20 @@ def decode_predictions(
 
 
 def read_images(path: Path) -> list[int]:
-    """Read the ids of the images that a model was run on: a JSON list, `images.json` beside a record.
+    """Read the ids of the images that a model was run on, as their numbers: a JSON list, `images.json` by a record.
 
     Raises ValueError for a file that is no such list, holds no id at all, or cannot be read.
     """
     name = str(path)
-    content = json_file.unzip(json_file.read(path), name)
+    content = json_file.text(json_file.read(path), name)
     try:
-        return msgspec.json.decode(content, type=Annotated[list[_WholeId], msgspec.Meta(min_length=1)])
+        given = msgspec.json.decode(content, type=Annotated[list[WholeId | str], msgspec.Meta(min_length=1)])
     except msgspec.DecodeError as error:
         raise ValueError(
             f"{name} is no list of images: {error}; expected a JSON list of image ids, such as [139, 285]; "
             "give the images.json that belongs to the predictions, or write one."
         ) from error
+    return [number(each) for each in given]
 
 
 def _sizes(truths: Sequence[GroundTruth]) -> dict[int, tuple[int, int]]:
@@ -157,22 +162,26 @@ def _sizes(truths: Sequence[GroundTruth]) -> dict[int, tuple[int, int]]:
     return known
 
 
-def _ids(values: Sequence[int | float], kind: str, place: Callable[[int], str]) -> Int64[np.ndarray, "D"]:
+def _require_whole(values: Sequence[Id | float], kind: str, place: Callable[[int], str]) -> None:
     for index, value in enumerate(values):
         if isinstance(value, float) and not (value.is_integer() and abs(value) < 2**53):
             raise ValueError(f"{place(index)} has {kind} {value}; expected a whole number; repair or remove it.")
-    return np.array([int(value) for value in values], np.int64)
 
 
 def _known(
-    image_id: Int64[np.ndarray, "D"], category_id: Int64[np.ndarray, "D"], truths: Sequence[GroundTruth]
+    image_id: Int64[np.ndarray, "D"],
+    category_id: Int64[np.ndarray, "D"],
+    truths: Sequence[GroundTruth],
+    class_agnostic: bool,
 ) -> Bool[np.ndarray, "D"]:
     """Say which predictions are on images and of categories that an annotation file knows."""
-    known_images = [truth.image_ids for truth in truths]
+    on_known = np.isin(image_id, np.concatenate([truth.image_ids for truth in truths]))
+    if class_agnostic:
+        return on_known
     known_categories = [truth.category_ids for truth in truths]
     if any(truth.version.startswith("cocofied LVIS") for truth in truths):
         known_categories.append(np.array(COCO_CATEGORY_IDS))
-    return np.isin(image_id, np.concatenate(known_images)) & np.isin(category_id, np.concatenate(known_categories))
+    return on_known & np.isin(category_id, np.concatenate(known_categories))
 
 
 def _explain_unknown(
@@ -183,7 +192,10 @@ def _explain_unknown(
     place: Callable[[int], str],
 ) -> str:
     if int(image_id[index]) not in sizes:
-        problem = f"is on an image that no annotation file given lists; expected one of {len(sizes)}"
+        problem = (
+            f"is on an image that no annotation file given lists; expected one of {len(sizes)}"
+            f"{_examples(image_id, sizes)}"
+        )
     else:
         problem = (
             f"has category {category_id[index]}, which no annotation file given lists; expected their ids, not labels"
@@ -194,7 +206,16 @@ def _explain_unknown(
     )
 
 
-def _fields(results: Sequence[_Prediction], place: Callable[[int], str]) -> tuple[bool, bool]:
+def _examples(image_id: Int64[np.ndarray, "D"], sizes: Collection[int]) -> str:
+    """What the known images are called, and whether the ids are off by one."""
+    known = ", ".join(str(original(each)) for each in list(sizes)[:3])
+    for step, counted in ((1, "from 0, the annotations from 1"), (-1, "from 1, the annotations from 0")):
+        if len(sizes) > 1 and all(each + step in sizes for each in np.unique(image_id).tolist()):
+            return f", such as {known} (perhaps these ids count {counted})"
+    return f", such as {known}" if known else ""
+
+
+def _fields(results: Sequence[Result], place: Callable[[int], str]) -> tuple[bool, bool]:
     """Say whether results have masks and whether boxes. Raises ValueError where only some do, or none has either."""
     masked = [each.segmentation is not None for each in results]
     boxed = [each.bbox is not None for each in results]
@@ -213,6 +234,21 @@ def _fields(results: Sequence[_Prediction], place: Callable[[int], str]) -> tupl
                 "repair or remove it."
             )
     return any(masked), any(boxed)
+
+
+def _warn_of_corners(boxes: Float64[np.ndarray, "D 4"], sizes: Int64[np.ndarray, "D 2"], name: str) -> None:
+    """Boxes of two corners: each fits its image as (x1, y1, x2, y2), and some leave it as (x, y, width, height)."""
+    limits = sizes[:, ::-1] + 1.0
+    as_corners = ((boxes[:, 2:] > boxes[:, :2]) & (boxes[:, 2:] <= limits)).all(axis=1)
+    beyond = (boxes[:, :2] + boxes[:, 2:] > limits).any(axis=1)
+    if as_corners.all() and beyond.any():
+        _log.warning(
+            "%s: %d of %d boxes reach beyond their image as [x, y, width, height], as which they are read; as "
+            "[x1, y1, x2, y2] every one is inside. If they are meant so, write x2 - x1 and y2 - y1 in the last places.",
+            name,
+            beyond.sum(),
+            len(boxes),
+        )
 
 
 def _plain(value: object) -> object:

@@ -27,7 +27,7 @@ class ScoringProtocol:
     into a size range. `areas`: (low, high) in pixels of all, small, medium and large objects; both ends belong to
     the range, except for `half_open` ones, which end before `high`. `drop_zero_area`: objects whose annotated
     area is 0, whatever their mask, and detections whose area is 0 do not exist; otherwise they are false negatives and
-    false positives.
+    false positives. `class_agnostic`: all classes are one (`bench.accuracy.one_class`), and the cap is on an image.
     """
 
     name: str
@@ -41,6 +41,7 @@ class ScoringProtocol:
     half_open: bool = False
     drop_zero_area: bool = False
     iou_thresholds: tuple[float, ...] = IOU_THRESHOLDS
+    class_agnostic: bool = False
 
 
 def _lvis(name: str, *, cap: int, iou: IouType = "segm") -> ScoringProtocol:
@@ -52,13 +53,24 @@ PRESETS: dict[str, ScoringProtocol] = {
     for preset in (
         ScoringProtocol(name="coco"),
         ScoringProtocol(name="coco-boundary", iou="boundary"),
+        ScoringProtocol(name="coco-boxes", iou="bbox", detection_area="box"),
         _lvis("lvis", cap=300),
         _lvis("ap-star", cap=100),
         _lvis("ap-star-300", cap=300),
         _lvis("apb-star", cap=100, iou="boundary"),
     )
 }
-"""Protocols by name: AP, boundary AP, LVIS's AP on its own classes, AP* with 100 and (lvis-api) 300 masks, APB*."""
+"""Protocols by name: AP, boundary AP, AP of boxes, LVIS's AP on its own classes, AP* with 100 and (lvis-api) 300 masks,
+and APB*."""
 
-VALUE_PREFIXES = {"coco": "ap", "coco-boundary": "apb", "ap-star": "ap_star", "apb-star": "apb_star"}
-"""How the values of a protocol are called in records: `ap`, `ap50`, `ap_s`, `ap_star`, `ap_star50`, ..."""
+VALUE_PREFIXES = {
+    "coco": "ap",
+    "coco-boundary": "apb",
+    "coco-boxes": "box_ap",
+    "ap-star": "ap_star",
+    "apb-star": "apb_star",
+}
+"""How the values of a protocol are called in records: `ap`, `ap50`, `ap_s`, `box_ap50`, `ap_star`, `ap_star50`, ..."""
+
+COUNT_PREFIXES = {**VALUE_PREFIXES, "coco-boxes": "box"}
+"""How the counts beside these values begin: `ap_classes`, `box_images`, ..."""

@@ -39,6 +39,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "explain heads/mask_rcnn-r50_fpn-paper-none-seed0/flops",
         "explain demo/effseg-sps-sfm-small_fpn-small-glyphs-seed0/accuracy --results results",
     ),
+    "predict": (
+        "predict photo.jpg                        # predictions/photo.jpg, with the shipped weights",
+        "predict photos --weights weights --head point_rend --out masks",
+        "predict 'photos/**/*.png' --boxes boxes.json --min-score 0.5",
+    ),
     "report": (
         "report                             # results/ to report/index.html",
         "report --results old --out page    # another store, another folder",

@@ -161,7 +161,7 @@ class Run(DataOptions):
         for option, number in (("--regions", self.regions), ("--budget", self.budget)):
             if number is not None and number < 0:
                 raise ValueError(f"{option} is {number}. It must not be negative. Leave it out for the paper's number.")
-        _check_device(self.device)
+        check_device(self.device)
         return Context(
             data=data,
             lvis=self.lvis or (data.lvis if data else None),
@@ -175,7 +175,7 @@ class Run(DataOptions):
         )
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
     """Raise ValueError for a device that torch does not know or see."""
     import torch
 

@@ -26,6 +26,12 @@ class Evaluate(DataFolder):
     """LVIS annotations, cocofied on the fly if they are not yet: AP* and APB*; without, those of --data, if any."""
     images: _File = None
     """The images that the model was run on, a JSON list of ids (images.json beside a record); all of them without."""
+    boxes: bool = False
+    """AP of boxes instead of masks: the `bbox` of results, or the box around their mask."""
+    class_agnostic: bool = False
+    """Take all classes for one: for masks without a class, or to see what naming them costs."""
+    cap: Annotated[int | None, arg(metavar="N", help_behavior_hint="(optional)")] = None
+    """How many predictions count: of every image and class by COCO's rules (100 without), of every image for AP*."""
     area: Literal["mask", "box"] = "mask"
     """Whose area says how large a prediction is. Tools that keep `bbox` in results take that of the box."""
     allow_unknown: bool = False
@@ -59,6 +65,9 @@ class Evaluate(DataFolder):
                 coco=coco,
                 lvis=lvis,
                 images=None if self.images is None else read_images(self.images),
+                boxes=self.boxes,
+                class_agnostic=self.class_agnostic,
+                cap=self.cap,
                 area=self.area,
                 verify=self.verify,
                 resamples=self.resamples,
@@ -93,6 +102,12 @@ class Compare(DataFolder):
     """LVIS annotations, for results files."""
     images: _File = None
     """The images that both models were run on, a JSON list of ids, for results files; all of them without."""
+    boxes: bool = False
+    """AP of boxes instead of masks, of results files."""
+    class_agnostic: bool = False
+    """Take all classes for one: for masks without a class, or to see what naming them costs."""
+    cap: Annotated[int | None, arg(metavar="N", help_behavior_hint="(optional)")] = None
+    """How many predictions count: of every image and class by COCO's rules (100 without), of every image for AP*."""
     allow_unknown: bool = False
     """Leave out predictions on images and of classes that no annotation file knows."""
     resamples: int = 1000
@@ -123,6 +138,9 @@ class Compare(DataFolder):
                     coco=coco,
                     lvis=lvis,
                     images=ran,
+                    boxes=self.boxes,
+                    class_agnostic=self.class_agnostic,
+                    cap=self.cap,
                     allow_unknown=self.allow_unknown,
                 )
                 for operand in (self.first, self.second)

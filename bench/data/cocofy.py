@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 
 from bench import json_file
-from bench.data.annotations import AnnotationFile, Category, read_annotations
+from bench.data.annotations import AnnotationFile, read_annotations
+from bench.data.entries import Category
 from bench.data.ground_truth import LVIS_VERSIONS, GroundTruth, decode_ground_truth, ground_truth_of
 from bench.files import write_whole
 
@@ -121,7 +122,7 @@ def _cocofied(file: AnnotationFile) -> Cocofied:
     _check(file)
     coco = {synset: category_id for category_id, _, synset in _coco_classes()}
     new_id = {category.id: coco[category.synset] for category in file.categories if category.synset in coco}
-    fields = msgspec.json.decode(json_file.unzip(file.content, file.name), type=_Fields)
+    fields = msgspec.json.decode(json_file.text(file.content, file.name), type=_Fields)
 
     def mapped(category_ids: Iterable[int]) -> list[int]:
         return [new_id[category_id] for category_id in category_ids if category_id in new_id]

@@ -8,10 +8,10 @@ NUM_EXAMPLES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One kind of thing. `name` is that of its count in records, `what` the plural and what was done with them.
+    """One kind of thing. `name` is that of its count in records, `what` a plural noun and what was done with them.
 
-    Such as "boxes disagree with their masks: those of the masks are used". `plain` are those that every data set has,
-    such as crowds: they are told and no reason to look.
+    Such as "boxes that disagree with their masks, replaced by those of the masks". `plain` are those that every data
+    set has, such as crowds: they are told and no reason to look.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Finding:
     def sentence(self) -> str:
         """The finding in words, for a console, with its examples."""
         more = ", ..." * (self.count > len(self.examples))
-        return f"{self.count:,} {self.what}" + (f" ({', '.join(self.examples)}{more})" if self.examples else "")
+        return f"{self.what}: {self.count:,}" + (f" ({', '.join(self.examples)}{more})" if self.examples else "")
 
 
 @dataclass

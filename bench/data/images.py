@@ -94,6 +94,16 @@ def read_any(path: Path) -> Image.Image:
     return _upright(*_decoded(path, bits=None))
 
 
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Convert an opened image to RGB with 8 bits per channel, not turned. Raises Unreadable as `read_any`."""
+    try:
+        return _to_rgb(image, bits=None)
+    except Unreadable:
+        raise
+    except Exception as error:  # one that was opened is decoded only now
+        raise Unreadable(f"The image cannot be decoded: {error}") from error
+
+
 def read_header(path: Path) -> Header:
     """Read what is known of a picture without decoding it. Raises Unreadable."""
     try:
@@ -121,7 +131,7 @@ def bits_used(path: Path) -> int:
         with _opened(path) as file:
             file.load()
             if file.mode.startswith("I"):
-                return _depth(_values(file).max())
+                return _depth(int(_values(file).max()))
             bands = [band for name, band in zip(file.getbands(), file.split(), strict=True) if name != "A"]
             return _depth(max(int(np.asarray(band).max()) for band in bands) * 256 + 255)
     except Exception as error:
@@ -188,7 +198,7 @@ def _values(image: Image.Image) -> NDArray[np.float64]:
     return values
 
 
-def _depth(largest: float) -> int:
+def _depth(largest: int) -> int:
     return next(bits for bits in _DEPTHS if largest < 2**bits)
 
 
@@ -196,7 +206,7 @@ def _to_rgb(image: Image.Image, bits: int | None) -> Image.Image:
     """Convert to 8-bit RGB; 16-bit greyscale uses `bits`, or as many as its largest value needs."""
     if image.mode.startswith("I"):
         values = _values(image)
-        limit = 2 ** (bits or _depth(values.max())) - 1
+        limit = 2 ** (bits or _depth(int(values.max()))) - 1
         if values.max() > limit:
             raise Unreadable(f"16-bit pixels of up to {values.max():.0f}, those of its data set end at {limit}")
         return Image.fromarray(np.rint(values * (255 / limit)).astype(np.uint8)).convert("RGB")

@@ -19,10 +19,14 @@ from bench.data.folders import ARCHIVES, Folder, file_names, holds_pictures, ope
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The pictures of a split, somewhere below a folder, and the annotation file about them."""
+    """The pictures of a split, somewhere below a folder, and the annotation file about them.
+
+    With `leave_out_maskless` objects that have only a box are as if they were not there; otherwise they are an error.
+    """
 
     pictures: Path
     annotations: Path
+    leave_out_maskless: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import takewhile
 from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import parse_qsl, unquote
 
 from PIL import Image
 
-from bench.data.annotations import ImageEntry
+from bench.data.entries import ImageEntry
 from bench.data.findings import Finding, Ledger
 from bench.data.image_ids import original
 from bench.data.layout import Part
@@ -58,12 +59,12 @@ def find_pictures(part: Part, images: Sequence[ImageEntry], root: Path | None = 
             continue
         paths[image.id] = Path(path)
         if owners.setdefault(path, image) is not image:
-            what = "images are the same file as another one: what is annotated on each is measured alone"
+            what = "images with the file of another one, each measured with its own annotations"
             ledger.note("shared_pictures", what, f"image {original(image.id)}: {paths[image.id].name}")
     if missing:
         raise ValueError(_lacks(folders, missing, len(images), owners))
     for closed in folders.closed:
-        ledger.note("closed_folders", "folders cannot be listed: pictures in them were not looked for", closed)
+        ledger.note("closed_folders", "folders that cannot be listed, where no picture was looked for", closed)
     return Found(paths=paths, findings=ledger.findings)
 
 
@@ -190,25 +191,29 @@ def _find(image: ImageEntry, folders: _Folders, ledger: Ledger) -> str | None:
     """The file of an image. Raises ValueError where two different ones may be meant."""
     called = original(image.id)
     name = image.file_name or (called if isinstance(called, str) else "")
+    number = f"{image.id:012d}"
     if name in folders.files:
         path: str | None = os.path.join(folders.top, name)
+        if name.startswith(number) and _stem(name) == number:
+            return path
     else:
-        path = _by_name(image, name, folders, ledger) or _by_url(image.coco_url, folders)
-    number = f"{image.id:012d}"
-    if path is not None and _stem(path) == number and os.path.dirname(path) == folders.top:
-        return path
+        path = (_by_name(image, name, folders, ledger) if name else None) or _by_url(image.coco_url, folders)
     by_id, *_ = folders.by_number.get(number, ()) or (None,)
     if path is None:
         if by_id is not None and not _is_of_another(image):
             return by_id
-        if not name:
-            return _only(folders.by_stem.get(str(image.id), ()), image, str(image.id))
-    elif by_id is not None and not _same(path, by_id):
+        return None if name else _only(folders.by_stem.get(str(image.id), ()), image, str(image.id))
+    if by_id is not None and path != by_id and not _is_beside(path, by_id) and not _same(path, by_id):
         raise ValueError(
             f"Two different pictures may be image {called}: {path} by its name, {by_id} by its id; expected one; "
             "remove the pictures that no name means, or number the images as their files are."
         )
     return path
+
+
+def _is_beside(path: str, other: str) -> bool:
+    """Whether two files differ in their ending alone, as a photograph and a drawing of its masks."""
+    return os.path.splitext(path)[0] == os.path.splitext(other)[0]
 
 
 def _by_name(image: ImageEntry, name: str, folders: _Folders, ledger: Ledger) -> str | None:
@@ -225,13 +230,13 @@ def _by_name(image: ImageEntry, name: str, folders: _Folders, ledger: Ledger) ->
     for components in spellings:
         path = _only(_of_stem(components, folders), image, name)
         if path is not None:
-            what = "pictures have another ending than their file_name says"
+            what = "pictures with another ending than their file_name"
             ledger.note("other_endings", what, os.path.basename(path), plain=True)
             return path
     for *before, last in spellings:
         path = _only(_named((*before, _UPLOAD.sub("", last, count=1)), folders), image, name)
         if path is not None:
-            what = "pictures are found by their file_name without what Label Studio put before it"
+            what = "pictures found by their file_name without what Label Studio put before it"
             ledger.note("names_before_upload", what, os.path.basename(path), plain=True)
             return path
     return name if os.path.isabs(name) and os.path.isfile(name) else None
@@ -241,15 +246,18 @@ def _spellings(name: str) -> tuple[_Components, ...]:
     """What a name may mean as a path: itself, and freed from what belongs to another machine or a server."""
     plain = name.strip().replace("\\", "/")
     address, _, query = plain.partition("?")
-    texts = [name, plain, unquote(plain), unquote(address.partition("#")[0])]
-    texts += [value for _, value in parse_qsl(query) if os.path.splitext(value)[1]]
+    texts = dict.fromkeys((name, plain, unquote(plain), unquote(address.partition("#")[0])))
+    if query:
+        texts |= dict.fromkeys(value for _, value in parse_qsl(query) if os.path.splitext(value)[1])
     return tuple(dict.fromkeys(filter(None, map(_components, texts))))
 
 
 def _components(text: str) -> _Components:
     """Folders and name of a path without the machine, the drive, and the way up to what they were relative to."""
+    if ":" in text:
+        text = _DRIVE.sub("", _URL.sub("", text, count=1), count=1)
     found: list[str] = []
-    for component in _DRIVE.sub("", _URL.sub("", text, count=1), count=1).split("/") if text else ():
+    for component in text.split("/"):
         if component == ".." and found:
             found.pop()
         elif component not in ("", ".", ".."):
@@ -259,10 +267,10 @@ def _components(text: str) -> _Components:
 
 def _named(components: _Components, folders: _Folders) -> list[str]:
     """The files that end with most of these components."""
-    found = list(folders.by_name.get(_folded(components[-1]), ()))
+    found = dict.fromkeys(folders.by_name.get(_folded(components[-1]), ()))
     for base in folders.bases:
         ends = (folders.at(base, components[first:]) for first in range(1, len(components)))
-        found += [path for path in ends if path is not None and path not in found]
+        found |= dict.fromkeys(path for path in ends if path is not None)
     return _closest({path: tuple(path.split(os.sep)) for path in found}, components)
 
 
@@ -276,24 +284,20 @@ def _of_stem(components: _Components, folders: _Folders) -> list[str]:
 
 def _closest(found: Mapping[str, _Components], components: _Components) -> list[str]:
     """The paths that share most components with a name from the end on; case counts where it tells them apart."""
+    if len(found) < 2:
+        return list(found)
     for form in (str, _composed, _folded):
-        shared = {
-            path: _num_shared(map(form, reversed(parts)), map(form, reversed(components)))
-            for path, parts in found.items()
-        }
+        shared = {path: _num_shared(map(form, parts), map(form, components)) for path, parts in found.items()}
         most = max(shared.values(), default=0)
         if most:
             return [path for path, count in shared.items() if count == most]
     return []
 
 
-def _num_shared(first: Iterable[str], second: Iterable[str]) -> int:
-    count = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
+def _num_shared(parts: Iterable[str], components: Iterable[str]) -> int:
+    """How many components at the end are the same."""
+    pairs = zip(reversed([*parts]), reversed([*components]), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _only(found: Sequence[str], image: ImageEntry, name: str) -> str | None:

@@ -216,7 +216,7 @@ class _Annotation(msgspec.Struct):
 
 def _content(file: AnnotationFile, image_ids: set[int]) -> bytes:
     """The file with these images and their objects alone; entries are copied letter by letter, with all fields."""
-    fields = msgspec.json.decode(json_file.unzip(file.content, file.name), type=dict[str, msgspec.Raw])
+    fields = msgspec.json.decode(json_file.text(file.content, file.name), type=dict[str, msgspec.Raw])
     images = msgspec.json.decode(fields["images"], type=list[msgspec.Raw])
     annotations = msgspec.json.decode(fields["annotations"], type=list[msgspec.Raw])
     about = msgspec.json.Decoder(_Image), msgspec.json.Decoder(_Annotation)

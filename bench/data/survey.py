@@ -4,7 +4,7 @@ Tools for annotation show pictures turned by their EXIF orientation, some older 
 annotated a data set shows in its sizes. Nothing is decoded but pictures of 16 bits per channel, for their values.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from bench.data.images import QUARTER_TURNS, Header, ReadingRule, Size, Unreadab
 
 _NUM_THREADS = 4
 _MOST_BITS = 16
+_UNREADABLE = "pictures that cannot be read, skipped"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +56,15 @@ def survey(sizes: Mapping[Path, Size]) -> Survey:
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
         for (path, annotated), header in zip(sizes.items(), pool.map(_header, sizes), strict=True):
             if isinstance(header, Unreadable):
-                ledger.note("unreadable_pictures", "pictures cannot be read: they are skipped", str(header))
+                ledger.note("unreadable_pictures", _UNREADABLE, str(header))
                 continue
             picture = _Picture(path=path, annotated=annotated, header=header)
             if not picture.fits_raw and not picture.fits_turned:
                 why = misfit(path, header.size, header.orientation, annotated)
-                ledger.note("misfit_pictures", "pictures differ from their annotated size: they are skipped", why)
+                ledger.note("misfit_pictures", "pictures of another size than annotated, skipped", why)
                 continue
             if header.size == (1, 1):
-                ledger.note("one_pixel_pictures", "pictures are a single pixel", path.name)
+                ledger.note("one_pixel_pictures", "pictures of a single pixel", path.name)
             pictures.append(picture)
     rule = ReadingRule(turned=_turned(pictures, ledger), bits=_bits(pictures, ledger))
     return Survey(rule=rule, findings=ledger.findings)
@@ -83,50 +84,50 @@ def _turned(pictures: Iterable[_Picture], ledger: Ledger) -> bool:
     only_raw = sum(not picture.fits_turned for picture in turning)
     if only_turned and only_raw:
         what = (
-            f"pictures have an EXIF orientation: {only_turned:,} fit their annotated size only with it, {only_raw:,} "
-            "only without; each is turned where its size needs it, and no other"
+            f"pictures with an EXIF orientation, turned only where their size needs it (of some that fit in one way "
+            f"alone, {only_turned:,} need it and {only_raw:,} must not)"
         )
     elif only_raw:
-        what = f"pictures have an EXIF orientation, and none is turned: {only_raw:,} fit their annotated size only so"
+        what = f"pictures with an EXIF orientation, not turned since {only_raw:,} fit their annotated size only so"
     elif only_turned:
-        what = f"pictures are turned by their EXIF orientation: {only_turned:,} fit their annotated size only so"
+        what = f"pictures turned by their EXIF orientation since {only_turned:,} fit their annotated size only so"
     else:
-        what = "pictures are turned by their EXIF orientation as viewers show them: no size tells whether they must be"
+        what = "pictures turned by their EXIF orientation, as viewers show them: no size tells whether they must be"
     for picture in turning:
         ledger.note("exif_pictures", what, picture.path.name)
     return bool(turning) and not only_raw
 
 
-def _bits(pictures: Iterable[_Picture], ledger: Ledger) -> int:
+def _bits(pictures: Sequence[_Picture], ledger: Ledger) -> int:
     """How many bits the values of 16-bit greyscale use. Notes that, and colours that would come out dark."""
-    grey = [picture.path for picture in pictures if picture.header.is_grey16]
-    bits = _most_bits(grey, ledger)
-    if 0 < bits < _MOST_BITS:
-        what = f"pictures use {bits} of 16 bits: they are scaled by what is there, 0 to {2**bits - 1} become 0 to 255"
+    grey = _bits_used([picture.path for picture in pictures if picture.header.is_grey16], ledger)
+    bits = max(grey.values(), default=_MOST_BITS)
+    if bits < _MOST_BITS:
+        what = f"pictures whose values use {bits} of 16 bits, scaled to it (0 to {2**bits - 1} become 0 to 255)"
         for path in grey:
             ledger.note("bits_of_pictures", what, path.name)
-    colour = [picture.path for picture in pictures if picture.header.is_colour16]
-    used = _most_bits(colour, ledger)
-    if 0 < used < _MOST_BITS:
-        what = f"colour pictures use {used} of 16 bits, of which the upper 8 are read: convert them to 8 bits"
+    colour = _bits_used([picture.path for picture in pictures if picture.header.is_colour16], ledger)
+    used = max(colour.values(), default=_MOST_BITS)
+    if used < _MOST_BITS:
+        what = f"colour pictures that use {used} of 16 bits and are read dark, from the upper 8: convert them to 8 bits"
         for path in colour:
             ledger.note("dark_pictures", what, path.name)
-    return bits or _MOST_BITS
+    return bits
 
 
-def _most_bits(paths: Iterable[Path], ledger: Ledger) -> int:
-    """The most bits that any of the pictures uses, 0 without one. No more are decoded once one uses all."""
-    most = 0
+def _bits_used(paths: Sequence[Path], ledger: Ledger) -> Mapping[Path, int]:
+    """How many bits each picture uses, those left out that cannot be read; up to the first that uses all."""
+    found: dict[Path, int] = {}
     with ThreadPoolExecutor(_NUM_THREADS) as pool:
-        for used in pool.map(_used, paths):
+        for path, used in zip(paths, pool.map(_used, paths), strict=True):
             if isinstance(used, Unreadable):
-                ledger.note("unreadable_pictures", "pictures cannot be read: they are skipped", str(used))
-            else:
-                most = max(most, used)
-            if most == _MOST_BITS:
+                ledger.note("unreadable_pictures", _UNREADABLE, str(used))
+                continue
+            found[path] = used
+            if used == _MOST_BITS:
                 pool.shutdown(cancel_futures=True)
                 break
-    return most
+    return found
 
 
 def _used(path: Path) -> int | Unreadable:

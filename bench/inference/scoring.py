@@ -9,6 +9,7 @@ import msgspec
 
 from bench import ranks
 from bench.accuracy.archive import pack
+from bench.accuracy.cap import warn_of_cap
 from bench.accuracy.evaluate import (
     COCO_PROTOCOLS,
     LVIS_PROTOCOLS,
@@ -23,8 +24,8 @@ from bench.accuracy.matching import Matches, match, merge
 from bench.accuracy.predictions import decode_predictions
 from bench.contract import Context, Measurement
 from bench.data import cocofy
-from bench.data.ground_truth import GroundTruth, read_ground_truth
-from bench.inference.image_run import coco_annotations, images_protocol, open_run
+from bench.data.ground_truth import GroundTruth
+from bench.inference.image_run import coco_annotations, coco_truth, images_protocol, open_run
 from bench.inference.predict import Found, join, model_protocol, predict
 from bench.record import Scalar, Subject, Value
 
@@ -41,7 +42,7 @@ def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
     annotations = coco_annotations(context)
     found: list[tuple[GroundTruth, tuple[str, ...]]] = []
     if annotations.is_file():
-        found.append((read_ground_truth(annotations), COCO_PROTOCOLS))
+        found.append((coco_truth(context), COCO_PROTOCOLS))
     if context.lvis is not None:
         found.append((cocofy.read_cocofied(context.lvis), LVIS_PROTOCOLS))
     if not found:
@@ -76,6 +77,9 @@ def measure_accuracy(subject: Subject, context: Context) -> Measurement:
         return Measurement()
     found = join((share for share, _, _ in shares), subject)
     tables = [merge(parts) for parts in zip(*(tables for _, tables, _ in shares), strict=True)]
+    by_name = {table.protocol.name: table for table in tables}
+    for truth, (name, *_) in annotated:
+        warn_of_cap(by_name[name], truth.name)
     scores = score(tables, resamples=RESAMPLES, seed=SEED)
     counts = [_sum(of_ranks) for of_ranks in zip(*(counts for _, _, counts in shares), strict=True)]
     return Measurement(

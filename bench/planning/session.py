@@ -1,4 +1,4 @@
-"""The verbs from Python: what `run`, `evaluate` and `compare` do, without printing."""
+"""The verbs from Python: what `run`, `predict`, `evaluate` and `compare` do, without printing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,15 @@ from bench.record import Record
 from bench.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
     import bench.accuracy.comparison
+    import bench.inference.prediction
+
+MIN_SCORE = 0.3
+"""Of the objects that are shown. The shipped heads find few below it that are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +61,7 @@ def prepare(
     """
     if isinstance(recipe, str):
         context = own_data.complete(recipe, context)
-        recipe = recipes.load(recipe)
+        recipe = recipes.load(recipe, context.weights)
     chosen = recipes.select(
         recipe,
         heads=selection.heads,
@@ -110,18 +118,56 @@ def run(
     return [outcome.record for outcome in plan.run(planned.steps, planned.context, store)]
 
 
+def predict(
+    image: "Path | str | Image.Image | NDArray[np.uint8]",
+    *,
+    head: str | None = None,
+    weights: Path | str | None = None,
+    device: str = "cpu",
+    boxes: "Sequence[Sequence[float]] | NDArray[np.floating] | None" = None,
+    class_ids: Sequence[int] | None = None,
+    scores: Sequence[float] | None = None,
+    min_score: float = MIN_SCORE,
+) -> "bench.inference.prediction.Prediction":
+    """Find the objects of a picture: masks, boxes, classes and scores, which show themselves in a notebook.
+
+    `image` is a file, turned as every viewer shows it (EXIF), a Pillow image, or an array [H W 3] of uint8 in RGB.
+    `weights` are a file, or a folder with a file for every head; without, those that come with the project, which know
+    pictographs alone. Without `head`, it is that of the file, or EffSeg's. The model stays loaded for the next picture.
+    With `boxes` (xyxy, pixels of the picture) the masks in these are found, of `class_ids` and `scores`, or what the
+    detector says they are. Objects below `min_score` are left out; 0 keeps all. Raises ValueError for a picture that
+    cannot be read, for weights that are not there or do not fit, and for boxes without area.
+    """
+    from bench.data.images import Unreadable
+    from bench.inference.given_boxes import GivenBoxes
+    from bench.inference.predictor import predictor
+
+    given = None if boxes is None else GivenBoxes.of(boxes, class_ids, scores)
+    model = predictor(own_data.SHIPPED if weights is None else Path(weights), head=head, device=device)
+    try:
+        return model(image, boxes=given, min_score=min_score)
+    except Unreadable as error:
+        raise ValueError(
+            f"The picture cannot be used: {error}; expected one that Pillow opens; convert or replace it."
+        ) from error
+
+
 def evaluate(
     predictions: Path | str | Sequence[Mapping[str, object]],
     *,
     coco: Path | str | None = None,
     lvis: Path | str | None = None,
-    images: Collection[int] | None = None,
+    images: Collection[int | str] | None = None,
+    boxes: bool = False,
+    class_agnostic: bool = False,
+    cap: int | None = None,
     verify: bool = False,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Record:
     """Score COCO results, a file or what it would hold, on the images that the model was run on, and give the record.
 
+    `boxes` asks for the AP of boxes, `class_agnostic` takes all classes for one, `cap` is how many predictions count.
     `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what the official libraries say.
     Raises ValueError as that does.
     """
@@ -132,6 +178,9 @@ def evaluate(
         coco=None if coco is None else Path(coco),
         lvis=None if lvis is None else Path(lvis),
         images=images,
+        boxes=boxes,
+        class_agnostic=class_agnostic,
+        cap=cap,
         verify=verify,
         resamples=resamples,
         seed=seed,
@@ -145,19 +194,32 @@ def compare(
     results: Path | str = "results",
     coco: Path | str | None = None,
     lvis: Path | str | None = None,
-    images: Collection[int] | None = None,
+    images: Collection[int | str] | None = None,
+    boxes: bool = False,
+    class_agnostic: bool = False,
+    cap: int | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> "list[bench.accuracy.comparison.Difference]":
     """What separates two cells of a store, or two results files with their annotations: a difference per metric.
 
-    Raises ValueError as `bench.accuracy.comparison`.
+    `boxes`, `class_agnostic` and `cap` are how files are scored, as by `evaluate`. Raises ValueError as
+    `bench.accuracy.comparison`.
     """
     from bench.accuracy import comparison
 
     annotations = (None if coco is None else Path(coco), None if lvis is None else Path(lvis))
     sides = [
-        comparison.result(str(side), Path(results), coco=annotations[0], lvis=annotations[1], images=images)
+        comparison.result(
+            str(side),
+            Path(results),
+            coco=annotations[0],
+            lvis=annotations[1],
+            images=images,
+            boxes=boxes,
+            class_agnostic=class_agnostic,
+            cap=cap,
+        )
         for side in (first, second)
     ]
     return comparison.compare(*sides, resamples=resamples, seed=seed)

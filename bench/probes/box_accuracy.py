@@ -6,14 +6,14 @@ import msgspec
 import torch
 
 from bench.accuracy import evaluate
-from bench.accuracy.evaluate import rules, score
+from bench.accuracy.cap import warn_of_cap
+from bench.accuracy.evaluate import rules, score, values
 from bench.accuracy.matching import match
 from bench.accuracy.predictions import decode_predictions
 from bench.accuracy.protocol import PRESETS
 from bench.contract import Context, Measurement
-from bench.data.ground_truth import read_ground_truth
 from bench.inference.detected import detected
-from bench.inference.image_run import check_readable, coco_annotations, images_protocol, open_run
+from bench.inference.image_run import check_readable, coco_truth, images_protocol, open_run
 from bench.inference.predict import model_protocol
 from bench.inference.scoring import RESAMPLES, SEED
 from bench.model.build import load
@@ -25,7 +25,7 @@ TIMED = False
 NEEDS_IMAGES = True
 NEEDS_WEIGHTS = True
 
-RULES = replace(PRESETS["coco"], iou="bbox", detection_area="box")
+RULES = PRESETS["coco-boxes"]
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
@@ -33,7 +33,7 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     return {
         **images_protocol(_of_detector(context)),
         **model_protocol(subject, context),
-        **rules([RULES], resamples=RESAMPLES, seed=SEED),
+        **rules([replace(RULES, name="coco")], resamples=RESAMPLES, seed=SEED),  # whose cap it is, in records
     }
 
 
@@ -44,7 +44,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     Only images that COCO's annotations list count. Raises ValueError without these annotations.
     """
     context = _of_detector(context)
-    truth, run = read_ground_truth(coco_annotations(context)), open_run(subject, context)
+    truth, run = coco_truth(context), open_run(subject, context)
     model = load(subject, context, run.files.category_ids)
     listed = set(truth.image_ids.tolist())
     found = {
@@ -55,16 +55,10 @@ def measure(subject: Subject, context: Context) -> Measurement:
     content = msgspec.json.encode([result for of_image in found.values() for result in of_image])
     predictions = decode_predictions(content, "boxes.json", [truth])
     (table,) = match(truth, predictions, [RULES], images=found.keys())
-    (scored,) = score([table], resamples=RESAMPLES, seed=SEED)
-    metrics = (
-        Value(name=f"box_{name}", value=value, unit="points", interval=scored.intervals.get(name))
-        for name, value in scored.metrics.items()
-    )
+    warn_of_cap(table, truth.name)
     return Measurement(
         values=(
-            *metrics,
-            Value(name="box_classes", value=scored.num_classes, unit="classes"),
-            Value(name="box_images", value=len(table.image_ids), unit="images"),
+            *values(score([table], resamples=RESAMPLES, seed=SEED)),
             Value(name="boxes", value=len(predictions.score), unit="boxes"),
             *run.rows(),
         ),

@@ -9,7 +9,11 @@ from reports.select.comparable import comparable
 from reports.select.measured import Measured
 from reports.select.naming import names
 
-PROTOCOLS = {prefix: METRICS[prefix] for prefix in ("ap", "apb", "ap_star", "apb_star")}
+PROTOCOLS = {
+    **{prefix: METRICS[prefix] for prefix in ("ap", "apb")},
+    "box_ap": "Box AP",
+    **{prefix: METRICS[prefix] for prefix in ("ap_star", "apb_star")},
+}
 """How tables call the protocols whose values have these prefixes in records."""
 
 SUFFIXES = {"": "", "50": "50", "75": "75", "_s": "S", "_m": "M", "_l": "L"}
@@ -20,6 +24,10 @@ _ABSENT = "n/a"
 _READING = (
     "A mean over the classes that have an object; n/a: no class has one of that size.",
     "Cap: how many of the best predictions count, of every image and class in AP and APB, of every image in AP*, APB*.",
+)
+
+_CLASS_AGNOSTIC = (
+    "All classes are one (class-agnostic): a mask counts whatever its class, and the cap is on every image."
 )
 
 _LIBRARIES = ("pycocotools", "faster_coco_eval")
@@ -95,13 +103,18 @@ def comparison(first: str, second: str, rows: Iterable[Mapping[str, str | float 
 
 def _protocols(measured: Measured) -> list[str]:
     """The prefixes of the protocols that a record has values of."""
-    return [prefix for prefix in PROTOCOLS if measured.has(f"{prefix}_classes")]
+    return [prefix for prefix in PROTOCOLS if measured.has(f"{_counts(prefix)}_classes")]
+
+
+def _counts(prefix: str) -> str:
+    """How the counts beside the values of a protocol begin."""
+    return prefix.removesuffix("_ap")
 
 
 def _rows(measured: Measured, prefix: str, labels: Sequence[str]) -> list[tuple[CellValue, ...]]:
     """The values of a protocol, and in a second row their intervals, if they have any."""
     numbers = [measured.number(prefix + suffix) for suffix in SUFFIXES]
-    counts = [measured.number(f"{prefix}_{what}") for what in ("classes", "images")]
+    counts = [measured.number(f"{_counts(prefix)}_{what}") for what in ("classes", "images")]
     shown = (_ABSENT if number is None else number for number in numbers)
     rows: list[tuple[CellValue, ...]] = [(*labels, *shown, *counts, measured.protocol[f"cap_{prefix}"])]
     if any(number is not None and number.interval is not None for number in numbers):
@@ -116,13 +129,12 @@ def _interval(number: Number | None) -> str:
 
 
 def _label(name: str) -> str:
-    """`apb_star_s` as APB*S, `ar_star100_s` as AR*100S."""
+    """`apb_star_s` as APB*S, `ar_star100_s` as AR*100S, `box_ap50` as Box AP50."""
     for prefix in sorted(PROTOCOLS, key=len, reverse=True):
-        for stem in (prefix, prefix.replace("ap", "ar")):
+        for kind in ("ap", "ar"):
+            stem = prefix.replace("ap", kind)
             if name.startswith(stem):
-                return (
-                    PROTOCOLS[prefix].replace("AP", stem[:2].upper()) + name.removeprefix(stem).replace("_", "").upper()
-                )
+                return PROTOCOLS[prefix].replace("AP", kind.upper()) + name.removeprefix(stem).replace("_", "").upper()
     return name
 
 
@@ -132,7 +144,8 @@ def _sentences(measured: Measured) -> Iterable[str]:
     if "predictions" in protocol:
         yield f"Predictions: {protocol['predictions']}"
     if protocol["annotations"] is not None:
-        yield f"AP, APB: COCO annotations, {protocol['annotations']}"
+        scored = "Box AP" if "cap_box_ap" in protocol else "AP, APB"
+        yield f"{scored}: COCO annotations, {protocol['annotations']}"
     if protocol["lvis"] is not None:
         version = protocol.get("lvis_version") or "LVIS of unknown version"
         yield f"AP*, APB*: {version}, federated rules, {protocol['lvis']}"
@@ -141,16 +154,18 @@ def _sentences(measured: Measured) -> Iterable[str]:
             f"Intervals: 95 %, of {protocol['resamples']} resamples of the images, seed {protocol['seed']}; "
             "they speak of the choice of images, not of the training seed."
         )
-    if protocol["detection_area"] == "box":
+    if protocol.get("class_agnostic"):
+        yield _CLASS_AGNOSTIC
+    if protocol["detection_area"] == "box" and "cap_box_ap" not in protocol:
         yield "APS, APM, APL: predictions are sized by the area of their BOX, objects by the annotated one."
     unknown = measured.number("predictions_unknown")
     if unknown:
         yield f"Left out: {unknown:.0f} predictions on images or of classes that no annotation file knows."
     for prefix, label in PROTOCOLS.items():
-        empty, images = (measured.number(f"{prefix}_{what}") for what in ("images_empty", "images"))
+        empty, images = (measured.number(f"{_counts(prefix)}_{what}") for what in ("images_empty", "images"))
         if empty and images is not None:
             yield f"{label}: {empty:.0f} of {images:.0f} images have no prediction; all of their objects are missed."
-        left_out = measured.number(f"{prefix}_left_out")
+        left_out = measured.number(f"{_counts(prefix)}_left_out")
         if left_out:
             yield f"{label}: {left_out:.0f} predictions are on images that its annotation file does not list."
         for library in _LIBRARIES:

@@ -1,5 +1,8 @@
 """Polygons and run lengths become bitmaps; damaged ones are reported instead of hanging."""
 
+import json
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -8,7 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
 
-from bench.data.segmentation import RunLengths, Segmentation, encode, rasterise
+from bench.data.segmentation import (
+    FLAT,
+    FLOATS,
+    NESTED,
+    PAIRS,
+    TEXT,
+    WRAPPED,
+    RunLengths,
+    Segmentation,
+    encode,
+    normal_segmentation,
+    rasterise,
+)
 
 bitmaps = arrays.arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)), elements=st.integers(0, 1))
 
@@ -98,3 +113,84 @@ def test_a_damaged_mask_of_a_file_is_named_by_its_place() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             encode([*whole, damaged], sizes, lambda index: f"mask {index}")
+
+
+TRIANGLE = [1.0, 1.0, 9.0, 1.0, 9.0, 9.0]
+PAIRED = [[1, 1], [9, 1], [9, 9]]
+RUNS = RunLengths(size=(4, 3), counts=[2, 4, 6])
+
+
+@pytest.mark.parametrize("nothing", [None, [], [[]], [[], []]])
+def test_no_polygon_is_no_mask(nothing: object) -> None:
+    assert normal_segmentation(nothing) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("value", "repair"),
+    [
+        ([TRIANGLE], ""),
+        ([TRIANGLE, []], ""),
+        (TRIANGLE, FLAT),
+        (PAIRED, PAIRS),
+        ([PAIRED], PAIRS),
+        ([{"x": x, "y": y} for x, y in PAIRED], PAIRS),
+        ([[TRIANGLE]], NESTED),
+        ([["1", "1.0", 9, 1, 9, 9]], TEXT),
+    ],
+)
+def test_shapes_of_polygons_that_have_one_meaning_are_read_and_named(value: object, repair: str) -> None:
+    assert normal_segmentation(value) == ([TRIANGLE], repair)
+
+
+def test_a_point_and_a_line_stay_what_they_are() -> None:
+    assert normal_segmentation([[128.0, 128.0]]) == ([[128.0, 128.0]], "")
+    assert normal_segmentation([[1, 1], [5, 5]]) == ([[1.0, 1.0], [5.0, 5.0]], "")
+
+
+@pytest.mark.parametrize(
+    ("value", "repair"),
+    [
+        ({"size": [4, 3], "counts": [2, 4, 6]}, ""),
+        ({"size": [4.0, 3.0], "counts": [2.0, 4.0, 6.0]}, FLOATS),
+        ({"size": ["4", "3"], "counts": [2, 4, 6]}, TEXT),
+        ([{"size": [4, 3], "counts": [2, 4, 6]}], WRAPPED),
+    ],
+)
+def test_shapes_of_run_lengths_that_have_one_meaning_are_read_and_named(value: object, repair: str) -> None:
+    assert normal_segmentation(value) == (RUNS, repair)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("b'hS74'", "is text"),
+        (7, "is 7; expected polygons"),
+        ([1, [2, 3]], "no one meaning"),
+        ([[1, 2, [3]]], "no one meaning"),
+        ([PAIRED, TRIANGLE], "no one meaning"),
+        ([[1, 2, "three", 4]], "text ('three') where a number belongs"),
+        ([[1, 2, float("nan"), 4]], "holds nan where a number belongs"),
+        ([[1, 2, True, 4]], "no one meaning"),
+        ([{"size": [4, 3], "counts": [12]}] * 2, "no one meaning"),
+        ({}, "an object with nothing"),
+        ({"counts": [12]}, "an object with counts"),
+        ({"size": [4, 3], "counts": [2.5, 9.5]}, "hold 2.5; expected whole numbers"),
+        ({"size": [4, 3], "counts": "b'04'"}, "b'04'..., the text of Python's bytes"),
+        ({"size": [40, 3], "counts": [104, 83, 55, 52]}, r"[104, 83, 55, 52, ...], which look like codes"),
+    ],
+)
+def test_shapes_that_have_no_one_meaning_are_errors(value: object, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        normal_segmentation(value)
+
+
+@given(bitmaps)
+def test_what_coco_writes_is_left_alone(bitmap: np.ndarray) -> None:
+    for mask in (as_string(bitmap), as_list(bitmap)):
+        assert normal_segmentation(json.loads(msgspec.json.encode(mask))) == (mask, "")
+
+
+@pytest.mark.parametrize("counts", ["b'hS74'", [104, 83, 55, 52]])
+def test_bytes_that_became_something_else_are_named(counts: str | list[int]) -> None:
+    with pytest.raises(ValueError, match=r"mask 0: Run lengths are .*; write counts.decode\(\) into the file"):
+        encode([RunLengths(size=(40, 3), counts=counts)], np.array([[40, 3]]), "mask {}".format)

@@ -97,7 +97,7 @@ def test_an_empty_result_is_no_error(context: Context, monkeypatch: pytest.Monke
 def test_images_that_only_lvis_lists_do_not_count(context: Context, tmp_path: Path) -> None:
     assert context.data is not None
     coco = tmp_path / "coco"
-    shutil.copytree(context.coco, coco)
+    shutil.copytree(context.data.root, coco)
     path = coco / "annotations" / "instances_val2017.json"
     annotations = json.loads(path.read_bytes())
     left_out = annotations["images"].pop()["id"]
