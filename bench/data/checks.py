@@ -22,8 +22,8 @@ from bench.data.segmentation import FARTHEST, RunLengths, Segmentation, compress
 
 _AT_ONCE = 20_000
 
-_SMALL = 2.0
-"""Area in pixels and length of a side below which corners do not say whether a polygon has a pixel."""
+_SMALL_AREA, _SHORT = 64.0, 4.0
+"""Area and side in pixels below which corners do not say whether a polygon, which may cross itself, has a pixel."""
 
 _APART, _OVERLAP = 2.0, 0.95
 """A box is not its mask's where a side is further off than this, in pixels, and the two have less in common."""
@@ -59,6 +59,11 @@ def check_objects(
     """
     sizes = _sizes(name, images)
     known = _categories(name, categories)
+    if annotations and not known:
+        raise ValueError(
+            f"{name} has no categories, and its {len(annotations):,} annotations are of some; expected a list "
+            '"categories" of {"id": ..., "name": ...}; add it, or export the data again.'
+        )
     ledger = Ledger()
     maskless: list[str] = []
     parts: list[_Part] = []
@@ -203,8 +208,9 @@ class _Part:
         drawn = [place for place in range(number) if not isinstance(self.masks[place], RunLengths)]
         if drawn:
             corners[drawn], area = self._polygons(drawn)
-            inside = np.minimum(corners[drawn, 2:], limit[drawn]) - np.maximum(corners[drawn, :2], 0)
-            sure = (inside >= _SMALL).all(1) & (area >= _SMALL)
+            low, high = corners[drawn, :2], corners[drawn, 2:]
+            is_inside = (low >= 0).all(1) & (high <= limit[drawn]).all(1)
+            sure = is_inside & (high - low >= _SHORT).all(1) & (area >= _SMALL_AREA)
             has_pixels[drawn] = sure
             doubtful = [place for place, is_sure in zip(drawn, sure.tolist(), strict=True) if not is_sure]
             has_pixels[doubtful] = self._drawn(doubtful)[1] > 0

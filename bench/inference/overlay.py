@@ -30,7 +30,7 @@ _FILL = 0.35
 _CASING = 0.6
 """Darkness of a thin line around the outline, which parts it from a background of its colour."""
 _SMALL = 100
-"""Shortest side in pixels of pictures with such a line, and outlines of 2 pixels: on smaller ones they hide too much."""
+"""Shortest side in pixels of pictures with such a line and outlines of 2 pixels, too much for others."""
 _PIXELS_PER_LINE = 300
 _PIXELS_PER_LETTER = 42
 _LEAST_LETTER = 11
