@@ -43,8 +43,21 @@ class DataOptions(DataFolder):
     val_annotations: _File = None
     """The annotations of the validation pictures."""
 
+    leave_out_maskless: bool = False
+    """Leave out and count objects that have only a box; without, they are an error."""
+
     def data_set(self) -> DataSet | None:
         """The data set that the options name. Raises ValueError for options that do not go together or lead nowhere."""
+        found = self._named()
+        if found is None or not self.leave_out_maskless:
+            return found
+        return replace(
+            found,
+            train=replace(found.train, leave_out_maskless=True),
+            val=replace(found.val, leave_out_maskless=True),
+        )
+
+    def _named(self) -> DataSet | None:
         if self.data is not None and self.coco is not None:
             raise ValueError(
                 f"Both --data {self.data} and --coco {self.coco} are given. They say the same in two ways: any layout, "

@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -76,7 +76,7 @@ def split(
     if not 0 < val < 1:
         raise ValueError(f"The share for validation is {val}; expected one between 0 and 1; give 0.2 for a fifth.")
     source = data.val if part == "val" else data.train
-    files = open_images(source)
+    files = open_images(replace(source, leave_out_maskless=True))  # all entries are copied as they are
     groups = _groups(files, read_annotations(source.annotations))
     chosen = choose(groups, val, seed)
     file = read_annotations(source.annotations)
