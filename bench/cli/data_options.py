@@ -43,8 +43,21 @@ class DataOptions(DataFolder):
     val_annotations: _File = None
     """The annotations of the validation pictures."""
 
+    leave_out_maskless: bool = False
+    """Leave out and count objects that have only a box; without, they are an error."""
+
     def data_set(self) -> DataSet | None:
         """The data set that the options name. Raises ValueError for options that do not go together or lead nowhere."""
+        found = self._named()
+        if found is None or not self.leave_out_maskless:
+            return found
+        return replace(
+            found,
+            train=replace(found.train, leave_out_maskless=True),
+            val=replace(found.val, leave_out_maskless=True),
+        )
+
+    def _named(self) -> DataSet | None:
         if self.data is not None and self.coco is not None:
             raise ValueError(
                 f"Both --data {self.data} and --coco {self.coco} are given. They say the same in two ways: any layout, "
@@ -82,7 +95,7 @@ def _part(name: str, images: Path | None, annotations: Path | None, found: Part 
     if images is None and annotations is None:
         return found
     if found is not None:
-        return Part(pictures=images or found.pictures, annotations=annotations or found.annotations)
+        return replace(found, pictures=images or found.pictures, annotations=annotations or found.annotations)
     if images is None or annotations is None:
         given, lacking = ("annotations", "images") if images is None else ("images", "annotations")
         raise ValueError(

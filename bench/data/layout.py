@@ -263,11 +263,12 @@ def _several(root: Path, paths: Sequence[Path]) -> str:
 
 def _pictures(root: Path, found: Found) -> Path:
     """The most specific folder below which the pictures of a file are, or where they would be."""
-    candidates = list(dict.fromkeys(_places_of_pictures(root, found)))
+    candidates = {}
     names = [name.replace("\\", "/") for name in file_names(found.path)]
-    for candidate in candidates:
-        if any(_is_file(candidate / name) for name in names):
+    for candidate in _places_of_pictures(root, found):
+        if candidate not in candidates and any(_is_file(candidate / name) for name in names):
             return candidate
+        candidates[candidate] = True
     for candidate in candidates:
         if holds_pictures(candidate):
             return candidate

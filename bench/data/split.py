@@ -9,7 +9,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -76,7 +76,7 @@ def split(
     if not 0 < val < 1:
         raise ValueError(f"The share for validation is {val}; expected one between 0 and 1; give 0.2 for a fifth.")
     source = data.val if part == "val" else data.train
-    files = open_images(source)
+    files = open_images(replace(source, leave_out_maskless=True))  # all entries are copied as they are
     groups = _groups(files, read_annotations(source.annotations))
     chosen = choose(groups, val, seed)
     file = read_annotations(source.annotations)
@@ -161,7 +161,7 @@ def _groups(files: CocoImages, file: AnnotationFile) -> list[Group]:
     keys: dict[str, list[int]] = defaultdict(list)
     for alike in by_size.values():
         for image_id in alike if len(alike) > 1 else ():
-            keys[checksum(files.paths[image_id])].append(image_id)
+            keys[content_of(files.paths[image_id])].append(image_id)
     for image_id in files.ids:
         keys[source_of(names[image_id])].append(image_id)
     first = {image_id: image_id for image_id in files.ids}
@@ -189,6 +189,14 @@ def _groups(files: CocoImages, file: AnnotationFile) -> list[Group]:
         )
         for ids in members.values()
     ]
+
+
+def content_of(path: Path) -> str:
+    """What two pictures of the same content have in common: a checksum, and for one that cannot be read its path."""
+    try:
+        return checksum(path)
+    except OSError:
+        return str(path)
 
 
 def source_of(name: str) -> str:

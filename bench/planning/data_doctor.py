@@ -3,19 +3,19 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from bench.accuracy.protocol import ScoringProtocol
+from bench.data import findings
 from bench.data.annotations import read_annotations
 from bench.data.coco import COCO_CATEGORY_IDS, CocoImages, CocoObject, open_images
 from bench.data.folders import pictures_below
 from bench.data.layout import DataSet, Part
-from bench.data.survey import survey
-from bench.files import checksum
+from bench.data.split import content_of
 from bench.planning.doctor import Finding
 
 MANY_CLASSES = 1000
@@ -44,8 +44,8 @@ class _Opened:
     @cached_property
     def names(self) -> Mapping[int, str]:
         """Names of classes by id; the id where there is no name."""
-        categories = read_annotations(self.part.annotations).categories
-        return {each.id: each.name or str(each.id) for each in categories}
+        pairs = zip(self.files.category_ids, self.files.category_names, strict=True)
+        return {category_id: name or str(category_id) for category_id, name in pairs}
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -69,8 +69,8 @@ def examine(data: DataSet) -> Iterator[Finding]:
         else:
             opened.append(found)
             yield from _of_part(found)
-    if opened:
-        yield from _of_pictures(opened)
+            told = {finding for before in opened[:-1] for finding in before.files.findings}
+            yield from (_told(found.name, finding) for finding in found.files.findings if finding not in told)
     if data.lvis is not None:
         yield _lvis(data, data.lvis)
     if len(opened) > 1:
@@ -99,16 +99,26 @@ def _options(data: DataSet) -> str:
 def _open(data: DataSet, name: str, part: Part) -> _Opened | Finding:
     label = f"COCO {part.pictures.name}" if data.kind == "COCO" else name
     try:
-        return _Opened(name=label, part=part, files=open_images(part))
+        return _Opened(name=label, part=part, files=open_images(part, parts=(data.train, data.val)))
     except ValueError as error:
         detail = str(error)
     remedy = "Repair what it says, then look again."
-    if _is_about_others(part):
+    if _lacks_masks_alone(part):
+        remedy = "Draw the masks, or leave these objects out: --leave-out-maskless, in every command."
+    elif _is_about_others(part):
         detail += f" None of its pictures lies in {part.pictures}: the annotations are of other pictures."
         remedy = f"Give the folder with the pictures of {part.annotations.name}, or the annotations of these pictures."
     elif data.kind == "COCO" and not _has_own_classes(part):
         remedy = f"Unpack {part.pictures.name}.zip and annotations_trainval2017.zip into {data.root}."
     return Finding(name=label, good=False, detail=detail, remedy=remedy)
+
+
+def _lacks_masks_alone(part: Part) -> bool:
+    try:
+        open_images(replace(part, leave_out_maskless=True))
+    except ValueError:
+        return False
+    return True
 
 
 def _has_own_classes(part: Part) -> bool:
@@ -141,25 +151,24 @@ def _of_part(opened: _Opened) -> Iterator[Finding]:
     )
     if not opened.objects:
         crowds = sum(bool(each.iscrowd) for each in read_annotations(opened.part.annotations).annotations)
-        yield _warning(
-            opened.name,
-            f"no object is left: {crowds} annotations are crowds (iscrowd 1), which are neither trained on nor measured"
-            if crowds
-            else "no object is annotated",
-            "Set iscrowd to 0 for single objects, or export the annotations again.",
-        )
+        if crowds:
+            detail = f"{crowds} annotations are crowds (iscrowd 1), which are neither trained on nor measured"
+            remedy = "Set iscrowd to 0 for single objects, or export the annotations again."
+        else:
+            detail, remedy = "none is annotated", "Annotate objects with their masks, and export them again."
+        yield _warning(opened.name, f"no object is left: {detail}", remedy)
         return
     detail = f"{len(opened.objects):,} objects of {len(counts)} class" + "es" * (len(counts) != 1)
-    if len(counts) > 1:
-        (most, highest), (least, lowest) = counts.most_common(1)[0], min(counts.items(), key=lambda each: each[1])
+    there = [(name, count) for name, count in counts.most_common() if count]
+    if len(there) > 1:
+        (most, highest), (least, lowest) = there[0], there[-1]
         detail += f": most of {most} ({highest:,}), fewest of {least} ({lowest:,})"
     yield Finding(name="", good=True, detail=detail)
+    if len(there) < len(counts):
+        absent = [name for name, count in counts.items() if not count]
+        detail = f"{len(absent)} of the classes without an object: {_first(absent)}"
+        yield Finding(name="", good=True, detail=detail)
     yield Finding(name="", good=True, detail=_sizes(opened))
-    for finding in getattr(files, "findings", ()):
-        if finding.plain:
-            yield Finding(name="", good=True, detail=finding.sentence())
-        else:
-            yield _warning(opened.name, finding.sentence(), "Look at the examples, and repair what is not meant so.")
     yield from _extremes(opened)
 
 
@@ -224,18 +233,10 @@ def _extremes(opened: _Opened) -> Iterator[Finding]:
         )
 
 
-def _of_pictures(opened: Iterable[_Opened]) -> Iterator[Finding]:
-    """What the headers of the pictures say: sizes that do not fit, orientation, bit depth."""
-    sizes = {each.files.paths[image_id]: each.files.sizes[image_id] for each in opened for image_id in each.files.ids}
-    for finding in survey(sizes).findings:
-        if finding.plain:
-            yield Finding(name="pictures", good=True, detail=finding.sentence())
-        else:
-            yield _warning(
-                "pictures",
-                finding.sentence(),
-                "Look at these pictures, and repair or replace those that are not meant so.",
-            )
+def _told(name: str, finding: findings.Finding) -> Finding:
+    if finding.plain:
+        return Finding(name="", good=True, detail=finding.sentence())
+    return _warning(name, finding.sentence(), "Look at the examples, and repair what is not meant so.")
 
 
 def _lvis(data: DataSet, lvis: Path) -> Finding:
@@ -287,14 +288,15 @@ def _shared(train: CocoImages, val: CocoImages) -> list[Path]:
         size = path.stat().st_size
         if size in by_size:
             if size not in contents:
-                contents[size] = {checksum(each) for each in by_size[size]}
-            if checksum(path) in contents[size]:
+                contents[size] = {content_of(each) for each in by_size[size]}
+            if content_of(path) in contents[size]:
                 shared.append(path)
     return shared
 
 
 def _next(data: DataSet, opened: list[_Opened]) -> Iterator[Finding]:
     named = _options(data) if data.kind == "named parts" else f"--data {shlex.quote(str(data.root))}"
+    named += " --leave-out-maskless" * data.val.leave_out_maskless
     is_coco = bool(opened) and opened[-1].files.category_ids == COCO_CATEGORY_IDS
     whole = len(opened) == 1 + data.is_split or (is_coco and opened[-1].part == data.val)
     if not whole or not all(each.objects for each in opened):

@@ -40,6 +40,14 @@ def test_parts_replace_what_was_found(root: Path) -> None:
     assert alone.train == alone.val == Part(pictures=root / "mine", annotations=annotations)
 
 
+def test_objects_without_masks_are_left_out_of_both_parts(root: Path) -> None:
+    found = DataOptions(data=root, leave_out_maskless=True).data_set()
+    assert found is not None
+    assert found.train.leave_out_maskless
+    assert found.val.leave_out_maskless
+    assert DataOptions(leave_out_maskless=True).data_set() is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

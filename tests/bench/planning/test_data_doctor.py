@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,8 +147,12 @@ def test_one_class(write: Callable[..., DataSet]) -> None:
 
 def test_two_thousand_classes(write: Callable[..., DataSet]) -> None:
     names = [f"class {number}" for number in range(2000)]
-    found = warnings(write(GOOD, OTHER, classes={"train": names, "valid": names}))
+    data = write(GOOD, OTHER, classes={"train": names, "valid": names})
+    found = warnings(data)
     assert len(found) == 2
+    assert "1998 of the classes without an object: class 2, class 3, class 4, class 5, class 6, ..." in told(
+        examine(data)
+    )
     assert all(each.startswith("2000 classes: heads with a mask for each class") for each in found)
 
 
@@ -168,8 +173,22 @@ def test_nothing_but_crowds(write: Callable[..., DataSet]) -> None:
     assert "next" not in told(examine(data))
 
 
+def test_objects_without_masks(write: Callable[..., DataSet], tmp_path: Path) -> None:
+    data = write(GOOD, OTHER)
+    path = tmp_path / "valid" / "_annotations.coco.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["segmentation"] = []
+    path.write_text(json.dumps(content))
+    (found,) = [each for each in examine(data) if not each.good]
+    assert found.remedy == "Draw the masks, or leave these objects out: --leave-out-maskless, in every command."
+    parts = [replace(part, leave_out_maskless=True) for part in (data.train, data.val)]
+    data = replace(data, train=parts[0], val=parts[1])
+    assert warnings(data)[0].startswith("objects without a mask, left out as asked: 1")
+    assert f"train own --data {tmp_path} --leave-out-maskless, then" in told(examine(data))
+
+
 def test_nothing_annotated(write: Callable[..., DataSet]) -> None:
-    assert warnings(write({"1.png": []}, OTHER))[0] == "no object is annotated"
+    assert warnings(write({"1.png": []}, OTHER))[0] == "no object is left: none is annotated"
 
 
 @pytest.mark.parametrize(
@@ -184,12 +203,14 @@ def test_unusual_sizes(write: Callable[..., DataSet], size: int, side: int, mess
     assert any(re.match(message, each) for each in warnings(write(GOOD, OTHER, size=size, side=side)))
 
 
-def test_pictures_that_do_not_fit(write: Callable[..., DataSet], tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_picture", [True, False])
+def test_pictures_that_do_not_fit(is_picture: bool, write: Callable[..., DataSet], tmp_path: Path) -> None:
     data = write(GOOD, OTHER)
-    Image.new("L", (64, 32)).save(tmp_path / "valid" / "4.png")
-    (found,) = warnings(data)
-    assert "4.png" in found
-    (tmp_path / "valid" / "4.png").write_bytes(b"no picture")
+    path = tmp_path / "valid" / "4.png"
+    if is_picture:
+        Image.new("L", (64, 32)).save(path)
+    else:
+        path.write_bytes(b"no picture")
     (found,) = warnings(data)
     assert "4.png" in found
 
