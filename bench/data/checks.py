@@ -176,8 +176,8 @@ def _leave_out(name: str, maskless: Sequence[str], ledger: Ledger, *, asked: boo
     if not asked:
         more = f" ({len(maskless):,} objects have none)" * (len(maskless) > 1)
         raise ValueError(
-            f"{name}: {maskless[0]} has no polygon and no run lengths{more}; expected a mask for every object; draw "
-            "it, remove the object, or ask for objects without a mask to be left out."
+            f"{name}: {maskless[0]} has no polygon and no run lengths{more}; expected a mask for every object; "
+            "remove the object, draw its mask, or ask for objects without a mask to be left out."
         )
     for place in maskless:
         ledger.note("without_mask", "objects without a mask, left out as asked", place)

@@ -77,8 +77,8 @@ def open_images(
     coco, directory = part.annotations, part.pictures
     if not directory.is_dir():
         raise ValueError(
-            f"There is no directory {directory}; expected COCO's layout, {directory}/*.jpg and {coco}; "
-            "pass the directory that holds both, or download it from cocodataset.org."
+            f"There is no directory {directory}; expected pictures in it, and {coco} about them; "
+            "give the folder of the data set that holds both, or download COCO from cocodataset.org."
         )
     known: dict[int, ImageEntry] = {}
     instances = None

@@ -49,7 +49,7 @@ def _with_listed(part: Part, context: Context) -> Context:
     if not part.pictures.is_dir():
         raise ValueError(
             f"There is no directory {part.pictures}. Accuracy is measured on images of COCO val2017. Give the "
-            "directory that holds val2017 and annotations as `coco`."
+            "directory that holds val2017 and annotations as the data set."
         )
     parts = {"instances_val2017.json": (part.annotations, IDS.val)} | (
         {} if context.lvis is None else {"lvis.json": (context.lvis, IDS.lvis)}

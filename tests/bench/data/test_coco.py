@@ -131,7 +131,7 @@ def test_a_damaged_segmentation_is_found_when_the_file_is_read(
 
 
 def test_missing_places_are_named(write: Callable[..., Path], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no directory .*train2017; expected COCO's layout"):
+    with pytest.raises(ValueError, match=r"no directory .*train2017; expected pictures in it"):
         open_images(coco_layout(tmp_path).train)
     with pytest.raises(ValueError, match=r"instances_val2017.json cannot be read: No such file"):
         open_images(coco_layout(tmp_path).val)

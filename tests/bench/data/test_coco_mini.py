@@ -167,7 +167,7 @@ class TestComplete:
         context = given_to(write(tmp_path / "coco", 5, 9), home)
         with pytest.raises(ValueError, match=r"lvis_val\.json lacks 1 of the 2 images .*: 7;"):
             own_data.complete("coco_mini", context)
-        with pytest.raises(ValueError, match=r"There is no directory .*nowhere.*as `coco`"):
+        with pytest.raises(ValueError, match=r"There is no directory .*nowhere.*as the data set"):
             own_data.complete("coco_mini", Context(data=coco_layout(tmp_path / "nowhere")))
 
     def test_a_cache_that_cannot_be_written_is_said(self, home: Path, tmp_path: Path) -> None:
