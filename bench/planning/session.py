@@ -124,10 +124,10 @@ def predict(
     head: str | None = None,
     weights: Path | str | None = None,
     device: str = "cpu",
-    boxes: "Sequence[Sequence[float]] | NDArray[np.floating] | None" = None,
+    boxes: "Sequence[Sequence[int | float]] | NDArray[np.floating] | None" = None,
     class_ids: Sequence[int] | None = None,
-    scores: Sequence[float] | None = None,
-    min_score: float = MIN_SCORE,
+    scores: Sequence[int | float] | None = None,
+    min_score: int | float = MIN_SCORE,
 ) -> "bench.inference.prediction.Prediction":
     """Find the objects of a picture: masks, boxes, classes and scores, which show themselves in a notebook.
 
