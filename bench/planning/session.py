@@ -147,8 +147,9 @@ def predict(
     try:
         return model(image, boxes=given, min_score=min_score)
     except Unreadable as error:
+        named = image if isinstance(image, Path | str) else f"({type(image).__name__})"
         raise ValueError(
-            f"The picture cannot be used: {error}; expected one that Pillow opens; convert or replace it."
+            f"The picture {named} cannot be used: {error}; expected one that Pillow opens; convert or replace it."
         ) from error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from bench.data.images import Unreadable, read_image
+from bench.data.images import Unreadable, as_rgb, read_any, read_image
 
 HEIGHT, WIDTH = 24, 40
 ORIENTATION_TAG = 0x0112
@@ -104,3 +104,27 @@ def test_what_is_no_image_or_not_there_is_reported(tmp_path: Path) -> None:
     for name in ("page.jpg", "absent.jpg"):
         with pytest.raises(Unreadable, match=f"{name} cannot be decoded"):
             read_image(tmp_path / name, (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_without_an_annotation_an_image_is_turned_as_viewers_show_it(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    path = tmp_path / "photo.png"
+    colours().save(path, exif=exif)
+    with Image.open(path) as file:
+        wanted = ImageOps.exif_transpose(file)
+        assert (np.array(as_rgb(file)) == np.array(colours())).all(), "one that was opened is taken as it is"
+    assert (np.array(read_any(path)) == np.array(wanted)).all()
+
+
+def test_an_image_without_an_annotation_may_be_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    Image.fromarray(np.ones((4, 4), np.float32)).save(path)
+    for unreadable in (path, tmp_path / "missing.png"):
+        with pytest.raises(Unreadable):
+            read_any(unreadable)
+    colours().save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:200])
+    with pytest.raises(Unreadable, match="cannot be decoded"), Image.open(tmp_path / "cut.png") as file:
+        as_rgb(file)
