@@ -125,6 +125,6 @@ def test_an_image_without_an_annotation_may_be_unreadable(tmp_path: Path) -> Non
         with pytest.raises(Unreadable):
             read_any(unreadable)
     colours().save(tmp_path / "cut.png")
-    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:100])
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:70])
     with pytest.raises(Unreadable, match="cannot be decoded"), Image.open(tmp_path / "cut.png") as file:
         as_rgb(file)
