@@ -1,4 +1,4 @@
-"""What does it cost to show and to write what was found, beside finding it? The shares of `predict`, by picture.
+"""What does it cost to show and write what was found, beside finding it? The shares of `predict`, picture by picture.
 
 With random weights, a model at the paper's sizes finds up to 100 objects in every photograph, and all are drawn.
 
@@ -7,9 +7,9 @@ python -m benchmarks.predict coco/val2017 --images 5 --head point_rend
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -65,13 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             times.append(time.perf_counter())
             folder.add(picture, found, found)
             times.append(time.perf_counter())
-            spent = [1000 * (after - before) for before, after in pairwise(times)]
+            spent = [1000 * (after - before) for before, after in itertools.pairwise(times)]
             sums = [total + each for total, each in zip(sums, spent, strict=True)]
             read, model, show = spent
-            print(
-                f"{picture.name:>20} {len(found):8d} {read:8.1f} {model:9.1f} {show:8.1f} "
-                f"{100 * show / sum(spent):5.1f}%"
-            )
+            share = 100 * show / sum(spent)
+            print(f"{picture.name:>20} {len(found):8d} {read:8.1f} {model:9.1f} {show:8.1f} {share:5.1f}%")
         start = time.perf_counter()
         folder.finish()
         sums[2] += 1000 * (time.perf_counter() - start)

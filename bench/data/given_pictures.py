@@ -75,8 +75,8 @@ def _number(stem: str) -> Id:
 
 def _of_one(named: str, without: Path | None, unreadable: list[str]) -> Iterator[tuple[Path, Path]]:
     """The pictures of one name, each with the folder that its own name is below."""
-    path = Path(named).expanduser()
-    if path.is_dir():
+    path = Path(named)
+    if os.path.isdir(path):  # which, unlike that of pathlib, takes what may not be looked at for nothing
         seen = len(unreadable)
         pictures = list(_walk(path, without, unreadable))
         if not pictures:
@@ -86,7 +86,7 @@ def _of_one(named: str, without: Path | None, unreadable: list[str]) -> Iterator
                 ".jpg, .png or .tif, in it or below; check the path."
             )
         yield from ((each, path) for each in pictures)
-    elif path.is_file() or path.is_symlink():
+    elif os.path.isfile(path) or os.path.islink(path):
         yield path, path.parent
     elif any(letter in named for letter in _MAGIC):
         yield from _matching(path, without, unreadable)
@@ -99,13 +99,13 @@ def _matching(pattern: Path, without: Path | None, unreadable: list[str]) -> Ite
     first = next(place for place, part in enumerate(parts) if any(letter in part for letter in _MAGIC))
     root = Path(*parts[:first])
     try:
-        matches = sorted(root.glob("/".join(parts[first:]))) if root.is_dir() else []
+        matches = sorted(root.glob("/".join(parts[first:]))) if os.path.isdir(root) else []
     except (ValueError, NotImplementedError) as error:
         raise ValueError(f"{pattern} is no pattern: {error}; expected such as photos/**/*.jpg; write it so.") from error
     hidden = [any(part.startswith(".") for part in each.relative_to(root).parts) for each in matches]
     matches = [each for each, is_hidden in zip(matches, hidden, strict=True) if not is_hidden]
-    pictures = [each for each in matches if is_picture(each) and not each.is_dir() and not _below(each, without)]
-    folders = [each for each in matches if each.is_dir() and not _below(each, without)]
+    pictures = [each for each in matches if is_picture(each) and not os.path.isdir(each) and not _below(each, without)]
+    folders = [each for each in matches if os.path.isdir(each) and not _below(each, without)]
     pictures += [each for folder in folders for each in _walk(folder, without, unreadable)]
     if not pictures:
         raise ValueError(

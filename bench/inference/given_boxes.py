@@ -27,9 +27,9 @@ class GivenBoxes:
     @classmethod
     def of(
         cls,
-        boxes: Sequence[Sequence[float]] | NDArray[np.generic],
+        boxes: Sequence[Sequence[int | float]] | NDArray[np.generic],
         class_ids: Sequence[int] | NDArray[np.generic] | None = None,
-        scores: Sequence[float] | NDArray[np.generic] | None = None,
+        scores: Sequence[int | float] | NDArray[np.generic] | None = None,
     ) -> "GivenBoxes":
         """Make them from what can be turned into arrays. Raises ValueError for boxes without area or other lengths."""
         made = np.array(boxes, np.float64).reshape(-1, 4) if np.size(boxes) in (0, 4) else np.array(boxes, np.float64)

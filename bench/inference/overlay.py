@@ -30,7 +30,7 @@ _FILL = 0.35
 _CASING = 0.6
 """Darkness of a thin line around the outline, which parts it from a background of its colour."""
 _SMALL = 100
-"""Shortest side in pixels of pictures with such a line and outlines of 2 pixels, too much for others."""
+"""Shortest side in pixels of pictures with such a line and wider outlines: on smaller ones they cover too much."""
 _PIXELS_PER_LINE = 300
 _PIXELS_PER_LETTER = 42
 _LEAST_LETTER = 11
@@ -92,7 +92,7 @@ def letter_height(size: tuple[int, int]) -> int:
     return max(_LEAST_LETTER, round(min(wanted, min(size) / 8)))
 
 
-def coloured(boxes: Float64[np.ndarray, "N 4"], groups: Sequence[int], *, near: float) -> list[int]:
+def coloured(boxes: Float64[np.ndarray, "N 4"], groups: Sequence[int], *, near: int) -> list[int]:
     """A colour for every box (xyxy), by number: its group's, or the next one that no neighbour has.
 
     Neighbours are less than `near` pixels apart. Where they have all colours, the one is taken that fewest have.
@@ -185,7 +185,7 @@ def _labels(
 
 
 def _places(
-    box: Float64[np.ndarray, "4"], across: float, down: float, size: tuple[int, int]
+    box: Float64[np.ndarray, "4"], across: int | float, down: int | float, size: tuple[int, int]
 ) -> Iterator[tuple[int, int]]:
     """Where a label may stand: above its object, inside at the top, below, inside at the bottom; in the picture."""
     left, top, right, bottom = box

@@ -4,7 +4,6 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -66,11 +65,11 @@ class Prediction:
         """Number of objects by name of class, the most frequent first."""
         return dict(Counter(self.class_names).most_common())
 
-    def above(self, score: float) -> Self:
+    def above(self, score: int | float) -> "Prediction":
         """The objects of at least this score."""
         return self.chosen(np.flatnonzero(self.scores >= score).tolist())
 
-    def chosen(self, indices: Iterable[int]) -> Self:
+    def chosen(self, indices: Iterable[int]) -> "Prediction":
         """Some of the objects, in this order."""
         index = np.array(list(indices), np.int64)
         return replace(

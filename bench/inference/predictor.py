@@ -45,7 +45,7 @@ class Predictor:
     device: str = "cpu"
     files: tuple[Path, ...] = ()
 
-    def __call__(self, image: Given, *, boxes: GivenBoxes | None = None, min_score: float = 0.0) -> Prediction:
+    def __call__(self, image: Given, *, boxes: GivenBoxes | None = None, min_score: int | float = 0) -> Prediction:
         """Find the objects of a picture, or the masks in given boxes, and keep those of at least `min_score`.
 
         A file is turned as every viewer shows it (EXIF); a Pillow image or an array is taken as it is. Boxes beyond

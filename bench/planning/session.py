@@ -131,10 +131,10 @@ def predict(
     head: str | None = None,
     weights: Path | str | None = None,
     device: str = "cpu",
-    boxes: "Sequence[Sequence[float]] | NDArray[np.floating] | None" = None,
+    boxes: "Sequence[Sequence[int | float]] | NDArray[np.floating] | None" = None,
     class_ids: Sequence[int] | None = None,
-    scores: Sequence[float] | None = None,
-    min_score: float = MIN_SCORE,
+    scores: Sequence[int | float] | None = None,
+    min_score: int | float = MIN_SCORE,
 ) -> "bench.inference.prediction.Prediction":
     """Find the objects of a picture: masks, boxes, classes and scores, which show themselves in a notebook.
 
@@ -154,8 +154,9 @@ def predict(
     try:
         return model(image, boxes=given, min_score=min_score)
     except Unreadable as error:
+        named = image if isinstance(image, Path | str) else f"({type(image).__name__})"
         raise ValueError(
-            f"The picture cannot be used: {error}; expected one that Pillow opens; convert or replace it."
+            f"The picture {named} cannot be used: {error}; expected one that Pillow opens; convert or replace it."
         ) from error
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile, ImageOps
 
-from bench.data.images import ReadingRule, Unreadable, bits_used, read_any, read_header, read_image
+from bench.data.images import ReadingRule, Unreadable, as_rgb, bits_used, read_any, read_header, read_image
 
 HEIGHT, WIDTH = 24, 40
 ORIENTATION_TAG = 0x0112
@@ -211,3 +211,27 @@ def test_photographs_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
         if name != "cut.jpg":
             with pytest.raises(Unreadable, match=name):
                 read_header(tmp_path / name)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_without_an_annotation_an_image_is_turned_as_viewers_show_it(orientation: int, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    path = tmp_path / "photo.png"
+    colours().save(path, exif=exif)
+    with Image.open(path) as file:
+        wanted = ImageOps.exif_transpose(file)
+        assert (np.array(as_rgb(file)) == np.array(colours())).all(), "one that was opened is taken as it is"
+    assert (np.array(read_any(path)) == np.array(wanted)).all()
+
+
+def test_an_image_without_an_annotation_may_be_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tif"
+    Image.fromarray(np.ones((4, 4), np.float32)).save(path)
+    for unreadable in (path, tmp_path / "missing.png"):
+        with pytest.raises(Unreadable):
+            read_any(unreadable)
+    colours().save(tmp_path / "cut.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:70])
+    with pytest.raises(Unreadable, match="cannot be decoded"), Image.open(tmp_path / "cut.png") as file:
+        as_rgb(file)
