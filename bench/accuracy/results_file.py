@@ -122,15 +122,11 @@ class _Reader:
             return json.loads(plain)
         except (ValueError, RecursionError):
             pass
-        try:
-            written = plain.decode()
-        except UnicodeError:
-            return None
-        num_lines = json_file.num_lines(written)
+        num_lines = json_file.num_lines(plain)
         if num_lines == 0:
             return None
         _log.warning("%s: %d results, one on every line (JSON Lines), are read as a list.", self._name, num_lines)
-        return [json.loads(line) for line in written.splitlines() if line.strip()]
+        return [json.loads(line) for line in plain.splitlines() if line.strip()]
 
     def _entries(self, document: object) -> list[object]:
         """The results of a document. Raises ValueError for one that holds none."""

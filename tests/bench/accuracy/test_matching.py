@@ -197,9 +197,7 @@ def test_masks_cannot_be_matched_to_boxes() -> None:
     each = scene(0, boxes=True)
     boxes = dataclasses.replace(each.predictions, counts=())
     assert match(each.truth, boxes, [BOXES])[0].matched.any()
-    with pytest.raises(
-        ValueError, match=r"scene holds boxes and no masks; .*; write a .* or say `boxes`"
-    ):
+    with pytest.raises(ValueError, match=r"scene holds boxes and no masks; .*; write a .* or say `boxes`"):
         match(each.truth, boxes, [COCO_RULES])
 
 
