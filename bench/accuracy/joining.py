@@ -221,6 +221,10 @@ def category_ids(
     return np.fromiter((meaning[value] for value in given), np.int64, len(given))
 
 
+def _folded(name: str) -> str:
+    return name.strip().casefold()
+
+
 def _by_name(truths: Sequence[GroundTruth]) -> dict[str, set[int]]:
     found: dict[str, set[int]] = {}
     for truth in truths:
@@ -275,7 +279,8 @@ def _renamed(
     against = [
         category
         for category in meaning.values()
-        if category in file.categories and ours.get(category, file.categories[category]) != file.categories[category]
+        if category in file.categories
+        and _folded(ours.get(category, file.categories[category])) != _folded(file.categories[category])
     ]
     unknown = [category for category in meaning.values() if category not in ours and category in file.categories]
     if not against and not unknown:

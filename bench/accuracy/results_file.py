@@ -208,6 +208,8 @@ class _Reader:
             fields["bbox"] = [self._number(each, "bbox", place) if isinstance(each, str) else each for each in box]
         if not isinstance(fields.get("file_name"), str):
             fields.pop("file_name", None)
+        if "image_id" not in fields and "file_name" in fields:
+            fields["image_id"] = fields["file_name"]
         segmentation = self._segmentation(fields.pop("segmentation", None), place)
         try:
             result = msgspec.convert(fields if isinstance(entry, dict) else entry, Result)

@@ -11,7 +11,7 @@ import pytest
 from bench import json_file
 
 DECODER = msgspec.json.Decoder(list[dict[str, int]])
-TEXT = '[{"größe": 1}]'
+TEXT = '[{"gr\u00f6\u00dfe": 1}]'
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])

@@ -170,6 +170,7 @@ def test_without_classes_everything_is_one() -> None:
 
 def test_names_count_where_a_data_set_numbers_its_classes_otherwise(caplog: pytest.LogCaptureFixture) -> None:
     assert classes(1, 2, listed={1: "cat", 2: "dog"}) == [1, 2]
+    assert classes(1, 2, listed={1: "Cat", 2: "dog "}) == [1, 2]
     assert "joined by name" not in caplog.text
     assert classes(0, 1, listed={0: "cat", 1: "dog"}) == [1, 2]
     assert classes(1, 2, listed={1: "dog", 2: "cat"}) == [2, 1]

@@ -66,6 +66,11 @@ def test_results_below_the_ids_of_images_get_these() -> None:
     ]
 
 
+def test_a_file_name_alone_is_the_id() -> None:
+    bare = {name: ONE[name] for name in ("category_id", "score", "segmentation")}
+    assert [each.image_id for each in read([ONE, {**bare, "file_name": "a/b.jpg"}]).results] == [8, "a/b.jpg"]
+
+
 def test_one_result_a_line_is_a_list(caplog: pytest.LogCaptureFixture) -> None:
     lines = "\r\n".join(json.dumps(each) for each in (ONE, TWO)) + "\n\n"
     assert read_results(lines.encode(), "results.json").results == AS_LISTED
