@@ -213,7 +213,7 @@ class _Reader:
         segmentation = self._segmentation(fields.pop("segmentation", None), place)
         try:
             result = msgspec.convert(fields if isinstance(entry, dict) else entry, Result)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a character, "\\ud800", is text in JSON
             problem, at, within = str(error).partition(" - at `$")
             raise ValueError(
                 json_file.misfit(self._name, "result", f"{problem} - at `$[{index}]{within if at else '`'}", place)

@@ -118,6 +118,7 @@ def test_a_data_set_tells_file_names_and_classes() -> None:
         ({"score": "high"}, r"result 1 \(image 3\) has text where a number belongs: 'high' in its score; expected"),
         ({"score": ""}, "text where a number belongs: '' in its score"),
         ({"score": "inf"}, "text where a number belongs: 'inf' in its score"),
+        ({"image_id": "\ud800", "score": "1"}, "surrogates not allowed"),
         ({"score": True}, r"result 1 \(image 3\) does not fit the format: Expected `float`, got `bool` - at `\$\[1\]"),
         ({"bbox": [1, 2, "3", "x"]}, "text where a number belongs: 'x' in its bbox"),
         ({"bbox": [[1, 2], [3, 4]]}, "does not fit the format: Expected `array` of length 4"),
