@@ -131,6 +131,8 @@ def _unreadable(path: Path, error: OSError) -> str:
 
 def _misfit(plain: bytes, name: str, entry: str, error: str) -> str:
     found = _ENTRY.search(error)
+    if found is None and (count := num_lines(plain)):
+        return _lines(name, count)
     if found is None:
         return misfit(f"{name}{_hint(plain, entry)}", entry, error)
     index = int(found[1])
@@ -178,29 +180,33 @@ def _unknown(plain: bytes, name: str, error: str) -> str:
     if (found := kind(plain)) is not None:
         return f"{name} is {found.what}; expected JSON; {found.remedy}."
     try:
-        written = plain.decode()
+        plain.decode()
     except UnicodeError as problem:
         return (
             f"{name} is not UTF-8: {problem}; expected JSON in UTF-8; write it in that encoding, or replace the "
             "characters beyond ASCII."
         )
-    if num_lines(written):
-        return (
-            f"{name} holds {num_lines(written)} JSON documents, one on every line (JSON Lines); expected one document; "
-            "put them into one, or export the data again as COCO JSON."
-        )
+    if count := num_lines(plain):
+        return _lines(name, count)
     if "truncated" in error:
         return f"{name} is not complete JSON: {error}; expected one JSON document; write or download the file again."
     return f"{name} is not JSON: {error}; expected one JSON document; correct it at that place, or write it again."
 
 
-def num_lines(written: str) -> int:
+def _lines(name: str, count: int) -> str:
+    return (
+        f"{name} holds {count} JSON documents, one on every line (JSON Lines); expected one document; put them into "
+        "one, or export the data again as COCO JSON."
+    )
+
+
+def num_lines(plain: bytes) -> int:
     """How many objects a text of JSON Lines holds, one a line; 0 for any other text."""
-    lines = [line for line in written.splitlines() if line.strip()]
+    lines = [line for line in plain.splitlines() if line.strip()]
     return len(lines) if len(lines) > 1 and all(_is_object(line) for line in lines) else 0
 
 
-def _is_object(line: str) -> bool:
+def _is_object(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
     except (ValueError, RecursionError):

@@ -1,11 +1,14 @@
 """AP, AP* and boundary AP of a COCO results file, exact, with intervals: one engine on numpy and pycocotools' masks.
 
     annotation file -> ground_truth.GroundTruth  (lvis files become COCO's classes in cocofy)
-    results file    -> predictions.Predictions   (strict: bad input is an error that names its place)
+    results file    -> results_file, joining     (what tools write, and which images and classes it is about)
+                    -> predictions.Predictions   (strict: bad input is an error that names its place)
     ... or a list   -> predictions.from_results  (results that a Python program holds in memory)
-    both            -> selection, overlap        (what takes part under a protocol, and which pairs overlap)
+    both            -> one_class                 (only where classes are not to count)
+                    -> selection, overlap        (what takes part under a protocol, and which pairs overlap)
                     -> matching.Matches          (who matched whom; the one table everything comes from)
     Matches         -> average_precision         (AP, per class, per size, precision-recall curves)
+                    -> cap                       (objects that no predictions under the cap can find)
                     -> weighted, bootstrap       (the same with weights on the images: intervals, comparisons)
 
 `protocol` holds the rules, `evaluate` goes all the way from files, or results in memory, to a record, `verify` asks the

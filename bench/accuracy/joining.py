@@ -1,6 +1,7 @@
 """Which image and class of the annotation files a result is about: by ids, or by names where these are what fits."""
 
 import logging
+import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -14,6 +15,8 @@ from bench.data.ground_truth import GroundTruth
 from bench.data.image_ids import Id, number, original
 
 _log = logging.getLogger(__name__)
+
+_WHOLE = re.compile(r"-?[0-9]+")
 
 NO_CLASS = 0
 """Stands for the class of results that have none, or an unknown one, where classes do not matter."""
@@ -211,11 +214,15 @@ def category_ids(
             problem = _no_category(value, by_name, len(meant))
             raise ValueError(f"{file.place(given.index(value))} {problem}")
         (meaning[value],) = meant
-    if any(isinstance(value, str) and not value.lstrip("-").isdigit() for value in different) and not class_agnostic:
+    if any(isinstance(value, str) and not _WHOLE.fullmatch(value) for value in different) and not class_agnostic:
         _log.warning("%s: classes are given by name, and stand for the ids of the annotations.", file.name)
     if file.categories and not class_agnostic:
         meaning = _renamed(file, meaning, truths, by_name)
     return np.fromiter((meaning[value] for value in given), np.int64, len(given))
+
+
+def _folded(name: str) -> str:
+    return name.strip().casefold()
 
 
 def _by_name(truths: Sequence[GroundTruth]) -> dict[str, set[int]]:
@@ -230,7 +237,7 @@ def _by_name(truths: Sequence[GroundTruth]) -> dict[str, set[int]]:
 def _meanings(value: Id | float | None, listed: set[int], by_name: Mapping[str, set[int]]) -> set[int]:
     """Which classes a category_id may mean; a whole number means itself."""
     if isinstance(value, str):
-        written = {int(value)} & listed if value.lstrip("-").isdigit() and value.isascii() else set()
+        written = {int(value)} & listed if _WHOLE.fullmatch(value) else set()
         return written | by_name.get(value, set())
     return {int(value)} if isinstance(value, int) or (value is not None and _is_whole(value)) else set()
 
@@ -272,7 +279,8 @@ def _renamed(
     against = [
         category
         for category in meaning.values()
-        if category in file.categories and ours.get(category, file.categories[category]) != file.categories[category]
+        if category in file.categories
+        and _folded(ours.get(category, file.categories[category])) != _folded(file.categories[category])
     ]
     unknown = [category for category in meaning.values() if category not in ours and category in file.categories]
     if not against and not unknown:

@@ -12,6 +12,7 @@ from bench.accuracy.predictions import Predictions
 from bench.accuracy.protocol import ScoringProtocol
 from bench.accuracy.selection import Entries, ranks
 from bench.data.ground_truth import GroundTruth
+from bench.data.image_ids import original
 
 _HIGHEST_LIMIT = 1 - 1e-10
 """What a threshold of 1 asks for (pycocotools): rounding must not part equal masks."""
@@ -97,8 +98,8 @@ def merge(parts: Sequence[Matches]) -> Matches:
     twice = image_ids[1:][image_ids[1:] == image_ids[:-1]]
     if len(twice):
         raise ValueError(
-            f"Image {twice[0]} is in more than one of the parts to merge; expected disjoint sets of images; give every "
-            "image to one part."
+            f"Image {original(int(twice[0]))} is in more than one of the parts to merge; expected disjoint sets of "
+            "images; give every image to one part."
         )
     places = [np.searchsorted(image_ids, part.image_ids).astype(np.int32) for part in parts]
     image = np.concatenate([place[part.image] for place, part in zip(places, parts, strict=True)])

@@ -132,7 +132,7 @@ def _datasets(
         repairs.append(f"Only the best {protocol.cap} predictions of every image are kept: the library caps by class.")
     if protocol.class_agnostic:
         predictions = replace(predictions, category_id=known_classes(truth, predictions))
-        repairs.append("Predictions of a class that the annotations do not list are of their first one: none counts.")
+        repairs.append("No class counts: predictions of one that the annotations do not list get their first.")
     detections &= np.isin(predictions.category_id, truth.category_ids)
     if protocol.drop_zero_area:
         objects &= truth.area > 0

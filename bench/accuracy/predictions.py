@@ -156,7 +156,7 @@ def _sizes(truths: Sequence[GroundTruth]) -> dict[int, tuple[int, int]]:
             before = known.setdefault(image_id, (height, width))
             if before != (height, width):
                 raise ValueError(
-                    f"{truth.name} says image {image_id} is {height} x {width}, another annotation file says "
+                    f"{truth.name} says image {original(image_id)} is {height} x {width}, another annotation file says "
                     f"{before[0]} x {before[1]}; expected files about the same images; check the pair."
                 )
     return known

@@ -122,15 +122,11 @@ class _Reader:
             return json.loads(plain)
         except (ValueError, RecursionError):
             pass
-        try:
-            written = plain.decode()
-        except UnicodeError:
-            return None
-        num_lines = json_file.num_lines(written)
+        num_lines = json_file.num_lines(plain)
         if num_lines == 0:
             return None
         _log.warning("%s: %d results, one on every line (JSON Lines), are read as a list.", self._name, num_lines)
-        return [json.loads(line) for line in written.splitlines() if line.strip()]
+        return [json.loads(line) for line in plain.splitlines() if line.strip()]
 
     def _entries(self, document: object) -> list[object]:
         """The results of a document. Raises ValueError for one that holds none."""
@@ -212,10 +208,12 @@ class _Reader:
             fields["bbox"] = [self._number(each, "bbox", place) if isinstance(each, str) else each for each in box]
         if not isinstance(fields.get("file_name"), str):
             fields.pop("file_name", None)
+        if "image_id" not in fields and "file_name" in fields:
+            fields["image_id"] = fields["file_name"]
         segmentation = self._segmentation(fields.pop("segmentation", None), place)
         try:
             result = msgspec.convert(fields if isinstance(entry, dict) else entry, Result)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a character, "\\ud800", is text in JSON
             problem, at, within = str(error).partition(" - at `$")
             raise ValueError(
                 json_file.misfit(self._name, "result", f"{problem} - at `$[{index}]{within if at else '`'}", place)

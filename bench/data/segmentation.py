@@ -103,7 +103,7 @@ def compress(segmentation: Segmentation, height: int, width: int) -> bytes:
         _check_size(segmentation.size, height, width)
         _refuse_bytes(segmentation)
         if isinstance(segmentation.counts, str):
-            return segmentation.counts.encode()
+            return segmentation.counts.encode("utf-8", "surrogatepass")
         return _compress_list(segmentation.counts, height, width)
     for polygon in segmentation:
         if len(polygon) % 2:

@@ -63,6 +63,8 @@ def test_value_names() -> None:
     assert value_name("coco-boundary", "ar10") == "arb10"
     assert value_name("ap-star", "ap50") == "ap_star50"
     assert value_name("apb-star", "ar100_l") == "arb_star100_l"
+    assert value_name("coco-boxes", "ap50") == "box_ap50"
+    assert value_name("coco-boxes", "ar_s") == "box_ar_s"
     with pytest.raises(KeyError):
         value_name("lvis", "ap")
 
@@ -292,3 +294,75 @@ def test_metrics_without_objects_are_left_out() -> None:
         Value(name="ap_classes", value=0, unit="classes"),
         Value(name="ap_images", value=3, unit="images"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("options", "changed", "names"),
+    [
+        ({"boxes": True}, {"cap_box_ap": 100, "detection_area": "box"}, {"box_ap", "box_ap_s", "box_classes"}),
+        ({"class_agnostic": True}, {"cap_ap": 100, "class_agnostic": True}, {"ap", "apb75", "ap_classes"}),
+        ({"cap": 7}, {"cap_ap": 7, "cap_apb": 7}, {"ap", "ar7", "ap_images"}),
+        ({"boxes": True, "cap": 7, "class_agnostic": True}, {"cap_box_ap": 7, "class_agnostic": True}, {"box_ar7"}),
+    ],
+)
+def test_other_rules_are_in_the_protocol(
+    options: dict[str, object], changed: dict[str, object], names: set[str], on_coco: Evaluation
+) -> None:
+    pytest.importorskip("faster_coco_eval", reason="faster-coco-eval is not installed: pip install '.[test]'")
+    found = evaluate(ON_COCO, coco=COCO, resamples=100, verify=True, **options)  # type: ignore[arg-type]
+    record = found.record()
+    assert record.error is None
+    assert changed.items() <= record.protocol.items()
+    assert names <= numbers_of(found).keys()
+    assert all(check.passed for check in found.checks)
+    assert key(record.subject, record.protocol, None) != key(record.subject, on_coco.protocol, None)
+    classes = {row["name"] for row in csv.DictReader(io.StringIO(found.per_class_csv()))}
+    assert (classes == {"all classes"}) == ("class_agnostic" in options)
+    interval = found.scores[0].intervals["ap"]
+    assert interval[0] <= found.scores[0].metrics["ap"] <= interval[1]
+
+
+def test_the_usual_rules_leave_the_protocol_as_it_was(on_coco: Evaluation) -> None:
+    assert set(on_coco.protocol) == {
+        *("probe", "version", "predictions", "annotations", "lvis", "lvis_version", "images", "cap_ap", "cap_apb"),
+        *("detection_area", "dilation_ratio", "resamples", "seed"),
+    }
+
+
+def test_boxes_of_masks_are_scored_where_results_have_no_others(tmp_path: Path) -> None:
+    results = json.loads(ON_COCO.read_bytes())
+    without = [{name: value for name, value in result.items() if name != "bbox"} for result in results]
+    found = evaluate(moved(tmp_path, without), coco=COCO, resamples=0, boxes=True, verify=True)
+    assert found.checks[0].passed
+    alone = [
+        {**{name: result[name] for name in ("image_id", "category_id", "score")}, "bbox": box}
+        for result, box in zip(results, found.predictions.boxes.tolist(), strict=True)
+    ]
+    again = evaluate(moved(tmp_path, alone), coco=COCO, resamples=0, boxes=True)
+    assert again.scores[0].metrics == found.scores[0].metrics
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cap": 0}, "The cap on detections is 0; expected at least 1; give 100"),
+        ({"lvis": LVIS, "boxes": True}, "given for the AP of boxes; expected COCO annotations"),
+        ({"lvis": LVIS, "class_agnostic": True}, "by LVIS's rules; expected COCO's: LVIS says class by class"),
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(ON_COCO, coco=COCO, **options)  # type: ignore[arg-type]
+
+
+def test_images_of_a_run_may_be_names(on_coco: Evaluation, tmp_path: Path) -> None:
+    annotations = json.loads(COCO.read_bytes())
+    for image in annotations["images"]:
+        image["file_name"] = f"IMG-{image['id']}.jpg"
+    path = tmp_path / "named.json"
+    path.write_text(json.dumps(annotations))
+    names = [f"IMG-{image['id']}" for image in annotations["images"]]
+    found = evaluate(ON_COCO, coco=path, resamples=0, images=names)
+    assert found.scores[0].metrics == on_coco.scores[0].metrics
+    with pytest.raises(ValueError, match="The images of the run include nowhere, which no annotation file given lists"):
+        evaluate(ON_COCO, coco=path, resamples=0, images=["nowhere", *names[1:]])

@@ -1,5 +1,6 @@
 """Results files become columns; every kind of bad input is an error that names its place, or the right number."""
 
+import dataclasses
 import gzip
 import hashlib
 import json
@@ -20,7 +21,7 @@ from bench.accuracy.predictions import (
     read_predictions,
 )
 from bench.data.ground_truth import GroundTruth, decode_ground_truth
-from bench.data.image_ids import original
+from bench.data.image_ids import number, original
 from tests.bench.accuracy.scenes import Scene, scenes
 
 Dict = dict[str, Any]
@@ -126,6 +127,37 @@ def test_a_mask_without_a_pixel_is_a_prediction(segmentation: object) -> None:
     assert predictions.counts == (coco_mask.encode(np.zeros_like(BITMAP))["counts"],)
     assert predictions.mask_area.tolist() == [0]
     assert predictions.boxes.tolist() == [[0, 0, 0, 0]]
+
+
+def test_boxes_that_look_like_two_corners_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    decoded(result(bbox=[1, 2, 3, 4]), result(bbox=[0, 0, 30, 20]), result(bbox=[20, 10, 25, 15]))
+    (message,) = caplog.messages
+    assert (
+        "1 of 3 boxes reach beyond their image as [x, y, width, height], as which they are read; as [x1, y1" in message
+    )
+    caplog.clear()
+    decoded(result(bbox=[1, 2, 3, 4]), result(bbox=[28, 2, 3, 4]), result(bbox=[20, 10, 5, 5]))
+    assert caplog.messages == [], "a box may leave its image, and the others are none of corners"
+
+
+def test_ids_that_count_from_another_number_are_told() -> None:
+    with pytest.raises(
+        ValueError, match=r"expected one of 2, such as 3, 4 \(perhaps these ids count from 0, the annot"
+    ):
+        decode_predictions(json.dumps([result(image_id=2)]).encode(), "results.json", [annotations(3, 4)])
+    with pytest.raises(ValueError, match=r"expected one of 2, such as 3, 8; give"):
+        decoded(result(image_id=100))
+
+
+def test_text_ids_are_those_of_the_annotations() -> None:
+    image_ids = np.array([number("left"), number("right")])
+    order = np.argsort(image_ids)
+    truth = dataclasses.replace(annotations(3, 8), image_ids=image_ids[order])
+    content = json.dumps([result(image_id="right"), result(image_id="left")]).encode()
+    found = decode_predictions(content, "results.json", [truth])
+    assert [original(each) for each in found.image_id.tolist()] == ["right", "left"]
+    with pytest.raises(ValueError, match=r"result 0 \(image middle\) is on an image .*; expected one of 2, such as"):
+        decode_predictions(json.dumps([result(image_id="middle")]).encode(), "results.json", [truth])
 
 
 def test_no_predictions_are_valid() -> None:

@@ -55,6 +55,16 @@ def test_evaluate_writes_a_record_and_a_row_per_class(tmp_path: Path, capsys: py
     assert sum(of_coco) / len(of_coco) == pytest.approx(ap.value)
 
 
+def test_evaluate_scores_boxes_one_class_and_another_cap(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(*COCO, "--boxes", "--class-agnostic", "--cap", "7", "--verify") == 0
+    out, err = capsys.readouterr()
+    assert "Box AP" in out
+    assert "class-agnostic" in out
+    assert "verified coco-boxes: pycocotools" in err
+    assert evaluate(*COCO, "--cap", "0") == 2
+    assert "The cap on detections is 0" in capsys.readouterr().err
+
+
 def test_evaluate_needs_annotations(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate() == 2
     assert "give at least one annotation file" in capsys.readouterr().err
@@ -71,6 +81,10 @@ def test_compare_files(better: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert ap["second"] == pytest.approx(100)
     assert ap["difference"] == pytest.approx(ap["second"] - ap["first"])
     assert ap["verdict"] == "higher"
+    assert cli.main([*arguments, "--boxes", "--class-agnostic", "--cap", "7"]) == 0
+    out, _ = capsys.readouterr()
+    assert "Box AP50" in out
+    assert "Box AR" not in out
 
 
 def test_compare_says_what_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Accuracy of models as a record: predicted, written, and scored from what was written. And the file for test-dev."""
 
+import dataclasses
 import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from torch import nn
 from bench.accuracy.archive import unpack
 from bench.accuracy.average_precision import metrics
 from bench.accuracy.evaluate import evaluate
+from bench.accuracy.protocol import PRESETS, ScoringProtocol
 from bench.contract import Context
 from bench.data.coco import CocoImages, open_images
 from bench.data.layout import coco_layout
 from bench.data.samples import Batch
-from bench.inference import predict
+from bench.inference import predict, scoring
 from bench.model.assemble import Crop, ImagePredictions
 from bench.model.segmenter import Boxes, DetectorOutput, Segmenter
 from bench.probes import accuracy, accuracy_true_boxes
@@ -124,6 +126,20 @@ def test_a_perfect_model_has_100_points(few: Path, perfect: Perfect) -> None:
     assert all(by_name[name].interval is not None for name in ("ap", "apb", "ap_star", "apb_star"))
     units = {name: by_name[name].unit for name in ("ap", "images", "predictions", "ap_left_out", "ap_images_empty")}
     assert list(units.values()) == ["points", "images", "predictions", "predictions", "images"]
+
+
+def test_objects_beyond_the_cap_are_told(
+    few: Path, perfect: Perfect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def capped(names: Iterable[str]) -> list[ScoringProtocol]:
+        return [dataclasses.replace(PRESETS[name], cap=1) for name in names]
+
+    accuracy.measure(SUBJECT, both(few))
+    assert "beyond the cap" not in caplog.text
+    monkeypatch.setattr(scoring, "protocols", capped)
+    accuracy.measure(SUBJECT, both(few))
+    told = [message for message in caplog.messages if "lie beyond the cap of 1 predictions of every image" in message]
+    assert [Path(message.partition(":")[0]).name for message in told] == ["instances_val2017.json", "lvis.json"]
 
 
 def test_predictions_on_images_that_a_file_lacks_are_counted(few: Path, perfect: Perfect) -> None:
