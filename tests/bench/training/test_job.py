@@ -166,7 +166,7 @@ class TestVerb:
             (["glyphs", "--heads", "efseg"], "Did you mean 'effseg'"),
             (["glyphs", "--modules", "smf"], "Did you mean 'sfm'"),
             (["glyphs", "--backbone", "r50_fnp"], "Did you mean 'r50_fpn'"),
-            (["12ep"], "Give that directory as `coco`"),
+            (["12ep"], "--coco DIR for COCO's own layout"),
             (["12ep", "--coco", "nowhere"], "There is no directory"),
         ],
     )
