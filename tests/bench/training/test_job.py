@@ -167,7 +167,7 @@ class TestVerb:
             (["glyphs", "--modules", "smf"], "Did you mean 'sfm'"),
             (["glyphs", "--backbone", "r50_fnp"], "Did you mean 'r50_fpn'"),
             (["12ep"], "--coco DIR for COCO's own layout"),
-            (["12ep", "--coco", "nowhere"], "There is no directory"),
+            (["12ep", "--coco", "nowhere"], "--coco nowhere is not there"),
         ],
     )
     def test_what_it_does_not_know_is_refused(
