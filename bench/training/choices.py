@@ -122,9 +122,9 @@ def _check(views: int | None, input_size: int | None) -> None:
 
 
 def _input_size(facts: Facts) -> int:
-    """The smallest input in which a tenth of the objects have the wanted size, within limits."""
+    """About the smallest input in which all but a tenth of the objects have the wanted size, within limits."""
     wanted = _WANTED_PIXELS / facts.small_share
-    return min(max(_STEP * math.ceil(wanted / _STEP), _SMALLEST_INPUT), _LARGEST_INPUT)
+    return min(max(_STEP * round(wanted / _STEP), _SMALLEST_INPUT), _LARGEST_INPUT)
 
 
 def _views(facts: Facts, size: int) -> int:

@@ -42,8 +42,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `machine`, `code` and `ranks` are those of the last part, where the training was interrupted. Where the training
     started from weights of another task, `fresh` are the tensors in which it did not, because they do not fit.
 
-    `choices` say what was chosen from the data, and why. `num_unreadable` images could not be read; `unreadable` gives
-    the reasons for the first of them, by their ids.
+    `choices` say what was chosen from the data, and why, `findings` what of it was repaired or left out.
+    `num_unreadable` images could not be read; `unreadable` gives the reasons for the first of them, by their ids.
     """
 
     schema: int = _SCHEMA
@@ -59,6 +59,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     curve: dict[str, list[float]]
     fresh: list[str] = []
     choices: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
     num_unreadable: int = 0
     unreadable: dict[str, str] = {}
 
@@ -101,8 +102,8 @@ class TrainingSetup:
         fit, and TrainingStopped where a training cannot go on.
         """
         source = schedule.source(self.data)
-        for reason in () if source.choices is None else source.choices.reasons:
-            self.tell(reason)
+        for sentence in _sentences(source):
+            self.tell(sentence)
         for job in self.jobs(schedule, subjects, source):
             path = weights_folder.file(self.folder, job.name)
             missing = not ranks.from_first(path.with_suffix(".json").is_file)
@@ -159,7 +160,11 @@ class TrainingSetup:
         def keep() -> None:
             save_weights(model, path, task, parts=job.parts, dtype=dtype)
             record = self._record(job, task, read_log(directory / LOG), checksum(path), fresh)
-            record = msgspec.structs.replace(record, choices=source.choices.reasons if source.choices else ())
+            record = msgspec.structs.replace(
+                record,
+                choices=source.choices.reasons if source.choices else (),
+                findings=tuple(each.sentence() for each in source.findings),
+            )
             if record.num_unreadable:
                 log.warning("%s", _unreadable(record))
             write_whole(path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
@@ -192,6 +197,14 @@ class TrainingSetup:
             num_unreadable=len(unreadable),
             unreadable=dict(islice(unreadable.items(), _NUM_UNREADABLE)),
         )
+
+
+def _sentences(source: DataSource) -> list[str]:
+    """What is told before a training: what of the data was repaired or left out, and what was chosen."""
+    return [
+        *(f"data: {each.sentence()}" for each in source.findings),
+        *(() if source.choices is None else source.choices.reasons),
+    ]
 
 
 def _sizes(choices: Choices | None) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class DataSource:
 
     Label `i` is category `category_ids[i]`; `content` says which images these are, in words that are equal only for
     equal data. `data` makes the data set, from what augments the images and the seed of its draws. `category_names`
-    are those of the labels, where they are known. `choices` are made from the data, for the schedules that choose.
+    are those of the labels, where they are known. `findings` say what of the annotations and files was repaired or left
+    out. `choices` are made from the data, for the schedules that choose.
     """
 
     num_images: int
@@ -43,6 +44,7 @@ class DataSource:
     content: str
     data: Callable[[Transform, int], TrainingData]
     category_names: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
     choices: Choices | None = None
 
 
@@ -107,15 +109,15 @@ def glyphs(data: DataSet | None) -> DataSource:
 
 def train2017(data: DataSet | None) -> DataSource:
     """The training images of a data set, also those without objects. Raises ValueError without one."""
-    part = _given(data).train
-    return _source("train2017", part, _open(part))
+    given = _given(data)
+    return _source("train2017", given.train, _open(given.train, given))
 
 
 def coco_mini(data: DataSet | None) -> DataSource:
     """The 495 images of `train2017` that the project has listed, by id. Raises ValueError where there are fewer."""
-    part = _given(data).train
-    listed = replace(part, annotations=training_annotations(part.annotations))
-    return _source("coco_mini", listed, _open(listed))
+    given = _given(data)
+    listed = replace(given.train, annotations=training_annotations(given.train.annotations))
+    return _source("coco_mini", listed, _open(listed, given))
 
 
 def own(data: DataSet | None, *, views: int | None = None, input_size: int | None = None) -> DataSource:
@@ -123,27 +125,26 @@ def own(data: DataSet | None, *, views: int | None = None, input_size: int | Non
 
     Raises ValueError without a data set, and as `bench.training.choices.choose`.
     """
-    part = _given(data).train
-    files = _open(part)
+    given = _given(data)
+    files = _open(given.train, given)
     choices = choose(Facts.of(files), views=views, input_size=input_size)
-    return replace(_source("own", part, files), choices=choices)
+    return replace(_source("own", given.train, files), choices=choices)
 
 
 def _given(data: DataSet | None) -> DataSet:
     if data is None:
         raise ValueError(
-            "There are no images to train on. They are read from DIR/train2017 and "
-            "DIR/annotations/instances_train2017.json. Give that directory as `coco`."
+            "There are no images to train on. They are those of the training part of a data set. Give its folder: "
+            "--data DIR, or --coco DIR for COCO's own layout."
         )
     return data
 
 
-def _open(part: Part) -> CocoImages:
-    """Open the training images. Raises ValueError where there is nothing on them to learn from."""
-    files = open_images(part)
+def _open(part: Part, of: DataSet) -> CocoImages:
+    """Open training images of a data set. Raises ValueError where there is nothing on them to learn from."""
+    files = open_images(part, parts=(of.train, of.val))
     if not any(files.annotations.values()):
-        found: tuple[Finding, ...] = getattr(files, "findings", ())
-        left_out = f" Left out: {'; '.join(each.sentence() for each in found)}." if found else ""
+        left_out = f" Found: {'; '.join(each.sentence() for each in files.findings)}." if files.findings else ""
         raise ValueError(
             f"{part.annotations} has no object to learn from on its {len(files.ids)} images.{left_out} Training needs "
             "at least one object with a pixel that is no crowd. Annotate some, or give other annotations."
@@ -152,13 +153,13 @@ def _open(part: Part) -> CocoImages:
 
 
 def _source(name: str, part: Part, files: CocoImages) -> DataSource:
-    names = {category.id: category.name for category in read_annotations(part.annotations).categories}
     return DataSource(
         num_images=len(files.ids),
         category_ids=files.category_ids,
         content=f"{name} {read_annotations(part.annotations).checksum}",
         data=lambda transform, seed: CocoDataset(files=files, transform=transform, seed=seed),
-        category_names=tuple(names.get(category_id) or str(category_id) for category_id in files.category_ids),
+        category_names=files.category_names,
+        findings=files.findings,
     )
 
 

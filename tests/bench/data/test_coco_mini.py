@@ -29,6 +29,7 @@ from bench.planning import own_data, recipes
 from bench.training.job import TrainingRecord, TrainingSetup
 from bench.training.recipe import small_head, small_tuned
 from bench.training.schedule import SCHEDULES
+from bench.training.start import Start, of_file
 
 FEW = Ids(train=(5, 9), val=(5, 9), lvis=(7, 9))
 CATEGORIES = (205, 209, 300)
@@ -198,8 +199,8 @@ class TestTraining:
         assert [trained for _, trained in make(folder, coco)] == [True, True]
 
         detector = msgspec.json.decode((folder / "detector.json").read_bytes(), type=TrainingRecord)
-        assert QUICK.initial is not None
-        assert detector.task.initial == checksum(QUICK.initial)
+        assert QUICK.start.detector is not None
+        assert detector.task.initial == checksum(QUICK.start.detector)
         assert detector.task.category_ids == CATEGORIES
         assert detector.fresh == ["detector.class_head.2.bias", "detector.class_head.2.weight"]
         path = folder / f"{weights_folder.stem(EFFSEG)}.json"
@@ -207,7 +208,7 @@ class TestTraining:
         assert (head.task.initial, head.fresh) == (None, [])
         assert head.task.detector == detector.weights
         # At a rate of 1e-6 in the first step nothing has moved far from where it started.
-        before, after = read_tensors(QUICK.initial)[0], read_tensors(folder / "detector.safetensors")[0]
+        before, after = read_tensors(QUICK.start.detector)[0], read_tensors(folder / "detector.safetensors")[0]
         assert all(
             torch.allclose(after[name].float(), tensor.float(), atol=1e-3)
             for name, tensor in before.items()
@@ -252,7 +253,7 @@ class TestTraining:
         assert "lacks 1 of the 2 images of the run: 000000000009.jpg" in " ".join(capsys.readouterr().err.split())
 
     def test_another_backbone_starts_from_imagenet(self) -> None:
-        assert SCHEDULES["coco_mini"].on("r50_fpn").initial is None
+        assert SCHEDULES["coco_mini"].on("r50_fpn").start.detector is None
         assert SCHEDULES["coco_mini"].on("small_fpn") == SCHEDULES["coco_mini"]
 
     def test_weights_of_which_nothing_fits_are_refused(self, home: Path, tmp_path: Path) -> None:
@@ -260,7 +261,7 @@ class TestTraining:
         subject = QUICK.on("r50_fpn").subject("effseg")
         task = Task(subject=subject, category_ids=CATEGORIES, data="")
         save_weights(build(subject, 3), other, task, parts=("head",))
-        schedule = dataclasses.replace(QUICK, initial=other)
+        schedule = dataclasses.replace(QUICK, start=of_file(other))
         coco = write(tmp_path / "coco", 5, 9)
         with pytest.raises(ValueError, match=r"nothing to start from: none of its \d+ tensors"):
             list(TrainingSetup(folder=tmp_path / "weights", data=coco_layout(coco), command="").train(schedule, []))
@@ -270,6 +271,6 @@ class TestTraining:
         setup = TrainingSetup(folder=folder, data=coco_layout(coco), command="")
         list(setup.train(QUICK, []))
         (folder / "detector.json").unlink()
-        fresh = dataclasses.replace(QUICK, initial=None)
+        fresh = dataclasses.replace(QUICK, start=Start())
         with pytest.raises(ValueError, match=r"belongs to another training: initial 'sha256:.*' instead of None"):
             list(setup.train(fresh, []))

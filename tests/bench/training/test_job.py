@@ -166,8 +166,8 @@ class TestVerb:
             (["glyphs", "--heads", "efseg"], "Did you mean 'effseg'"),
             (["glyphs", "--modules", "smf"], "Did you mean 'sfm'"),
             (["glyphs", "--backbone", "r50_fnp"], "Did you mean 'r50_fpn'"),
-            (["12ep"], "Give that directory as `coco`"),
-            (["12ep", "--coco", "nowhere"], "There is no directory"),
+            (["12ep"], "--coco DIR for COCO's own layout"),
+            (["12ep", "--coco", "nowhere"], "--coco nowhere is not there"),
         ],
     )
     def test_what_it_does_not_know_is_refused(
