@@ -29,6 +29,7 @@ from bench.accuracy.predictions import Predictions, from_results, read_predictio
 from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES, ScoringProtocol
 from bench.accuracy.verify import Check, check
 from bench.data.cocofy import read_cocofied
+from bench.data.findings import data_rows
 from bench.data.ground_truth import GroundTruth, read_ground_truth
 from bench.data.image_ids import Id, original
 from bench.record import Failure, Record, Scalar, Subject, Value, rows
@@ -189,6 +190,7 @@ class Evaluation:
     coco: GroundTruth | None
     lvis: GroundTruth | None
     images: str
+    left_out_maskless: bool
     scores: tuple[Score, ...]
     checks: tuple[Check, ...]
     resamples: int
@@ -207,6 +209,7 @@ class Evaluation:
             "lvis": None if self.lvis is None else _named(self.lvis.sha256),
             "lvis_version": None if self.lvis is None else self.lvis.version,
             "images": self.images,
+            **({"objects_without_mask": "left out"} if self.left_out_maskless else {}),
             **rules((each.protocol for each in self.scores), resamples=self.resamples, seed=self.seed),
         }
 
@@ -255,6 +258,7 @@ class Evaluation:
         yield from rows(counts, "predictions")
         for scored in self.scores:
             yield from unscored(self.predictions, scored.matches)
+        yield from data_rows(found for truth in (self.coco, self.lvis) if truth is not None for found in truth.findings)
         for each in self.checks:
             library = each.library.replace("-", "_")
             yield Value(name=f"check_{library}_{VALUE_PREFIXES[each.protocol]}", value=each.difference)
@@ -278,6 +282,7 @@ def evaluate(
     resamples: int = 1000,
     seed: int = 0,
     allow_unknown: bool = False,
+    leave_out_maskless: bool = False,
 ) -> Evaluation:
     """Score COCO results, a file or what it would hold, on the images that the model was run on.
 
@@ -285,10 +290,11 @@ def evaluate(
     of boxes instead, those of the results or of their masks, by COCO's rules; with `class_agnostic` all classes are
     one, by COCO's rules too; `cap` is how many predictions count, instead of 100. `images` are the ids of the run,
     None for all of each annotation file. `verify` has the official libraries compute the same numbers. `allow_unknown`
-    leaves out what no annotation file knows: images of the run, and predictions by their image or
-    class, which are counted; otherwise it is an error. Raises ValueError without an annotation file, with LVIS
-    annotations in COCO's place, for `boxes` or `class_agnostic` with LVIS annotations, for a negative number of
-    resamples or seed, a cap below 1, and for damaged input.
+    leaves out what no annotation file knows: images of the run, and predictions by their image or class, which are
+    counted; `leave_out_maskless` objects of the COCO file that have only a box. Otherwise both are errors.
+    Raises ValueError without an annotation file, with LVIS annotations in COCO's place, for `boxes` or
+    `class_agnostic` with LVIS annotations, for a negative number of resamples or seed, a cap below 1, and for damaged
+    input.
     """
     require_drawable(resamples, seed, fewest=0)
     if coco is None and lvis is None:
@@ -304,7 +310,7 @@ def evaluate(
             "give these alone."
         )
     started, begin = datetime.now(UTC).isoformat(timespec="microseconds"), time.perf_counter()
-    coco_truth = None if coco is None else _read_coco(coco)
+    coco_truth = None if coco is None else _read_coco(coco, leave_out_maskless)
     lvis_truth = None if lvis is None else read_cocofied(lvis)
     truths = [truth for truth in (coco_truth, lvis_truth) if truth is not None]
     run = None if images is None else _run(images, truths, allow_unknown)
@@ -329,6 +335,7 @@ def evaluate(
         coco=coco_truth,
         lvis=lvis_truth,
         images="all" if run is None else _named(hashlib.sha256(msgspec.json.encode(run)).hexdigest()),
+        left_out_maskless=leave_out_maskless,
         scores=tuple(scores),
         checks=tuple(checks),
         resamples=resamples,
@@ -338,8 +345,8 @@ def evaluate(
     )
 
 
-def _read_coco(path: Path) -> GroundTruth:
-    truth = read_ground_truth(path)
+def _read_coco(path: Path, leave_out_maskless: bool) -> GroundTruth:
+    truth = read_ground_truth(path, leave_out_maskless=leave_out_maskless)
     # Synsets alone make no LVIS: without lists of what was looked for, COCO's rules are the only ones that there are.
     if "LVIS" in truth.version and len(truth.negative) + len(truth.not_exhaustive) > 0:
         raise ValueError(

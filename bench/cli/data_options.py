@@ -18,6 +18,8 @@ class DataFolder:
 
     data: _Directory = None
     """A data set as COCO, Roboflow, CVAT, Label Studio, LVIS or `prepare split` lay it out; see doctor --data DIR."""
+    leave_out_maskless: bool = False
+    """Leave out and count objects that have only a box; without, they are an error."""
 
     def ground_truth(self, coco: Path | None, lvis: Path | None) -> tuple[Path | None, Path | None]:
         """Annotation files to score with: those given, else those of the data set's validation part."""
@@ -42,9 +44,6 @@ class DataOptions(DataFolder):
     """The folder of the validation pictures."""
     val_annotations: _File = None
     """The annotations of the validation pictures."""
-
-    leave_out_maskless: bool = False
-    """Leave out and count objects that have only a box; without, they are an error."""
 
     def data_set(self) -> DataSet | None:
         """The data set that the options name. Raises ValueError for options that do not go together or lead nowhere."""

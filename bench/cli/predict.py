@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
+from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, tell
 from bench.cli.run import check_device
 from bench.planning.own_data import SHIPPED
@@ -27,11 +28,11 @@ _MOST_CLASSES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict:
+class Predict(DataOptions):
     """Draw what a model finds in pictures: an overlay of each, and all results in one file of COCO's format."""
 
-    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="IMAGE|DIR|GLOB")]
-    """Picture files, folders (searched to the bottom) and patterns in quotes ('photos/**/*.jpg')."""
+    pictures: Annotated[Positional[tuple[str, ...]], arg(metavar="IMAGE|DIR|GLOB")] = ()
+    """Picture files, folders (searched to the bottom) and patterns in quotes ('photos/**/*.jpg'); or --data DIR."""
     head: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: effseg, or that of the file)")] = None
     """Which head."""
     weights: Annotated[Path, arg(metavar="PATH", help_behavior_hint="(default: the shipped ones)")] = SHIPPED
@@ -47,7 +48,6 @@ class Predict:
 
     def __call__(self) -> int:
         """Predict every picture, saying what was found in each; one that cannot be read is skipped and counted."""
-        from bench.data.given_pictures import find_pictures
         from bench.inference.class_names import class_names
         from bench.inference.given_boxes import read_boxes
         from bench.inference.prediction_folder import PredictionFolder
@@ -57,7 +57,7 @@ class Predict:
             raise ValueError(f"--min-score is {self.min_score}. It must be from 0 to 1. Give such a number.")
         check_folder("--out", self.out)
         check_device(self.device)
-        named = find_pictures(self.pictures, without=self.out)
+        named = self._named_pictures()
         boxes = None if self.boxes is None else read_boxes(self.boxes, named.pictures)
         model = predictor(self.weights, head=self.head, device=self.device)
         if boxes is not None:
@@ -71,6 +71,21 @@ class Predict:
         for fault in named.unreadable:
             tell(f"[red]skipped[/red] {escape(fault)}")
         return self._predict(named, boxes, model, folder)
+
+    def _named_pictures(self) -> "GivenPictures":
+        """The pictures named, or a data set's for validation. Raises ValueError for both, and for neither."""
+        from bench.data.coco import open_images
+        from bench.data.given_pictures import find_pictures, of_data_set
+
+        data = self.data_set()
+        if data is None:
+            return find_pictures(self.pictures, without=self.out)
+        if self.pictures:
+            raise ValueError(
+                f"Both {self.pictures[0]} and a data set are named. Pictures are files and folders, or those of the "
+                "validation part of a data set. Leave one out."
+            )
+        return of_data_set(open_images(data.val, parts=(data.train, data.val)))
 
     def _predict(
         self,
@@ -131,7 +146,8 @@ def _read(picture: "GivenPicture", given: "PictureBoxes | None", boxes: "BoxesFi
 
     if boxes is not None and given is None:
         raise Unreadable("it is not in the file of boxes")
-    return read_any(picture.path) if given is None or given.size is None else read_image(picture.path, given.size)
+    size = picture.size if given is None or given.size is None else given.size
+    return read_any(picture.path) if size is None else read_image(picture.path, size, picture.rule)
 
 
 def _described(shown: "Prediction") -> str:

@@ -73,6 +73,7 @@ class Evaluate(DataFolder):
                 resamples=self.resamples,
                 seed=self.seed,
                 allow_unknown=self.allow_unknown,
+                leave_out_maskless=self.leave_out_maskless,
             )
             record = found.record()
             if lines is not None:
@@ -142,6 +143,7 @@ class Compare(DataFolder):
                     class_agnostic=self.class_agnostic,
                     cap=self.cap,
                     allow_unknown=self.allow_unknown,
+                    leave_out_maskless=self.leave_out_maskless,
                 )
                 for operand in (self.first, self.second)
             )

@@ -1,9 +1,11 @@
 """What a data set has that was repaired, left out or looks wrong: counted, with the first few by name."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+
+from bench.record import Value, rows
 
 NUM_EXAMPLES = 3
 
@@ -68,6 +70,13 @@ class Ledger:
     def findings(self) -> tuple[Finding, ...]:
         """What was met, in the order in which each kind was met first."""
         return tuple(self._found.values())
+
+
+def data_rows(findings: Iterable[Finding]) -> Iterator[Value]:
+    """How much was repaired, left out or looks wrong, by kind, as rows of a record."""
+    ledger = Ledger()
+    ledger.add(each for each in findings if not each.plain)
+    yield from rows({f"data_{each.name}": each.count for each in ledger.findings}, "entries")
 
 
 @lru_cache(maxsize=64)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.data.image_ids import Id
+from bench.data.coco import CocoImages
+from bench.data.image_ids import Id, original
+from bench.data.images import BY_SIZE, ReadingRule, Size
 
 _MAGIC = "*?["
 _NO_PICTURES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
@@ -19,10 +21,16 @@ _COCO_DIGITS = 12
 
 @dataclass(frozen=True, kw_only=True)
 class GivenPicture:
-    """A picture file. `name` is its path below what was named, with slashes; no two pictures have the same."""
+    """A picture file. `name` is its path below what was named, with slashes; no two pictures have the same.
+
+    One of a data set has its id and (height, width) there, and is read by the data set's rule.
+    """
 
     path: Path
     name: str
+    image_id: Id | None = None
+    size: Size | None = None
+    rule: ReadingRule = BY_SIZE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +59,36 @@ def find_pictures(named: Sequence[str], *, without: Path | None = None) -> Given
     return GivenPictures(pictures=tuple(_named(found)), unreadable=tuple(unreadable))
 
 
+def of_data_set(files: CocoImages) -> GivenPictures:
+    """The pictures of a part of a data set, a file that is several images once."""
+    common = Path(os.path.commonpath([path.absolute().parent for path in files.paths.values()]))
+    found: dict[str, GivenPicture] = {}
+    for image_id, path in files.paths.items():
+        name = _text(path.absolute().relative_to(common).as_posix())
+        picture = GivenPicture(
+            path=path, name=name, image_id=original(image_id), size=files.sizes[image_id], rule=files.rule
+        )
+        found.setdefault(name, picture)
+    return GivenPictures(pictures=tuple(found.values()))
+
+
 def is_picture(path: Path) -> bool:
     """Whether Pillow opens files of this ending."""
     return path.suffix.lower() in _endings() and not path.name.startswith(".")
 
 
 def numbers(pictures: Sequence[GivenPicture]) -> list[Id]:
-    """Ids for pictures, by which annotations find them.
+    """Ids for pictures, by which annotations find them: those that they have in a data set.
 
-    COCO's number where the name without its ending is one, such as 000000000139; else that name, or the whole one
-    where two pictures share it.
+    For others, COCO's number where the name without its ending is one, such as 000000000139; else that name, or the
+    whole one where two pictures share it.
     """
     stems = [_number(picture.path.stem) for picture in pictures]
     times = Counter(stems)
-    return [stem if times[stem] == 1 else picture.name for stem, picture in zip(stems, pictures, strict=True)]
+    named = [stem if times[stem] == 1 else picture.name for stem, picture in zip(stems, pictures, strict=True)]
+    return [
+        name if picture.image_id is None else picture.image_id for name, picture in zip(named, pictures, strict=True)
+    ]
 
 
 def _number(stem: str) -> Id:

@@ -12,7 +12,7 @@ from bench.contract import Context
 from bench.data.annotations import read_annotations
 from bench.data.augment import PAPER_TEST, SMALL_TEST, Resize
 from bench.data.coco import CocoImages, open_images
-from bench.data.findings import Finding
+from bench.data.findings import Finding, data_rows
 from bench.data.ground_truth import GroundTruth, read_ground_truth
 from bench.data.image_ids import original
 from bench.data.input_size import resized
@@ -85,11 +85,6 @@ class ImageRun:
     def report(self) -> dict[str, bytes]:
         """Files that say which images were skipped, and what of the data was repaired or left out."""
         return data_report(self.skipped, self.files.findings)
-
-
-def data_rows(findings: Sequence[Finding]) -> Iterator[Value]:
-    """How much of a data set was repaired, left out or looks wrong, by kind."""
-    yield from rows({f"data_{each.name}": each.count for each in findings if not each.plain}, "entries")
 
 
 def data_report(skipped: Sequence[Skipped], findings: Sequence[Finding]) -> dict[str, bytes]:

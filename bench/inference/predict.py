@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import msgspec
 
 from bench.contract import Context
-from bench.data.findings import Finding
+from bench.data.findings import Finding, data_rows
 from bench.data.image_ids import original
 from bench.data.samples import Skipped
 from bench.inference.detected import detected
-from bench.inference.image_run import ImageRun, check_readable, data_report, data_rows, input_protocol
+from bench.inference.image_run import ImageRun, check_readable, data_report, input_protocol
 from bench.memory import HeapTrimmer
 from bench.model.build import initial_weights, load
 from bench.model.segmenter import CocoResult, coco_results
