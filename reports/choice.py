@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from bench.record import Record
 from reports.layout import Table
 from reports.select.measured import Measured
-from reports.tables import backends, break_even, demo, kernels, lengths, studies
+from reports.tables import backends, break_even, demo, kernels, lengths, own, studies
 from reports.tables.accuracy import accuracy
 from reports.tables.ceiling import ceiling
 from reports.tables.certificates import certificates
@@ -41,8 +41,12 @@ def _coco_mini(each: Measured) -> bool:
     return each.subject.schedule == "coco_mini"
 
 
+def _own(each: Measured) -> bool:
+    return each.subject.schedule == "own"
+
+
 def _others(each: Measured) -> bool:
-    return not (_embedded(each) or _coco_mini(each))
+    return not (_embedded(each) or _coco_mini(each) or _own(each))
 
 
 def _of_paper(recipe: str) -> _Shown:
@@ -81,6 +85,11 @@ _SHOWN: dict[str, _Shown] = {
     ),
     "coco_mini": _Shown(
         tables=lambda found, _: _titled(demo.tables(found), "trained on coco_mini"), probes=_HEADS, subjects=_coco_mini
+    ),
+    "own": _Shown(
+        tables=lambda found, _: own.tables(found),
+        probes=_ACCURACY | {"box_accuracy", "params", "speed"},
+        subjects=_own,
     ),
     **{recipe: _of_paper(recipe) for recipe in ("main", "heads", "modules")},
     "oracle": _Shown(

@@ -25,6 +25,7 @@ from bench.cli.examples import COMPLETION, epilogue
 from bench.cli.explain import Explain
 from bench.cli.listing import List
 from bench.cli.output import USAGE, tell
+from bench.cli.predict import Predict
 from bench.cli.prepare import Prepare
 from bench.cli.report import Report
 from bench.cli.run import Run
@@ -49,6 +50,7 @@ Verb: TypeAlias = (
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Explain, subcommand("explain")]
+    | Annotated[Predict, subcommand("predict")]
     | Annotated[Report, subcommand("report")]
     | Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]

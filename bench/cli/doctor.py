@@ -1,31 +1,44 @@
-"""`doctor`: what can be measured here, what is missing, how to get it."""
+"""`doctor`: what can be measured here, what is missing, how to get it; what a data set has, what is wrong with it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
-from tyro.conf import arg
 
+from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE
+
+if TYPE_CHECKING:
+    from bench.planning.doctor import Finding
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doctor:
-    """What can be measured here, what is missing, how to get it."""
-
-    coco: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(optional)")] = None
-    """A COCO directory to look at."""
+class Doctor(DataOptions):
+    """What can be measured here, what is missing, how to get it; what a data set has, what is wrong with it."""
 
     def __call__(self) -> int:
         """Print every finding with its remedy."""
-        from bench.planning import doctor
-
         console = Console(highlight=False, soft_wrap=True)
-        for finding in doctor.examine(self.coco):
-            mark = "[green]ok     [/green]" if finding.good else "[yellow]missing[/yellow]"
-            console.print(f"{mark} {finding.name:<16} {escape(finding.detail)}")
+        for finding in self._findings():
+            colour = "green" if finding.good else "yellow"
+            mark = "ok" if finding.good else finding.mark
+            console.print(f"[{colour}]{mark:<7}[/{colour}] {finding.name:<16} {escape(finding.detail)}")
             if not finding.good:
                 console.print(f"{'':<8}{'to do:':<16} {escape(finding.remedy)}")
         return COMPLETE
+
+    def _findings(self) -> "Iterator[Finding]":
+        from bench.planning import doctor
+
+        try:
+            data, problem = self.data_set(), ""
+        except ValueError as error:
+            data, problem = None, str(error)
+        for finding in doctor.examine(data):
+            if not problem or finding.name != "data set":
+                yield finding
+        if problem:
+            remedy = "Correct what it says, then look again."
+            yield doctor.Finding(name="data set", good=False, detail=problem, remedy=remedy)

@@ -8,6 +8,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run demo --dry-run                         # what is in the store and what is to do",
         "run main --coco coco --images 100          # Table 3: parameters, GMACs, FPS",
         "run main --probes accuracy --coco coco --lvis lvis_v0.5_val.json --weights weights --device cuda",
+        "run oracle --data mine --weights weights   # a data set of one's own",
         "run sparsity --backends sps sps:reference  # kernels are named after a colon",
         "run my_package.recipes:ablation --json -   # a recipe of one's own, records as lines",
     ),
@@ -17,6 +18,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "doctor": (
         "doctor               # installation, machine, weights",
+        "doctor --data mine   # and what is recognised in a folder from an annotation tool, and what is wrong with it",
         "doctor --coco coco   # and whether every image is there",
     ),
     "certify": (
@@ -25,6 +27,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "evaluate": (
         "evaluate --predictions mine.json --coco-annotations instances_val2017.json",
+        "evaluate --predictions mine.json --data mine          # the annotations of its validation part",
         "evaluate --predictions mine.json --lvis-annotations lvis_v0.5_val.json --verify --per-class classes.csv",
     ),
     "compare": (
@@ -36,12 +39,18 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "explain heads/mask_rcnn-r50_fpn-paper-none-seed0/flops",
         "explain demo/effseg-sps-sfm-small_fpn-small-glyphs-seed0/accuracy --results results",
     ),
+    "predict": (
+        "predict photo.jpg                        # predictions/photo.jpg, with the shipped weights",
+        "predict photos --weights weights --head point_rend --out masks",
+        "predict 'photos/**/*.png' --boxes boxes.json --min-score 0.5",
+    ),
     "report": (
         "report                             # results/ to report/index.html",
         "report --results old --out page    # another store, another folder",
     ),
     "prepare": (
         "prepare glyphs --out glyphs --images 200",
+        "prepare split --data mine --val 0.2 --seed 0   # annotation files of two parts; no picture is copied",
         "prepare lvis --lvis-annotations lvis_v0.5_val.json --out cocofied.json",
     ),
     "train": (

@@ -16,6 +16,7 @@ Kind = Literal["heads", "backends", "modules", "probes", "recipes", "datasets"]
 _DATASETS = {
     "glyphs": "The embedded pictographs, coarse and fine: prepare glyphs --out DIR writes them in COCO's layout.",
     "coco": "COCO val2017: --coco DIR with DIR/val2017/*.jpg and DIR/annotations/instances_val2017.json.",
+    "own": "One of your own: --data DIR with what an annotation tool exported; doctor --data DIR says what it is.",
     "lvis": "LVIS v0.5 val, for AP* and APB*: --lvis FILE, cocofied or not.",
 }
 

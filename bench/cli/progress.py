@@ -18,16 +18,22 @@ from bench.record import Record
 from bench.store import Store
 
 
+def tell_data(planned: Plan) -> None:
+    """Say which images and objects there are."""
+    if planned.data:
+        tell(escape(f"Data: {'; '.join(planned.data)}"))
+
+
 def tell_lacking(planned: Plan, *, asked_for: Sequence[str]) -> None:
     """Say what is left out and why. Raises ValueError where a probe that needs images was asked for by name."""
     for name in {cell.probe: None for cell in planned.without_images}:
         if name in asked_for:
             raise ValueError(
-                f"The probe {name} needs images and there are none. It reads COCO val2017. "
-                "Give its directory: --coco DIR."
+                f"The probe {name} needs images and there are none. It reads the validation "
+                "images of a data set. Give it: --data DIR."
             )
     for cells, remedy in (
-        (planned.without_images, "which need images: --coco DIR."),
+        (planned.without_images, "which need images: --data DIR."),
         (planned.without_weights, "which mean nothing for random weights: --weights FILE, or name them in --probes."),
     ):
         if cells:

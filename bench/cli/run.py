@@ -11,10 +11,10 @@ from tyro.conf import Positional, arg
 
 from bench import catalog
 from bench.cli import train
+from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
-from bench.cli.progress import Progress, tell_lacking
+from bench.cli.progress import Progress, tell_data, tell_lacking
 from bench.contract import Context, Dtype
-from bench.data.layout import coco_layout
 from bench.planning import plan, recipes, session
 from bench.planning.plan import Outcome, Step
 from bench.planning.session import Selection
@@ -23,13 +23,12 @@ from bench.store import Store
 
 _Part = Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: all of them)")]
 _Instead = Annotated[tuple[str, ...], arg(metavar="NAMES", help_behavior_hint="(default: the recipe's)")]
-_Directory = Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(optional)")]
 _File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
 _Count = Annotated[int | None, arg(metavar="N", help_behavior_hint="(optional)")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(DataOptions):
     """Measure the missing cells of a recipe, then print its table."""
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
@@ -44,10 +43,8 @@ class Run:
     """Only these processing modules of the recipe."""
     probes: _Instead = ()
     """These probes instead of the recipe's."""
-    coco: _Directory = None
-    """COCO in the standard layout: DIR/val2017/*.jpg, DIR/annotations/instances_val2017.json."""
     lvis: _File = None
-    """LVIS v0.5 annotations."""
+    """LVIS v0.5 annotations; without, those of the data set where it has some."""
     images: _Count = None
     """Number of images, first by image id."""
     device: str = "cpu"
@@ -90,6 +87,7 @@ class Run:
             probes=self.probes,
         )
         planned = session.prepare(self.recipe, context, store, selection, force=self.force)
+        tell_data(planned)
         tell_lacking(planned, asked_for=self.probes)
         steps = planned.steps
         progress = Progress(steps, store)
@@ -115,9 +113,7 @@ class Run:
             catalog.check("schedule", name, SCHEDULES)
             alike = [subject for subject in subjects if (subject.schedule, subject.backbone) == (name, backbone)]
             schedule = SCHEDULES[name].on(backbone)
-            code = train.make(
-                schedule, alike, folder, data=coco_layout(self.coco) if self.coco else None, device=self.device
-            )
+            code = train.make(schedule, alike, folder, data=self.data_set(), device=self.device)
             if code != COMPLETE:
                 return code, []
         return replace(self, train=False, weights=folder).run()
@@ -152,12 +148,9 @@ class Run:
 
     def _context(self) -> Context:
         """The context of all cells. Raises ValueError for paths and devices that are not there."""
-        for option, path, is_there in (
-            ("--coco", self.coco, self.coco is None or self.coco.is_dir()),
-            ("--lvis", self.lvis, self.lvis is None or self.lvis.is_file()),
-        ):
-            if not is_there:
-                raise ValueError(f"{option} {path} is not there. Its layout is in the help. Check the path.")
+        data = self.data_set()
+        if self.lvis is not None and not self.lvis.is_file():
+            raise ValueError(f"--lvis {self.lvis} is not there. It must be a file in LVIS's format. Check the path.")
         if self.detections not in ("detector", "ground_truth") and not Path(self.detections).is_file():
             raise ValueError(
                 f"--detections {self.detections} is not there. Boxes come from detector, ground_truth or a JSON file. "
@@ -169,10 +162,10 @@ class Run:
         for option, number in (("--regions", self.regions), ("--budget", self.budget)):
             if number is not None and number < 0:
                 raise ValueError(f"{option} is {number}. It must not be negative. Leave it out for the paper's number.")
-        _check_device(self.device)
+        check_device(self.device)
         return Context(
-            data=coco_layout(self.coco) if self.coco else None,
-            lvis=self.lvis,
+            data=data,
+            lvis=self.lvis or (data.lvis if data else None),
             images=self.images,
             device=self.device,
             dtype=self.dtype,
@@ -183,7 +176,7 @@ class Run:
         )
 
 
-def _check_device(name: str) -> None:
+def check_device(name: str) -> None:
     """Raise ValueError for a device that torch does not know or see."""
     import torch
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from bench.cli.data_options import DataFolder
 from bench.cli.output import COMPLETE, INCOMPLETE, check_writable, json_lines, print_table, tell
 from bench.record import encode
 
@@ -14,15 +15,15 @@ _Output = Annotated[str | None, arg(metavar="FILE", help_behavior_hint="(optiona
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate:
+class Evaluate(DataFolder):
     """AP, boundary AP, AP* and APB* of a COCO results file, with 95 % intervals."""
 
     predictions: Annotated[Path, arg(metavar="FILE")]
     """Results in COCO's format (.json or .json.gz), from any framework."""
     coco_annotations: _File = None
-    """COCO annotations: AP and boundary AP."""
+    """COCO annotations: AP and boundary AP; without, those of the validation part of --data."""
     lvis_annotations: _File = None
-    """LVIS annotations, cocofied on the fly if they are not yet: AP* and APB*."""
+    """LVIS annotations, cocofied on the fly if they are not yet: AP* and APB*; without, those of --data, if any."""
     images: _File = None
     """The images that the model was run on, a JSON list of ids (images.json beside a record); all of them without."""
     boxes: bool = False
@@ -57,11 +58,12 @@ class Evaluate:
 
         if self.per_class is not None:
             check_writable("--per-class", self.per_class)
+        coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
         with json_lines(self.json) as lines:
             found = evaluate(
                 self.predictions,
-                coco=self.coco_annotations,
-                lvis=self.lvis_annotations,
+                coco=coco,
+                lvis=lvis,
                 images=None if self.images is None else read_images(self.images),
                 boxes=self.boxes,
                 class_agnostic=self.class_agnostic,
@@ -87,7 +89,7 @@ class Evaluate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compare:
+class Compare(DataFolder):
     """What separates two results on the same images: differences with 95 % intervals and p values."""
 
     first: Annotated[Positional[str], arg(metavar="CELL_A")]
@@ -95,7 +97,7 @@ class Compare:
     second: Annotated[Positional[str], arg(metavar="CELL_B")]
     """The one that is called higher or lower."""
     coco_annotations: _File = None
-    """COCO annotations, for results files."""
+    """COCO annotations, for results files; without, those of the validation part of --data."""
     lvis_annotations: _File = None
     """LVIS annotations, for results files."""
     images: _File = None
@@ -127,13 +129,14 @@ class Compare:
         from reports.tables.accuracy import comparison
 
         ran = None if self.images is None else read_images(self.images)
+        coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
         with json_lines(self.json) as lines:
             first, second = (
                 result(
                     operand,
                     self.results,
-                    coco=self.coco_annotations,
-                    lvis=self.lvis_annotations,
+                    coco=coco,
+                    lvis=lvis,
                     images=ran,
                     boxes=self.boxes,
                     class_agnostic=self.class_agnostic,

@@ -11,8 +11,9 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from bench import catalog, ranks
+from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE, INCOMPLETE, tell
-from bench.data.layout import DataSet, coco_layout
+from bench.data.layout import DataSet
 from bench.planning.recipes import HEADS
 from bench.record import Subject
 
@@ -23,12 +24,13 @@ _Names = Annotated[tuple[str, ...], arg(metavar="NAMES")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train:
+class Train(DataOptions):
     """Train what a folder of weights lacks; an interrupted training goes on, torchrun's processes share the images."""
 
     schedule: Annotated[Positional[str], arg(metavar="SCHEDULE")]
     """glyphs: the embedded data, every head on one frozen detector. coco_mini: the same on 495 images of COCO, from the
-    shipped weights on. 12ep, 24ep: the paper's, on COCO."""
+    shipped weights on. 12ep, 24ep: the paper's, on COCO or your data. own: your data on a laptop, from the shipped
+    weights on, with what it needs chosen from the data."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("weights")
     """The folder."""
     heads: _Names = HEADS
@@ -41,8 +43,14 @@ class Train:
     """Another backbone than the schedule's."""
     preset: Annotated[str | None, arg(metavar="NAME", help_behavior_hint="(default: the schedule's)")] = None
     """Another preset of the heads than the schedule's, such as small_agnostic."""
-    coco: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint="(not for glyphs)")] = None
-    """COCO in the standard layout: DIR/train2017/*.jpg, DIR/annotations/instances_train2017.json."""
+    views: Annotated[int | None, arg(metavar="N", help_behavior_hint="(own: chosen from the data)")] = None
+    """How many pictures the detector is shown, for the schedule own; each head is shown half as many."""
+    input_size: Annotated[int | None, arg(metavar="PIXELS", help_behavior_hint="(own: chosen from the data)")] = None
+    """The long side to which pictures are resized, for the schedule own."""
+    start: Annotated[Path | None, arg(name="from", metavar="PATH", help_behavior_hint="(own: the shipped weights)")] = (
+        None
+    )
+    """A file or folder of weights to start from, for the schedule own: whatever of it fits."""
     device: str = "cpu"
     """Where to train: cpu, cuda."""
     workers: Annotated[int, arg(metavar="N")] = 0
@@ -50,10 +58,7 @@ class Train:
 
     def __call__(self) -> int:
         """Train, telling each file as it is there."""
-        from bench.training.schedule import SCHEDULES
-
-        catalog.check("schedule", self.schedule, SCHEDULES)
-        schedule = SCHEDULES[self.schedule]
+        schedule = self._schedule()
         if self.backbone is not None:
             catalog.check("backbone", self.backbone, catalog.BACKBONES)
             schedule = schedule.on(self.backbone)
@@ -71,10 +76,26 @@ class Train:
             schedule,
             subjects,
             self.out,
-            data=coco_layout(self.coco) if self.coco else None,
+            data=self.data_set(),
             device=self.device,
             workers=self.workers,
         )
+
+    def _schedule(self) -> "Schedule":
+        """The schedule by its name, with what is asked for instead of chosen. Raises ValueError where none chooses."""
+        from bench.training.schedule import SCHEDULES, own_schedule
+
+        catalog.check("schedule", self.schedule, SCHEDULES)
+        if self.schedule == "own":
+            return own_schedule(views=self.views, input_size=self.input_size, start=self.start)
+        given = {"--views": self.views, "--input-size": self.input_size, "--from": self.start}
+        for option, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"{option} {value} was given for {self.schedule}. What that schedule does is fixed. Leave it out, "
+                    "or take the schedule own."
+                )
+        return SCHEDULES[self.schedule]
 
 
 def make(
@@ -96,6 +117,7 @@ def make(
         device=ranks.device(device),
         workers=workers,
         command=shlex.join(["python", "run_bench.py", *sys.argv[1:]]),
+        tell=lambda text: tell(escape(text)) if ranks.rank() == 0 else None,
     )
     try:
         for path, trained in setup.train(schedule, subjects):

@@ -1,78 +1,26 @@
-"""The annotation files of COCO and LVIS: their format, and their content, which is read once while it is the same.
+"""The annotation files of COCO and LVIS, and of tools that mean the same: read once while they are the same.
 
-The format requires what no reader can do without. What some need and others do not, they ask for: `require`.
+The format requires what no reader can do without. What some need and others do not, they ask for: `require`. All that
+looks at objects asks for `objects`, which are checked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from bench import json_file
-from bench.data.segmentation import RunLengths
+from bench.data import image_ids
+from bench.data.checks import Objects, check_objects
+from bench.data.entries import Annotation, Category, Entries, ImageEntry
+from bench.data.findings import Finding, tell_once
+from bench.data.repairs import repaired
 from bench.files import checksum_of
 
-MOST_PIXELS = 2**29
-"""pycocotools counts pixels in 32 bits, and the run lengths of larger masks do not survive it."""
-
 _NUM_KEPT = 2  # of a run, one of COCO and one of LVIS: more must not stay, since train2017's has 450 MB
-
-_Id = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_Side = Annotated[int, msgspec.Meta(ge=1, le=MOST_PIXELS)]
-
-S = TypeVar("S", bound=msgspec.Raw | RunLengths, covariant=True)
-
-
-class ImageEntry(msgspec.Struct, frozen=True, gc=False):
-    """An image, its size in pixels, where its file is, and LVIS's lists of classes, by category.
-
-    `file_name` may begin with folders; of `coco_url` the last folder and the name count. LVIS's lists are of classes
-    that are not on the image, and of those of which not every object is annotated.
-    """
-
-    id: _Id
-    height: _Side
-    width: _Side
-    file_name: str = ""
-    coco_url: str = ""
-    neg_category_ids: tuple[_Id, ...] | UnsetType = UNSET
-    not_exhaustive_category_ids: tuple[_Id, ...] | UnsetType = UNSET
-
-
-class Annotation(msgspec.Struct, Generic[S], frozen=True, gc=False):
-    """An object: `bbox` is (x, y, width, height) in pixels of its image, `area` is in pixels.
-
-    The segmentation of one from a file is still JSON: as Python numbers, those of COCO's training images would take
-    gigabytes.
-    """
-
-    image_id: _Id
-    category_id: _Id
-    segmentation: S
-    id: int | float | str | None = None
-    area: float | None = None
-    bbox: tuple[float, float, float, float] | None = None
-    iscrowd: int | bool | None = 0
-    ignore: int | bool | None = 0
-
-
-class Category(msgspec.Struct, frozen=True, gc=False):
-    """A class; `frequency` is LVIS's letter r, c or f."""
-
-    id: _Id
-    name: str = ""
-    frequency: str = ""
-    synset: str = ""
-
-
-class _Entries(msgspec.Struct, frozen=True):
-    images: tuple[ImageEntry, ...]
-    annotations: tuple[Annotation[msgspec.Raw], ...] | UnsetType = UNSET
-    categories: tuple[Category, ...] | UnsetType = UNSET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +45,28 @@ class AnnotationFile:
 
     @property
     def annotations(self) -> tuple[Annotation[msgspec.Raw], ...]:
-        """The objects in the order of the file; none where it has no such list."""
+        """The objects in the order of the file, as they are there; none where it has no such list."""
         return self._entries.annotations or ()
 
     @property
     def categories(self) -> tuple[Category, ...]:
         """The classes in the order of the file; none where it has no such list."""
         return self._entries.categories or ()
+
+    def objects(self, *, leave_out_maskless: bool = False) -> Objects:
+        """The objects, checked, with boxes that are theirs, and what was found on the way.
+
+        What was repaired or looks wrong is told once, as a warning. Raises ValueError as
+        `bench.data.checks.check_objects`.
+        """
+        key = "kept" if leave_out_maskless else "all"
+        if key not in self._checked:
+            found = check_objects(
+                self.name, self.images, self.annotations, self.categories, leave_out_maskless=leave_out_maskless
+            )
+            self._checked[key] = replace(found, findings=(*self._read[1], *found.findings))
+            tell_once(self.name, self._checked[key].findings)
+        return self._checked[key]
 
     def require(
         self, *, lists: Sequence[str] = (), of_images: Sequence[str] = (), of_annotations: Sequence[str] = ()
@@ -125,11 +88,29 @@ class AnnotationFile:
 
     def place(self, index: int) -> str:
         """Name an annotation as all messages do."""
-        return json_file.place("annotation", index, self.annotations[index].image_id)
+        return json_file.place("annotation", index, image_ids.original(self.annotations[index].image_id))
 
     @cached_property
-    def _entries(self) -> _Entries:
-        return json_file.decode(self.content, self.name, msgspec.json.Decoder(_Entries), "annotation")
+    def _checked(self) -> dict[str, Objects]:
+        return {}
+
+    @property
+    def _entries(self) -> Entries:
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[Entries, tuple[Finding, ...]]:
+        text = json_file.text(self.content, self.name)
+        try:
+            return msgspec.json.decode(text, type=Entries), ()
+        except msgspec.ValidationError:
+            try:
+                return repaired(text, self.name)
+            except (msgspec.MsgspecError, RecursionError):
+                pass  # neither form fits: what follows says why not
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        return json_file.decode(self.content, self.name, msgspec.json.Decoder(Entries), "annotation"), ()
 
 
 _kept: dict[json_file.State, AnnotationFile] = {}

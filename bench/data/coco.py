@@ -1,27 +1,31 @@
-"""The COCO directory layout: which images a run has, where their files are, and what is annotated on them.
+"""The images of a part of a data set: which there are, where their files are, and what is annotated on them.
 
-`DIR/val2017/000000000139.jpg`, `DIR/annotations/instances_val2017.json`. The images of a run are the union of those in
-the annotation files given (COCO, LVIS or both), by ascending image id. Files are found by id, never by `file_name`:
-LVIS v0.5 names files of another year.
+The images of a run are the union of those in the annotation files given (COCO, LVIS or both), by ascending image id.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.annotations import Annotation, AnnotationFile, ImageEntry, read_annotations
+from bench import json_file
+from bench.data import image_ids
+from bench.data.annotations import AnnotationFile, read_annotations
+from bench.data.checks import Objects
+from bench.data.entries import Annotation, ImageEntry
+from bench.data.findings import Finding, tell_once
+from bench.data.images import BY_SIZE, ReadingRule
 from bench.data.layout import Part
+from bench.data.pictures import find_pictures
 from bench.data.segmentation import RunLengths, Segmentation, rasterise
+from bench.data.survey import Survey, survey
 
 COCO_CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
 """Ids of the 80 COCO categories; label `i` is `COCO_CATEGORY_IDS[i]`."""
-
-_SUFFIXES = {".jpg", ".jpeg", ".png"}
-
 
 CocoObject = Annotation[msgspec.Raw | RunLengths]
 """An object with `id` and `bbox`, whose mask is JSON, as in its file, or run lengths already."""
@@ -31,9 +35,11 @@ CocoObject = Annotation[msgspec.Raw | RunLengths]
 class CocoImages:
     """The images of a run. `ids` ascend; `sizes` are (height, width) as annotated; `paths` are the image files.
 
-    `annotations` hold the objects of every image that the COCO file lists, crowds left out, an empty tuple where there
-    are none; images known from LVIS alone have no entry. Label `i` is category `category_ids[i]`. `listed` are the
-    image ids that any of the files knows, those beyond the first `num_images` included.
+    `annotations` hold the objects of every image that the COCO file lists, but crowds and those without a pixel, an
+    empty tuple where there are none; images known from LVIS alone have no entry. Label `i` is category
+    `category_ids[i]`, of the name `category_names[i]`. `listed` are the image ids that any of the files knows, those
+    beyond the first `num_images` included. Files are read by the `rule` of their data set. `findings` say what of
+    annotations and files was repaired or left out.
     """
 
     ids: tuple[int, ...]
@@ -41,22 +47,30 @@ class CocoImages:
     paths: Mapping[int, Path]
     annotations: Mapping[int, tuple[CocoObject, ...]]
     category_ids: tuple[int, ...]
+    category_names: tuple[str, ...] = ()
     listed: frozenset[int]
+    rule: ReadingRule = BY_SIZE
+    findings: tuple[Finding, ...] = ()
+
+    def sentence(self) -> str:
+        """How many images, objects and classes there are, in words."""
+        num_objects = sum(map(len, self.annotations.values()))
+        return f"{len(self.ids):,} images with {num_objects:,} objects of {len(self.category_ids):,} classes"
 
     def masks(self, image_id: int) -> NDArray[np.uint8]:
-        """Bitmaps [G H W] of an image's annotations at original size. Raises ValueError for a damaged segmentation."""
+        """Bitmaps [G H W] of an image's annotations at original size."""
         segmentations = [_segmentation(annotation) for annotation in self.annotations[image_id]]
-        try:
-            return rasterise(segmentations, *self.sizes[image_id])
-        except ValueError as error:
-            raise ValueError(f"Image {image_id} has a damaged segmentation. {error}") from error
+        return rasterise(segmentations, *self.sizes[image_id])
 
 
-def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None = None) -> CocoImages:
+def open_images(
+    part: Part, *, lvis: Path | None = None, num_images: int | None = None, parts: Sequence[Part] = ()
+) -> CocoImages:
     """Open the images of a part of a data set; `num_images` keeps the first ones by id.
 
     With an LVIS file the annotation file may be absent, and then no objects are known. Of the LVIS file, whose classes
-    are others, only the list of images is used.
+    are others, only the list of images is used. `parts` are those of the whole data set, of which all pictures are read
+    by one rule; COCO's own are read as its tools do.
     Raises ValueError for missing directories, annotation files or image files, malformed or inconsistent annotations,
     and for no images at all.
     """
@@ -66,83 +80,101 @@ def open_images(part: Part, *, lvis: Path | None = None, num_images: int | None 
             f"There is no directory {directory}; expected COCO's layout, {directory}/*.jpg and {coco}; "
             "pass the directory that holds both, or download it from cocodataset.org."
         )
-    known: dict[int, tuple[int, int]] = {}
+    known: dict[int, ImageEntry] = {}
     instances = None
     if lvis is None or coco.is_file():
         instances = read_annotations(coco)
-        instances.require(lists=("annotations", "categories"), of_annotations=("id", "bbox"))
-        _add_sizes(known, instances.images, coco)
+        instances.require(lists=("annotations", "categories"))
+        _add(known, instances, coco)
     if lvis is not None:
-        _add_sizes(known, read_annotations(lvis).images, lvis)
-    ids = tuple(sorted(known)[:num_images])
+        _add(known, read_annotations(lvis), lvis)
+    ids = tuple(sorted(known, key=image_ids.natural)[:num_images])
     if not ids or (num_images is not None and num_images < 1):
         raise ValueError(
             f"The run has no images: {coco if lvis is None else lvis} lists {len(known)}, asked for were "
             f"{'all' if num_images is None else num_images}; expected at least one; "
             "give another annotation file or number of images."
         )
+    objects = None if instances is None else instances.objects(leave_out_maskless=part.leave_out_maskless)
+    names = {} if instances is None else {each.id: each.name for each in instances.categories}
+    category_ids = COCO_CATEGORY_IDS if instances is None else tuple(sorted(names))
+    entries = [known[image_id] for image_id in ids]
+    found = find_pictures(part, entries)
+    surveyed = Survey(rule=BY_SIZE, findings=())
+    if instances is not None and not _is_coco(instances):
+        surveyed = _survey(
+            tuple(
+                (each, json_file.state(each.annotations))
+                for each in {part: None, **dict.fromkeys(parts)}
+                if each.annotations.is_file()
+            )
+        )
+    of_pictures = (*found.findings, *surveyed.findings)
+    tell_once(str(part.pictures), of_pictures)
     return CocoImages(
         ids=ids,
-        sizes={image_id: known[image_id] for image_id in ids},
-        paths=_find(directory, ids),
-        annotations={} if instances is None else _by_image(instances, set(ids)),
-        category_ids=COCO_CATEGORY_IDS if instances is None else tuple(sorted({c.id for c in instances.categories})),
+        sizes={image.id: (image.height, image.width) for image in entries},
+        paths=found.paths,
+        annotations={}
+        if instances is None or objects is None
+        else _by_image(objects, {image.id for image in instances.images} & set(ids)),
+        category_ids=category_ids,
+        category_names=tuple(names.get(category_id, "") for category_id in category_ids),
         listed=frozenset(known),
+        rule=surveyed.rule,
+        findings=(*(() if objects is None else objects.findings), *of_pictures),
     )
 
 
+def _is_coco(file: AnnotationFile) -> bool:
+    """Whether a file has COCO's classes and the names of its pictures, which nobody needs to look at once more."""
+    return {each.id for each in file.categories} == set(COCO_CATEGORY_IDS) and all(
+        Path(image.file_name).stem.endswith(f"{image.id:012d}") for image in file.images
+    )
+
+
+@lru_cache(maxsize=4)
+def _survey(parts: tuple[tuple[Part, json_file.State], ...]) -> Survey:
+    """Look at the pictures of a data set that are there."""
+    sizes: dict[Path, tuple[int, int]] = {}
+    for part, _ in parts:
+        images = {image.id: image for image in read_annotations(part.annotations, keep=False).images}
+        try:
+            paths = find_pictures(part, list(images.values())).paths
+        except ValueError:  # pictures of this part are missing: whoever opens it is told
+            continue
+        sizes |= {path: (images[image_id].height, images[image_id].width) for image_id, path in paths.items()}
+    return survey(sizes)
+
+
 def _segmentation(annotation: CocoObject) -> Segmentation:
-    """An object's mask. Raises ValueError for JSON that is none."""
+    """An object's mask, which was checked."""
     if isinstance(annotation.segmentation, RunLengths):
         return annotation.segmentation
-    try:
-        found: Segmentation = msgspec.json.decode(annotation.segmentation, type=Segmentation)
-    except msgspec.MsgspecError as error:
-        raise ValueError(
-            f"The segmentation of annotation {annotation.id} (image {annotation.image_id}) cannot be read: {error}; "
-            "expected polygons or run lengths; repair or remove the annotation."
-        ) from error
+    found: Segmentation = msgspec.json.decode(annotation.segmentation, type=Segmentation)
     return found
 
 
-def _add_sizes(known: dict[int, tuple[int, int]], images: Sequence[ImageEntry], path: Path) -> None:
+def _add(known: dict[int, ImageEntry], file: AnnotationFile, path: Path) -> None:
     """Add images to those `known`. Raises ValueError where an image is listed twice or with another size."""
-    if len({image.id for image in images}) < len(images):
-        raise ValueError(f"{path} lists an image id twice; expected unique ids; remove the duplicates.")
-    for image in images:
-        size = (image.height, image.width)
-        if known.setdefault(image.id, size) != size:
+    seen: set[int] = set()
+    for image in file.images:
+        shown = image_ids.original(image.id)
+        if image.id in seen:
+            raise ValueError(f"{path} lists image {shown} twice; expected unique ids; remove or renumber one.")
+        seen.add(image.id)
+        before = known.setdefault(image.id, image)
+        if (before.height, before.width) != (image.height, image.width):
             raise ValueError(
-                f"{path} says image {image.id} is {size[0]} x {size[1]}, the other annotation file says "
-                f"{known[image.id][0]} x {known[image.id][1]}; expected files about the same images; check the pair."
+                f"{path} says image {shown} is {image.height} x {image.width}, the other annotation file says "
+                f"{before.height} x {before.width}; expected files about the same images; check the pair."
             )
 
 
-def _find(directory: Path, ids: tuple[int, ...]) -> dict[int, Path]:
-    """Find the file of every image. Raises ValueError that counts and names the missing ones."""
-    present = {path.stem: path for path in directory.iterdir() if path.suffix.lower() in _SUFFIXES}
-    missing = [image_id for image_id in ids if f"{image_id:012d}" not in present]
-    if missing:
-        first = ", ".join(f"{image_id:012d}.jpg" for image_id in missing[:3])
-        raise ValueError(
-            f"{directory} lacks {len(missing)} of the {len(ids)} images of the run: {first}"
-            f"{', ...' * (len(missing) > 3)}; expected every annotated image; "
-            "download the rest, or use an annotation file or number of images that covers what is there."
-        )
-    return {image_id: present[f"{image_id:012d}"] for image_id in ids}
-
-
-def _by_image(instances: AnnotationFile, ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
-    """Group annotations by image, crowds left out. Raises ValueError for unknown images and categories."""
-    listed = {image.id for image in instances.images}
-    categories = {category.id for category in instances.categories}
-    grouped: dict[int, list[CocoObject]] = {image_id: [] for image_id in listed & ids}
-    for annotation in instances.annotations:
-        if annotation.image_id not in listed or annotation.category_id not in categories:
-            raise ValueError(
-                f"{instances.name}: annotation {annotation.id} is about image {annotation.image_id} and category "
-                f"{annotation.category_id}; expected both to be listed in the file; add or remove them."
-            )
-        if annotation.image_id in grouped and not annotation.iscrowd:
+def _by_image(objects: Objects, ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:
+    """Group objects by image, but crowds and those without a pixel."""
+    grouped: dict[int, list[CocoObject]] = {image_id: [] for image_id in ids}
+    for annotation, has_pixels in zip(objects.annotations, objects.has_pixels.tolist(), strict=True):
+        if has_pixels and annotation.image_id in grouped and not annotation.iscrowd:
             grouped[annotation.image_id].append(annotation)
     return {image_id: tuple(objects) for image_id, objects in grouped.items()}

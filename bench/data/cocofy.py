@@ -18,7 +18,8 @@ from pathlib import Path
 import msgspec
 
 from bench import json_file
-from bench.data.annotations import AnnotationFile, Category, read_annotations
+from bench.data.annotations import AnnotationFile, read_annotations
+from bench.data.entries import Category
 from bench.data.ground_truth import LVIS_VERSIONS, GroundTruth, decode_ground_truth, ground_truth_of
 from bench.files import write_whole
 

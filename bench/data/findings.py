@@ -1,17 +1,21 @@
 """What a data set has that was repaired, left out or looks wrong: counted, with the first few by name."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 NUM_EXAMPLES = 3
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One kind of thing. `name` is that of its count in records, `what` the plural and what was done with them.
+    """One kind of thing. `name` is that of its count in records, `what` a plural noun and what was done with them.
 
-    Such as "boxes disagree with their masks: those of the masks are used". `plain` are those that every data set has,
-    such as crowds: they are told and no reason to look.
+    Such as "boxes that disagree with their masks, replaced by those of the masks". `plain` are those that every data
+    set has, such as crowds: they are told and no reason to look.
     """
 
     name: str
@@ -23,7 +27,7 @@ class Finding:
     def sentence(self) -> str:
         """The finding in words, for a console, with its examples."""
         more = ", ..." * (self.count > len(self.examples))
-        return f"{self.count:,} {self.what}" + (f" ({', '.join(self.examples)}{more})" if self.examples else "")
+        return f"{self.what}: {self.count:,}" + (f" ({', '.join(self.examples)}{more})" if self.examples else "")
 
 
 @dataclass
@@ -64,3 +68,11 @@ class Ledger:
     def findings(self) -> tuple[Finding, ...]:
         """What was met, in the order in which each kind was met first."""
         return tuple(self._found.values())
+
+
+@lru_cache(maxsize=64)
+def tell_once(name: str, findings: tuple[Finding, ...]) -> None:
+    """Warn of what was found in what has this name, but for what is plain; not again while it is the same."""
+    worth_a_look = [finding.sentence() for finding in findings if not finding.plain]
+    if worth_a_look:
+        _log.warning("%s: %s.", name, "; ".join(worth_a_look))

@@ -1,8 +1,7 @@
 """Annotated objects as columns, from an annotation file of COCO or LVIS."""
 
-import itertools
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,9 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from bench import json_file
-from bench.data.annotations import MOST_PIXELS, AnnotationFile, Category, ImageEntry, read_annotations
+from bench.data import image_ids
+from bench.data.annotations import AnnotationFile, read_annotations
 from bench.data.coco import COCO_CATEGORY_IDS
-from bench.data.segmentation import RunLengths, Segmentation, encode
+from bench.data.entries import Annotation, Category, ImageEntry
+from bench.data.findings import Finding
+from bench.data.segmentation import Segmentation, encode
 
 LVIS_VERSIONS = {1230: "LVIS v0.5", 1203: "LVIS v1"}
 """Which LVIS it is, by its number of categories."""
@@ -27,12 +29,14 @@ class GroundTruth:
     """Objects and what was looked for. `image` and `category` are positions in `image_ids` and `category_ids`.
 
     `image_ids` and `category_ids` ascend; `sizes` are (height, width). Objects are in the order of the file.
-    `area` is the annotation's (that of the mask where the file has none), `boxes` are (x, y, width, height).
+    `area` is the annotation's (that of the mask where the file has none), `boxes` are (x, y, width, height), those of
+    the masks for `boxes_replaced`, whose annotated ones are something else's.
     `counts[i]` is the mask of object i as COCO's compressed run lengths, at the size of its image.
     `negative` and `not_exhaustive` are LVIS's lists as rows (image, category): classes known to be absent from an
     image, and classes of which not every object is annotated. `frequencies` is LVIS's letter r, c or f per category,
     "" where the file has none. `sha256` is that of the file's content, `version` "LVIS v0.5", "COCO", ... as far as it
     can be told. `file_names` are those of the images, "" where there is none; without any list they are not known.
+    `findings` say what was repaired or left out.
     """
 
     name: str
@@ -47,25 +51,27 @@ class GroundTruth:
     category: Int64[np.ndarray, "G"]
     area: Float64[np.ndarray, "G"]
     boxes: Float64[np.ndarray, "G 4"]
+    boxes_replaced: Bool[np.ndarray, "G"]
     crowd: Bool[np.ndarray, "G"]
     ignore: Bool[np.ndarray, "G"]
     counts: tuple[bytes, ...]
     negative: Int64[np.ndarray, "N 2"]
     not_exhaustive: Int64[np.ndarray, "M 2"]
+    findings: tuple[Finding, ...] = ()
     file_names: tuple[str, ...] = ()
 
 
-def read_ground_truth(path: Path) -> GroundTruth:
+def read_ground_truth(path: Path, *, leave_out_maskless: bool = False) -> GroundTruth:
     """Read an annotation file, JSON or gzip; the last one that was read is kept, and read again only if it changed.
 
     Raises ValueError as `ground_truth_of`, or for an unreadable file.
     """
-    return _kept(json_file.state(path))
+    return _kept(json_file.state(path), leave_out_maskless)
 
 
 @lru_cache(maxsize=1)
-def _kept(state: json_file.State) -> GroundTruth:
-    return ground_truth_of(read_annotations(state.path, keep=False))
+def _kept(state: json_file.State, leave_out_maskless: bool) -> GroundTruth:
+    return ground_truth_of(read_annotations(state.path, keep=False), leave_out_maskless=leave_out_maskless)
 
 
 def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
@@ -73,30 +79,25 @@ def decode_ground_truth(content: bytes, name: str) -> GroundTruth:
     return ground_truth_of(AnnotationFile(name=name, content=content))
 
 
-def ground_truth_of(file: AnnotationFile) -> GroundTruth:
+def ground_truth_of(file: AnnotationFile, *, leave_out_maskless: bool = False) -> GroundTruth:
     """Turn the entries of an annotation file into columns, which nobody can change: all readers share them.
 
     Masks are those of pycocotools' `annToRLE`. `area` is the annotation's own, as in the official libraries: that
     of its polygons, hardly ever the mask's. Annotation ids mean nothing here, an object is known by its place.
-    Raises ValueError for content that is not such a file, for images or categories that are listed twice or not at all,
-    for negative areas and for damaged segmentations, naming the annotation by its place and its image.
+    Raises ValueError for content that is not such a file and as `AnnotationFile.objects`.
     """
     name = file.name
     images = sorted(file.images, key=lambda image: image.id)
     categories = sorted(file.categories, key=lambda category: category.id)
-    _check_images(images, name)
+    objects = file.objects(leave_out_maskless=leave_out_maskless)
+    _warn_of_ids(name, objects.annotations)
     image_index = {image.id: index for index, image in enumerate(images)}
     category_index = {category.id: index for index, category in enumerate(categories)}
-    if len(category_index) < len(categories):
-        twice = next(a.id for a, b in itertools.pairwise(categories) if a.id == b.id)
-        raise ValueError(f"{name} lists category {twice} twice; expected unique ids; remove or renumber one.")
-    _check_annotations(file, image_index, category_index)
-
-    image = np.array([image_index[each.image_id] for each in file.annotations], np.int64)
+    image = np.array([image_index[each.image_id] for each in objects.annotations], np.int64)
     sizes = np.array([(each.height, each.width) for each in images], np.int64).reshape(-1, 2)
-    encoded = encode(_segmentations(file), sizes[image], lambda index: f"{name}: {file.place(index)}")
+    encoded = encode(_segmentations(objects.annotations), sizes[image], lambda index: f"{name}: object {index}")
     area, boxes = encoded.area.copy(), encoded.boxes
-    for index, each in enumerate(file.annotations):
+    for index, each in enumerate(objects.annotations):
         area[index] = area[index] if each.area is None else each.area
         boxes[index] = boxes[index] if each.bbox is None else each.bbox
     num_without_area = int(((area == 0) & (encoded.area > 0)).sum())
@@ -116,16 +117,18 @@ def ground_truth_of(file: AnnotationFile) -> GroundTruth:
         category_names=tuple(each.name for each in categories),
         frequencies=tuple(each.frequency for each in categories),
         image=image,
-        category=np.array([category_index[each.category_id] for each in file.annotations], np.int64),
+        category=np.array([category_index[each.category_id] for each in objects.annotations], np.int64),
         area=area,
         boxes=boxes,
-        crowd=np.array([bool(each.iscrowd) for each in file.annotations], np.bool_),
-        ignore=np.array([bool(each.ignore) for each in file.annotations], np.bool_),
+        boxes_replaced=objects.boxes_replaced.copy(),
+        crowd=np.array([bool(each.iscrowd) for each in objects.annotations], np.bool_),
+        ignore=np.array([bool(each.ignore) for each in objects.annotations], np.bool_),
         counts=encoded.counts,
         negative=_listed([each.neg_category_ids or () for each in images], images, category_index, name),
         not_exhaustive=_listed(
             [each.not_exhaustive_category_ids or () for each in images], images, category_index, name
         ),
+        findings=objects.findings,
         file_names=tuple(each.file_name for each in images),
     )
     for column in vars(truth).values():
@@ -134,57 +137,16 @@ def ground_truth_of(file: AnnotationFile) -> GroundTruth:
     return truth
 
 
-def _check_images(images: Sequence[ImageEntry], name: str) -> None:
-    """Raise ValueError where an image (sorted by id) is listed twice or is too large."""
-    for image, following in itertools.pairwise(images):
-        if image.id == following.id:
-            sizes = f"{image.height} x {image.width} and {following.height} x {following.width}"
-            raise ValueError(
-                f"{name} lists image {image.id} twice (height x width {sizes}); expected unique ids; remove one."
-            )
-    for image in images:
-        if image.height * image.width >= MOST_PIXELS:
-            raise ValueError(
-                f"{name} says image {image.id} is {image.height} x {image.width}; expected less than 2**29 pixels; "
-                "correct the size, or cut the image into tiles."
-            )
-
-
-def _check_annotations(file: AnnotationFile, images: Collection[int], categories: Collection[int]) -> None:
-    """Raise ValueError for an annotation of what the file does not list, or with an area below 0."""
-    for index, each in enumerate(file.annotations):
-        problem = None
-        if each.image_id not in images:
-            problem = f"is on an image that the file does not list; expected one of its {len(images)}"
-        elif each.category_id not in categories:
-            problem = f"has category {each.category_id}; expected one of the {len(categories)} that the file lists"
-        elif each.area is not None and each.area < 0:
-            problem = f"has the area {each.area}; expected a number of pixels, at least 0"
-        if problem:
-            raise ValueError(f"{file.name}: {file.place(index)} {problem}; repair or remove it.")
-    ids = [each.id for each in file.annotations if each.id is not None]
+def _warn_of_ids(name: str, annotations: Sequence[Annotation[msgspec.Raw]]) -> None:
+    ids = [each.id for each in annotations if each.id is not None]
     if len(set(ids)) < len(ids):
-        _log.warning(
-            "%s uses annotation ids twice. They are not needed here; other programs may lose objects.", file.name
-        )
+        _log.warning("%s uses annotation ids twice. They are not needed here; other programs may lose objects.", name)
 
 
-def _segmentations(file: AnnotationFile) -> Iterator[Segmentation]:
-    """Decode one mask after the other. Raises ValueError for JSON that is none, and for one without a polygon."""
+def _segmentations(annotations: Sequence[Annotation[msgspec.Raw]]) -> Iterator[Segmentation]:
+    """Decode one checked mask after the other."""
     decoder: msgspec.json.Decoder[Segmentation] = msgspec.json.Decoder(Segmentation)
-    for index, each in enumerate(file.annotations):
-        try:
-            segmentation = decoder.decode(each.segmentation)
-        except msgspec.MsgspecError as error:
-            problem, _, within = str(error).partition(" - at `$")
-            problem = f"{problem} - at `$.annotations[{index}].segmentation{within or '`'}"
-            raise ValueError(json_file.misfit(file.name, "annotation", problem, file.place(index))) from error
-        if not isinstance(segmentation, RunLengths) and not any(segmentation):
-            raise ValueError(
-                f"{file.name}: {file.place(index)} has no polygon; expected polygons or run lengths; "
-                "repair or remove it."
-            )
-        yield segmentation
+    return (decoder.decode(each.segmentation) for each in annotations)
 
 
 def _listed(
@@ -195,8 +157,9 @@ def _listed(
     for index, category_ids in enumerate(lists):
         for category_id in category_ids:
             if category_id not in category_index:
+                shown = image_ids.original(images[index].id)
                 raise ValueError(
-                    f"{name}: image {images[index].id} lists category {category_id} as absent or not exhaustive; "
+                    f"{name}: image {shown} lists category {category_id} as absent or not exhaustive; "
                     f"expected one of the {len(category_index)} of the file; repair or remove it."
                 )
             pairs.append((index, category_index[category_id]))

@@ -151,7 +151,7 @@ class CocoDataset(Dataset[Sample | Skipped]):
         image_id = self.files.ids[index]
         original_size = self.files.sizes[image_id]
         try:
-            image = read_image(self.files.paths[image_id], original_size)
+            image = read_image(self.files.paths[image_id], original_size, self.files.rule)
         except Unreadable as error:
             return Skipped(image_id=image_id, reason=str(error))
         annotations = self.files.annotations.get(image_id) if self.with_objects else None

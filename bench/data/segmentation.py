@@ -30,7 +30,8 @@ _CODES = range(ord("0"), ord("o") + 1)
 """Codes of the characters of compressed run lengths."""
 
 # pycocotools makes five points for every pixel of a polygon's outline, so one far outside would fill the memory.
-_FARTHEST = 1e5
+FARTHEST = 1e5
+"""How far from the origin a polygon may reach, in pixels."""
 
 
 class RunLengths(msgspec.Struct, frozen=True):
@@ -107,7 +108,7 @@ def compress(segmentation: Segmentation, height: int, width: int) -> bytes:
     for polygon in segmentation:
         if len(polygon) % 2:
             raise ValueError(f"A polygon has {len(polygon)} coordinates; expected x, y pairs; remove or repair it.")
-        if polygon and max(max(polygon), -min(polygon)) > _FARTHEST:
+        if polygon and max(max(polygon), -min(polygon)) > FARTHEST:
             raise ValueError(
                 f"A polygon reaches from {min(polygon):g} to {max(polygon):g}; expected coordinates in pixels of the "
                 f"{height} x {width} image; repair or remove it."

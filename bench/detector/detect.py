@@ -1,4 +1,4 @@
-"""The inference rule of the detector: from scored queries to at most 100 detections per image (Sec. 4.1)."""
+"""The inference rule of the detector: from scored queries to, usually, at most 100 detections an image (Sec. 4.1)."""
 
 import torch
 from jaxtyping import Float, Int

@@ -16,11 +16,15 @@ from bench.detector.selector import Selector, Transition
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """Sizes of the detector; the defaults are the paper's. `levels`: of the pyramid, for selection and attention."""
+    """Sizes of the detector; the defaults are the paper's. `levels`: of the pyramid, for selection and attention.
+
+    No weight depends on `num_queries`, nor on `num_detections`, the most detections of an image (Sec. 4.1).
+    """
 
     levels: tuple[int, ...] = (2, 3, 4, 5, 6, 7)
     channels: int = 256
     num_queries: int = 300
+    num_detections: int = 100
     selector_bottleneck: int = 64
     selector_groups: int = 8
     num_layers: int = 6
@@ -86,7 +90,7 @@ class FQDet(nn.Module):
         """Detect in a batch; `image_size` is the (height, width) of the padded input.
 
         `include[b]` [M] are flat anchor indices of image b that become queries in any case, in place of the lowest
-        scored ones; repetitions count once. Raises ValueError for more of them than there are queries.
+        scored ones; repetitions count once. Where there are more of them than queries, there are as many queries.
         """
         maps = [pyramid[level] for level in self.config.levels]
         shapes = [_size(features) for features in maps]
@@ -125,7 +129,7 @@ class FQDet(nn.Module):
     ) -> list[Tensor]:
         """Queries [G C] of given boxes [G 4] per image: those of their best anchors, decoded among the selected ones.
 
-        Boxes with the same best anchor share a query. Raises ValueError for more anchors than there are queries.
+        Boxes with the same best anchor share a query.
         """
         anchors = self.anchors(pyramid)
         best = [best_anchors(boxes_of_image, anchors)[:, 0] for boxes_of_image in boxes]
@@ -136,17 +140,13 @@ class FQDet(nn.Module):
         return found
 
     def _select(self, logits: Float[Tensor, "B N"], include: Sequence[Tensor] | None) -> Int[Tensor, "B Q"]:
-        num_queries = min(self.config.num_queries, int(logits.shape[1]))
+        num_queries = self.config.num_queries
         if include is not None:
             logits = logits.clone()
             for of_image, wanted in zip(logits, include, strict=True):
-                if len(wanted.unique()) > num_queries:
-                    raise ValueError(
-                        f"{len(wanted.unique())} anchors were asked for in one image; expected at most the "
-                        f"{num_queries} queries of the detector; ask for fewer or raise num_queries."
-                    )
                 of_image[wanted] = torch.inf
-        return logits.topk(num_queries, dim=1).indices
+            num_queries = max(num_queries, *(len(wanted.unique()) for wanted in include))
+        return logits.topk(min(num_queries, int(logits.shape[1])), dim=1).indices
 
 
 def _size(features: Float[Tensor, "B C H W"]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ import torch
 from bench.contract import Context
 from bench.data.samples import Skipped
 from bench.files import checksum
-from bench.inference.image_run import ImageRun, images_protocol
+from bench.inference.image_run import ImageRun, images_protocol, input_protocol
 from bench.model import weights_folder
 from bench.model.segmenter import DetectorOutput, Segmenter
 from bench.record import Subject
@@ -107,6 +107,7 @@ def _key(subject: Subject, context: Context, run: ImageRun) -> Hashable | None:
         subject.backbone,
         subject.preset,
         tuple(images_protocol(context).items()),
+        tuple(input_protocol(subject, context).items()),
         run.files.ids,
         context.device,
         context.dtype,

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import msgspec
 
 from bench.contract import Context
+from bench.data.findings import Finding
+from bench.data.image_ids import original
 from bench.data.samples import Skipped
 from bench.inference.detected import detected
-from bench.inference.image_run import ImageRun, check_readable, skipped_report
+from bench.inference.image_run import ImageRun, check_readable, data_report, data_rows, input_protocol
 from bench.memory import HeapTrimmer
 from bench.model.build import initial_weights, load
 from bench.model.segmenter import CocoResult, coco_results
@@ -20,10 +22,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """COCO results by image id, ascending, an empty list where nothing was found; and the images that are not there."""
+    """COCO results by image id, an empty list where nothing was found; the images that could not be read.
+
+    `findings` are those of the data.
+    """
 
     results: Mapping[int, list[CocoResult]]
     skipped: tuple[Skipped, ...]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def content(self) -> bytes:
@@ -33,7 +39,7 @@ class Found:
     @property
     def image_ids(self) -> bytes:
         """The images of the run as a JSON list of ids: what `evaluate --images` needs to know."""
-        return msgspec.json.encode(list(self.results))
+        return msgspec.json.encode([original(image_id) for image_id in self.results])
 
     def rows(self) -> Iterator[Value]:
         """How many images were read or skipped, on how many nothing was found, and how many predictions there are."""
@@ -44,16 +50,18 @@ class Found:
             "images_empty": num_predictions.count(0),
         }
         yield from rows(images, "images")
+        yield from data_rows(self.findings)
         yield Value(name="predictions", value=sum(num_predictions), unit="predictions")
 
     def report(self) -> dict[str, bytes]:
-        """A file that says which images were skipped and why, where there are any."""
-        return skipped_report(self.skipped)
+        """Files that say which images were skipped, and what of the data was repaired or left out."""
+        return data_report(self.skipped, self.findings)
 
 
 def model_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what predictions depend on beside the images."""
-    return {"batch": 1, "dtype": context.dtype, "initial": initial_weights(subject, context)}
+    initial = initial_weights(subject, context)
+    return {"batch": 1, "dtype": context.dtype, "initial": initial, **input_protocol(subject, context)}
 
 
 def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
@@ -64,7 +72,7 @@ def predict(subject: Subject, context: Context, run: ImageRun) -> Found:
     for image_id, output in detected(model, subject, context, share):
         results[image_id] = list(coco_results([image_id], model.masks(output), run.files.category_ids))
         trim()
-    return Found(results=results, skipped=tuple(share.skipped))
+    return Found(results=results, skipped=tuple(share.skipped), findings=run.files.findings)
 
 
 def join(shares: Iterable[Found], subject: Subject) -> Found:
@@ -75,4 +83,4 @@ def join(shares: Iterable[Found], subject: Subject) -> Found:
     check_readable(len(results) + len(skipped), skipped)
     if not any(results.values()):
         log.warning("Nothing was found in any image of %s: its results file is an empty list.", subject.name)
-    return Found(results=dict(sorted(results.items())), skipped=tuple(skipped))
+    return Found(results=dict(sorted(results.items())), skipped=tuple(skipped), findings=parts[0].findings)

@@ -24,8 +24,8 @@ from bench.accuracy.matching import Matches, match, merge
 from bench.accuracy.predictions import decode_predictions
 from bench.contract import Context, Measurement
 from bench.data import cocofy
-from bench.data.ground_truth import GroundTruth, read_ground_truth
-from bench.inference.image_run import coco_annotations, images_protocol, open_run
+from bench.data.ground_truth import GroundTruth
+from bench.inference.image_run import coco_annotations, coco_truth, images_protocol, open_run
 from bench.inference.predict import Found, join, model_protocol, predict
 from bench.record import Scalar, Subject, Value
 
@@ -42,7 +42,7 @@ def truths(context: Context) -> list[tuple[GroundTruth, tuple[str, ...]]]:
     annotations = coco_annotations(context)
     found: list[tuple[GroundTruth, tuple[str, ...]]] = []
     if annotations.is_file():
-        found.append((read_ground_truth(annotations), COCO_PROTOCOLS))
+        found.append((coco_truth(context), COCO_PROTOCOLS))
     if context.lvis is not None:
         found.append((cocofy.read_cocofied(context.lvis), LVIS_PROTOCOLS))
     if not found:

@@ -9,7 +9,6 @@ from jaxtyping import Bool, Float64, UInt8
 from pycocotools import mask as coco_mask
 
 from bench.data.ground_truth import GroundTruth
-from bench.data.lvis_objects import own_boxes
 from bench.model.assemble import Crop, paste_each
 
 
@@ -45,7 +44,7 @@ def squeeze(truth: GroundTruth, grid: Rung, images: Collection[int]) -> Iterator
         height, width = (int(side) for side in truth.sizes[image])
         encoded = [{"size": [height, width], "counts": truth.counts[i]} for i in index]
         masks = coco_mask.decode(encoded)
-        boxes, replaced = own_boxes(truth.boxes[index], coco_mask.toBbox(encoded))
+        boxes = np.concatenate([truth.boxes[index, :2], truth.boxes[index, :2] + truth.boxes[index, 2:]], axis=1)
         covered = np.stack([coverage(masks[:, :, i], box, grid.side) for i, box in enumerate(boxes)])
         maps = torch.from_numpy(covered if grid.soft else (covered > 0.5).astype(np.float64))
         pasted = paste_each(maps, torch.from_numpy(boxes), (height, width))
@@ -57,7 +56,7 @@ def squeeze(truth: GroundTruth, grid: Rung, images: Collection[int]) -> Iterator
                 size=(height, width),
                 mask=Crop(mask=mask, top=top, left=left),
                 iou=overlap(mask.numpy(), masks[:, :, i], top, left),
-                box_replaced=bool(replaced[i]),
+                box_replaced=bool(truth.boxes_replaced[index[i]]),
             )
 
 

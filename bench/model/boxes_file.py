@@ -12,11 +12,12 @@ import torch
 
 from bench import json_file
 from bench.data.coco import CocoImages
+from bench.data.image_ids import number
 from bench.model.segmenter import Boxes
 
 
 class _Detection(msgspec.Struct, frozen=True, gc=False):
-    image_id: int
+    image_id: int | float | str
     category_id: int
     bbox: tuple[float, float, float, float]
     score: float
@@ -40,8 +41,9 @@ def read_detections(
         problem = _problem(detection, images, label)
         if problem:
             raise ValueError(f"{path}: detection {index} {problem}; repair or remove it.")
-        if detection.image_id in by_image:
-            by_image[detection.image_id].append(detection)
+        image_id = number(detection.image_id)
+        if image_id in by_image:
+            by_image[image_id].append(detection)
     return {
         image_id: _given(detections, label, images.sizes[image_id], input_size(*images.sizes[image_id]))
         for image_id, detections in by_image.items()
@@ -50,7 +52,7 @@ def read_detections(
 
 def _problem(detection: _Detection, images: CocoImages, label: dict[int, int]) -> str | None:
     """Say what is wrong with a detection and what was expected."""
-    if detection.image_id not in images.listed:
+    if number(detection.image_id) not in images.listed:
         return f"is on image {detection.image_id}; expected an image of the annotation files"
     if detection.category_id not in label:
         return f"has category {detection.category_id}; expected one of the {len(label)} annotated (COCO ids, from 1)"

@@ -2,8 +2,9 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -17,9 +18,9 @@ from bench.detector.deform_encoder import DeformEncoder
 from bench.detector.fpn import FPN
 from bench.model import weights_folder
 from bench.model.segmenter import Segmenter
-from bench.model.task import check_categories
+from bench.model.task import Task, check_categories
 from bench.model.tensors_file import copy_tensors
-from bench.model.weights import read_weights
+from bench.model.weights import read_weights, task_of
 from bench.record import Subject
 
 NUM_CLASSES = 80
@@ -54,10 +55,11 @@ _BASE = {"small_agnostic": "small"}
 """What a part takes that has no preset of its own by that name: the detector is the same, EffSeg is class-agnostic."""
 
 
-def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
+def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = None) -> Segmenter:
     """Build the model of a subject, initialised from its seed; under `torch.device("meta")` without any storage.
 
-    Raises ValueError for unknown names, and where the subject asks a head for a part it does not have.
+    The detector has as many queries and detections as a task says, where it does. Raises ValueError for unknown names,
+    and where the subject asks a head for a part it does not have.
     """
     preset, backbone_name, head_name = subject.preset or "paper", subject.backbone or "r50_fpn", subject.head or ""
     check("preset", preset, CHANNELS)
@@ -79,7 +81,7 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
         model = Segmenter(
             backbone=backbone,
             neck=neck,
-            detector=fqdet.FQDet(fqdet.PRESETS[_BASE.get(preset, preset)], num_classes),
+            detector=fqdet.FQDet(_sized(fqdet.PRESETS[_BASE.get(preset, preset)], task), num_classes),
             head=head.build(config, channels, channels, num_classes),
         )
     # A convolution follows the layout of its weights, and channels last is the one that fast kernels work in.
@@ -87,6 +89,11 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES) -> Segmenter:
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
+
+
+def _sized(config: fqdet.Config, task: Task | None) -> fqdet.Config:
+    wanted = {} if task is None else {name: getattr(task, name) for name in ("num_queries", "num_detections")}
+    return dataclasses.replace(config, **{name: number for name, number in wanted.items() if number is not None})
 
 
 def backend_name(subject: Subject) -> str | None:
@@ -112,26 +119,37 @@ def load(subject: Subject, context: Context, category_ids: tuple[int, ...] | Non
     kind of file, and for weights of another architecture or of other categories, naming what differs.
     """
     if context.weights is not None:
-        paths = weights_folder.files_of(context.weights, subject)
-        tensors, found = read_weights(paths)
-        if category_ids is not None and found is not None:
-            check_categories(found, category_ids, str(paths[-1]))
-        model = build(subject, NUM_CLASSES if found is None else len(found))
-        copy_tensors(tensors, model.state_dict(), paths[-1])
-    else:
-        model = build(subject)
-        if isinstance(model.backbone, ResNet50):
-            _start_from_imagenet(model.backbone)
+        return load_files(weights_folder.files_of(context.weights, subject), subject, context, category_ids)
+    model = build(subject)
+    if isinstance(model.backbone, ResNet50):
+        _start_from_imagenet(model.backbone)
+    return _placed(model, context)
+
+
+def load_files(
+    paths: Sequence[Path], subject: Subject, context: Context, category_ids: tuple[int, ...] | None = None
+) -> Segmenter:
+    """Build the model of a subject with the weights of these files. Otherwise as `load`, and raises as that."""
+    tensors, found = read_weights(paths)
+    if category_ids is not None and found is not None:
+        check_categories(found, category_ids, str(paths[-1]))
+    model = build(subject, NUM_CLASSES if found is None else len(found), task_of(paths))
+    copy_tensors(tensors, model.state_dict(), paths[-1])
+    return _placed(model, context)
+
+
+def _placed(model: Segmenter, context: Context) -> Segmenter:
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
 
 
 def outline(subject: Subject, context: Context) -> Segmenter:
     """Build the model of a subject for as many classes as its weights have, without any storage."""
-    found = None
+    found, task = None, None
     if context.weights is not None:
-        found = read_weights(weights_folder.files_of(context.weights, subject))[1]
+        paths = weights_folder.files_of(context.weights, subject)
+        found, task = read_weights(paths)[1], task_of(paths)
     with torch.device("meta"):
-        return build(subject, NUM_CLASSES if found is None else len(found))
+        return build(subject, NUM_CLASSES if found is None else len(found), task)
 
 
 def _start_from_imagenet(backbone: ResNet50) -> None:

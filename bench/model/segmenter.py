@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bench.data.image_ids import Id, original
 from bench.data.samples import Batch, Objects
 from bench.detector.anchors import best_anchors
 from bench.detector.detect import detect
@@ -51,7 +52,7 @@ class DetectorOutput:
 class CocoResult(TypedDict):
     """One prediction in COCO's result format. There is no `bbox`: with one, evaluators take its area for the mask's."""
 
-    image_id: int
+    image_id: Id
     category_id: int
     score: float
     segmentation: RunLengths
@@ -111,12 +112,9 @@ class Segmenter(nn.Module):
         return predictions
 
     def detections(self, pyramid: Pyramid, size: tuple[int, int], given: Sequence[Boxes] | None = None) -> Detections:
-        """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors.
-
-        Raises ValueError where an image is given more distinct boxes than the detector has queries.
-        """
+        """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors."""
         if given is None:
-            return detect(self.detector(pyramid, size))
+            return detect(self.detector(pyramid, size), num_predictions=self.detector.config.num_detections)
         queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
         return _own_regions(given, queries)
 
@@ -170,7 +168,9 @@ def coco_results(
     for image_id, image in zip(image_ids, predictions, strict=True):
         rows = zip(image.labels.tolist(), image.scores.tolist(), encode(image), strict=True)
         for label, score, mask in rows:
-            yield CocoResult(image_id=image_id, category_id=category_ids[label], score=score, segmentation=mask)
+            yield CocoResult(
+                image_id=original(image_id), category_id=category_ids[label], score=score, segmentation=mask
+            )
 
 
 def image_size(images: Float[Tensor, "B 3 H W"]) -> tuple[int, int]:

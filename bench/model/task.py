@@ -11,7 +11,11 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     `subject.seed` draws the initial weights, the order of the images and whatever the head draws. Label `i` is category
     `category_ids[i]`. `data` names the images by their content, such as the SHA-256 of the annotation file, or of
     generated images their generator, seed and number. `detector` is the SHA-256 of weights that a frozen detector has,
-    `initial` that of weights of another task that this one starts from, as far as they fit.
+    `initial` that of weights of another task that this one starts from, as far as they fit. `category_names[i]` is the
+    name of label `i`; there are none where nobody said them.
+
+    The rest is what inference needs to know where it is not the preset's: images are resized to `input_size` (short
+    side, long side at most), and the detector has `num_queries` queries and gives `num_detections` detections.
     """
 
     subject: Subject
@@ -19,6 +23,10 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     data: str
     detector: str | None = None
     initial: str | None = None
+    category_names: tuple[str, ...] = ()
+    input_size: tuple[int, int] | None = None
+    num_queries: int | None = None
+    num_detections: int | None = None
 
 
 def check_categories(found: tuple[int, ...], wanted: tuple[int, ...], origin: str) -> None:
@@ -44,7 +52,7 @@ def check_same(found: Task, wanted: Task, origin: str) -> None:
     ]
     differences += [
         f"{name} {getattr(found, name)!r} instead of {getattr(wanted, name)!r}"
-        for name in ("data", "detector", "initial")
+        for name in ("data", "detector", "initial", "input_size", "num_queries", "num_detections")
         if getattr(found, name) != getattr(wanted, name)
     ]
     if differences:

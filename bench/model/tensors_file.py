@@ -1,6 +1,7 @@
 """Tensors by name in a safetensors file: weights and states, read without running anything that the file holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -10,9 +11,20 @@ from torch import Tensor
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read a safetensors file: tensors and notes, by name. Raises ValueError for a missing file and any other kind."""
+    with _explained(path), safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+
+
+def read_note(path: Path) -> dict[str, str]:
+    """Read the notes of a safetensors file, and no tensor. Raises ValueError as `read_tensors`."""
+    with _explained(path), safe_open(path, framework="pt") as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+        yield
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error}; expected a file of weights; check the path.") from error
     except SafetensorError as error:

@@ -11,7 +11,7 @@ from torch import Tensor
 from bench.files import checksum, write_whole
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task, check_categories
-from bench.model.tensors_file import copy_tensors, read_tensors
+from bench.model.tensors_file import copy_tensors, read_note, read_tensors
 from bench.model.weights_folder import DETECTOR as DETECTOR_FILE
 
 DETECTOR = ("backbone", "neck", "detector")
@@ -92,6 +92,15 @@ def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, .
             )
         found = task.category_ids
     return tensors, found
+
+
+def task_of(paths: Sequence[Path]) -> Task | None:
+    """The task of the files that make up a model, as the last of them says it; None where it does not.
+
+    Raises ValueError for a file that is no safetensors.
+    """
+    note = read_note(paths[-1])
+    return msgspec.json.decode(note["task"], type=Task) if "task" in note else None
 
 
 def _parts(model: Segmenter, parts: Collection[str]) -> dict[str, Tensor]:

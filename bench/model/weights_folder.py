@@ -4,8 +4,11 @@ A folder holds `detector.safetensors` (backbone, neck, detector) and a file for 
 a folder without a detector, the file of a head is a whole model. Imports no torch.
 """
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from bench.record import Subject
 
@@ -56,3 +59,38 @@ def lacking(folder: Path, subjects: Sequence[Subject]) -> dict[Subject, Path]:
             "run_bench.py train."
         )
     return missing
+
+
+class _Task(msgspec.Struct):
+    """Of the task of a file, the model."""
+
+    subject: Subject
+
+
+class _Header(msgspec.Struct):
+    """Of the header of a safetensors file, its notes."""
+
+    notes: dict[str, str] = msgspec.field(name="__metadata__", default={})
+
+
+def subjects_in(weights: Path) -> dict[Subject, Path]:
+    """The subjects whose head is in a file or in the files of a folder, with their files, by name.
+
+    Files that say nothing about a subject are passed over. No tensor is read.
+    """
+    paths = sorted(weights.glob("*.safetensors")) if weights.is_dir() else [weights]
+    found = {subject: path for path in paths if (subject := _subject(path)) is not None}
+    return {subject: path for subject, path in found.items() if not weights.is_dir() or path.stem == stem(subject)}
+
+
+def _subject(path: Path) -> Subject | None:
+    """Whom a safetensors file is about: its header is JSON after eight bytes that say how long it is."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > 100_000_000:
+                return None
+            notes = msgspec.json.decode(file.read(length), type=_Header).notes
+        return msgspec.json.decode(notes.get("task", ""), type=_Task).subject
+    except (OSError, struct.error, msgspec.MsgspecError):
+        return None

@@ -4,25 +4,24 @@ import importlib.metadata
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench import machine
-from bench.data.coco import open_images
-from bench.data.layout import coco_layout
+from bench.data.layout import DataSet
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing looked at. `remedy` says what to do where it is not `good`."""
+    """One thing looked at. `remedy` says what to do where it is not `good`, and `mark` in one word what is wrong."""
 
     name: str
     good: bool
     detail: str
     remedy: str = ""
+    mark: str = "missing"
 
 
-def examine(coco: Path | None = None) -> Iterator[Finding]:
-    """Look at the installation, the machine, the ImageNet weights and, if given, a COCO directory."""
+def examine(data: DataSet | None = None) -> Iterator[Finding]:
+    """Look at the installation, the machine, the ImageNet weights and, if given, a data set."""
     import torch  # the machine card knows torch's threads and GPU once it is there
 
     yield _python()
@@ -35,7 +34,12 @@ def examine(coco: Path | None = None) -> Iterator[Finding]:
         for dtype in ("float32", "bfloat16"):
             yield _kernel(device, dtype)
     yield _imagenet()
-    yield _coco(coco)
+    if data is None:
+        yield _no_data()
+    else:
+        from bench.planning import data_doctor
+
+        yield from data_doctor.examine(data)
 
 
 def _python() -> Finding:
@@ -79,25 +83,11 @@ def _imagenet() -> Finding:
     )
 
 
-def _coco(directory: Path | None) -> Finding:
-    name = "COCO val2017"
-    if directory is None:
-        return Finding(
-            name=name,
-            good=False,
-            detail="no directory given; speed and predictions need images, params and flops do not",
-            remedy="run_bench.py doctor --coco DIR with val2017/*.jpg and annotations/instances_val2017.json from "
-            "https://cocodataset.org/#download",
-        )
-    try:
-        files = open_images(coco_layout(directory).val)
-    except ValueError as error:
-        return Finding(
-            name=name,
-            good=False,
-            detail=str(error),
-            remedy=f"Unpack val2017.zip and annotations_trainval2017.zip into {directory}.",
-        )
+def _no_data() -> Finding:
     return Finding(
-        name=name, good=True, detail=f"{directory}: all {len(files.ids)} images of the annotations are there"
+        name="data set",
+        good=False,
+        detail="no directory given; speed and predictions need images, params and flops do not",
+        remedy="run_bench.py doctor --data DIR with the folder that an annotation tool exported, or COCO's from "
+        "https://cocodataset.org/#download",
     )

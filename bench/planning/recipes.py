@@ -108,6 +108,19 @@ def coco_mini_r50() -> list[Cell]:
     return _listed("coco_mini_r50", "r50_fpn")
 
 
+def own(weights: Path | None = None) -> list[Cell]:
+    """Somebody's own data: the heads that `train own` made, on detected and on true boxes, with their cost."""
+    subjects = [subject(head, backbone="small_fpn", preset="small", schedule="own") for head in HEADS]
+    if weights is not None:
+        subjects = _trained_on_own(weights)
+    return [
+        *cells("own", subjects[:1], ("box_accuracy",)),
+        *cells("own", subjects, ("params", "accuracy")),
+        *cells("own", subjects, ("accuracy_true_boxes",)),
+        *cells("own", subjects, ("speed",), images=10),
+    ]
+
+
 def policies() -> list[Cell]:
     """Where should EffSeg refine? Five rules at the same budget, on true boxes."""
     return cells("policies", [embedded("effseg")], ("policies",))
@@ -150,6 +163,7 @@ RECIPES: dict[str, Recipe] = {
         oracle,
         coco_mini,
         coco_mini_r50,
+        own,
         policies,
         budget,
         views,
@@ -207,6 +221,20 @@ def _listed(recipe: str, backbone: str) -> list[Cell]:
     ]
 
 
+def _trained_on_own(weights: Path) -> list[Subject]:
+    """The heads trained on own data among weights, in the paper's order. Raises ValueError where there is none."""
+    found = [each for each in weights_folder.subjects_in(weights) if each.schedule == "own" and each.head in HEADS]
+    if not found:
+        raise ValueError(
+            f"{weights} has no head that was trained by the schedule own. The recipe own measures these. Check the "
+            "path, or train them: run_bench.py train own."
+        )
+    return sorted(
+        (msgspec.structs.replace(each, weights="random") for each in found),
+        key=lambda each: (each.seed, HEADS.index(each.head or ""), each.module or ""),
+    )
+
+
 def embedded(head: str, *, module: str = "sfm", preset: str = "small", seed: int = 0) -> Subject:
     """A head with the weights that the project ships, trained on the embedded data."""
     found = subject(head, backbone="small_fpn", preset=preset, schedule="glyphs", module=module)
@@ -230,12 +258,15 @@ def cells(
     return [Cell(recipe=recipe, subject=subject, probe=probe, **limits) for subject in subjects for probe in probes]
 
 
-def load(name: str) -> list[Cell]:
-    """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none."""
+def load(name: str, weights: Path | None = None) -> list[Cell]:
+    """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none.
+
+    The recipe `own` is about the heads that are among the weights, where there are any.
+    """
     module_name, colon, function = name.partition(":")
     if not colon:
         catalog.check("recipe", name, RECIPES)
-        return RECIPES[name]()
+        return own(weights) if name == own.__name__ else RECIPES[name]()
     try:
         recipe = getattr(importlib.import_module(module_name), function)
     except (ImportError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""The verbs from Python: what `run`, `evaluate` and `compare` do, without printing."""
+"""The verbs from Python: what `run`, `predict`, `evaluate` and `compare` do, without printing."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,15 @@ from bench.record import Record
 from bench.store import Store
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
     import bench.accuracy.comparison
+    import bench.inference.prediction
+
+MIN_SCORE = 0.3
+"""Of the objects that are shown. The shipped heads find few below it that are there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +41,8 @@ class Plan:
 
     `context` is what the run was given, for the embedded benchmark with its data and weights, for recipes of listed
     images with these alone. `without_weights` would mean nothing for random ones; `without_file` are the cells of
-    subjects that the folder of weights lacks, by the file that it lacks.
+    subjects that the folder of weights lacks, by the file that it lacks. `data` says which images and objects there
+    are, where any are read, and what every data set has of odd ones; what else is odd was told when they were read.
     """
 
     context: Context
@@ -41,6 +50,7 @@ class Plan:
     without_images: list[Cell]
     without_weights: list[Cell]
     without_file: dict[Path, list[Cell]]
+    data: tuple[str, ...] = ()
 
 
 def prepare(
@@ -53,7 +63,7 @@ def prepare(
     """
     if isinstance(recipe, str):
         context = own_data.complete(recipe, context)
-        recipe = recipes.load(recipe)
+        recipe = recipes.load(recipe, context.weights)
     chosen = recipes.select(
         recipe,
         heads=selection.heads,
@@ -69,16 +79,21 @@ def prepare(
     without_images = plan.lacking_images(cells, probes, context)
     without_weights = [cell for cell in plan.lacking_weights(cells, probes) if cell.probe not in selection.probes]
     wanted = [cell for cell in cells if cell not in without_images and cell not in without_weights]
+    data: tuple[str, ...] = ()
     if context.data is not None and any(not getattr(probes[cell.probe], "OWN_FILES", False) for cell in wanted):
         from bench.data.coco import open_images
 
-        open_images(context.data.val, lvis=context.lvis, num_images=context.images)  # a wrong path is no cell's fault
+        # Before all cells: a wrong path or a damaged file is no cell's fault.
+        parts = (context.data.train, context.data.val)
+        files = open_images(context.data.val, lvis=context.lvis, num_images=context.images, parts=parts)
+        data = (files.sentence(), *(finding.sentence() for finding in files.findings if finding.plain))
     return Plan(
         context=context,
         steps=plan.prepare(wanted, probes, context, store, force=force),
         without_images=without_images,
         without_weights=without_weights,
         without_file=without_file,
+        data=data,
     )
 
 
@@ -108,6 +123,40 @@ def run(
     store = Store(Path(results))
     planned = prepare(recipe, context or Context(), store, selection or Selection(), force=force)
     return [outcome.record for outcome in plan.run(planned.steps, planned.context, store)]
+
+
+def predict(
+    image: "Path | str | Image.Image | NDArray[np.uint8]",
+    *,
+    head: str | None = None,
+    weights: Path | str | None = None,
+    device: str = "cpu",
+    boxes: "Sequence[Sequence[float]] | NDArray[np.floating] | None" = None,
+    class_ids: Sequence[int] | None = None,
+    scores: Sequence[float] | None = None,
+    min_score: float = MIN_SCORE,
+) -> "bench.inference.prediction.Prediction":
+    """Find the objects of a picture: masks, boxes, classes and scores, which show themselves in a notebook.
+
+    `image` is a file, turned as every viewer shows it (EXIF), a Pillow image, or an array [H W 3] of uint8 in RGB.
+    `weights` are a file, or a folder with a file for every head; without, those that come with the project, which know
+    pictographs alone. Without `head`, it is that of the file, or EffSeg's. The model stays loaded for the next picture.
+    With `boxes` (xyxy, pixels of the picture) the masks in these are found, of `class_ids` and `scores`, or what the
+    detector says they are. Objects below `min_score` are left out; 0 keeps all. Raises ValueError for a picture that
+    cannot be read, for weights that are not there or do not fit, and for boxes without area.
+    """
+    from bench.data.images import Unreadable
+    from bench.inference.given_boxes import GivenBoxes
+    from bench.inference.predictor import predictor
+
+    given = None if boxes is None else GivenBoxes.of(boxes, class_ids, scores)
+    model = predictor(own_data.SHIPPED if weights is None else Path(weights), head=head, device=device)
+    try:
+        return model(image, boxes=given, min_score=min_score)
+    except Unreadable as error:
+        raise ValueError(
+            f"The picture cannot be used: {error}; expected one that Pillow opens; convert or replace it."
+        ) from error
 
 
 def evaluate(

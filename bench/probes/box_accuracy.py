@@ -12,9 +12,8 @@ from bench.accuracy.matching import match
 from bench.accuracy.predictions import decode_predictions
 from bench.accuracy.protocol import PRESETS
 from bench.contract import Context, Measurement
-from bench.data.ground_truth import read_ground_truth
 from bench.inference.detected import detected
-from bench.inference.image_run import check_readable, coco_annotations, images_protocol, open_run
+from bench.inference.image_run import check_readable, coco_truth, images_protocol, open_run
 from bench.inference.predict import model_protocol
 from bench.inference.scoring import RESAMPLES, SEED
 from bench.model.build import load
@@ -45,7 +44,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
     Only images that COCO's annotations list count. Raises ValueError without these annotations.
     """
     context = _of_detector(context)
-    truth, run = read_ground_truth(coco_annotations(context)), open_run(subject, context)
+    truth, run = coco_truth(context), open_run(subject, context)
     model = load(subject, context, run.files.category_ids)
     listed = set(truth.image_ids.tolist())
     found = {

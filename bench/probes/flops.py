@@ -20,7 +20,7 @@ from bench.contract import Context, Measurement
 from bench.data.input_size import nominal_sizes, resized
 from bench.detector.detect import detect
 from bench.detector.fqdet import FQDetOutput
-from bench.inference.image_run import images_protocol, open_run
+from bench.inference.image_run import images_protocol, input_protocol, open_run
 from bench.model.build import build, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
 from bench.names import MODEL_PARTS
@@ -53,7 +53,8 @@ def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say which images and which regions; pasting is the paper's, on canvases of the input's size."""
     if context.data is not None:
         initial = initial_weights(subject, context)
-        return {"kind": "measured", **images_protocol(context), "paste": "canvas", "initial": initial}
+        images = {**images_protocol(context), **input_protocol(subject, context)}
+        return {"kind": "measured", **images, "paste": "canvas", "initial": initial}
     regions = ", ".join(str(number) for number in _nominal_regions(subject, context))
     return {"kind": "nominal", "images": "sizes of val2017[:100]", "paste": "canvas", "regions": regions}
 
@@ -97,7 +98,12 @@ def _measured(subject: Subject, context: Context) -> Measurement:
         size, first = image_size(batch.images), not images
         counts, pyramid, output = _count_detector(model, batch.images, fvcore=first)
         given = run.given(batch)
-        detections = detect(output) if given is None else model.detections(as_pyramid(pyramid), size, given)
+        most = model.detector.config.num_detections
+        detections = (
+            detect(output, num_predictions=most)
+            if given is None
+            else model.detections(as_pyramid(pyramid), size, given)
+        )
         found = model.regions(detections)
         counts["head"], _ = _count_head(model, pyramid, found, size, fvcore=first)
         images.append(counts)

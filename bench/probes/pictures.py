@@ -22,11 +22,12 @@ from bench.accuracy.protocol import PRESETS
 from bench.contract import Context, Measurement
 from bench.data import cocofy
 from bench.data.coco import CocoImages
-from bench.data.ground_truth import GroundTruth, read_ground_truth
+from bench.data.ground_truth import GroundTruth
+from bench.data.image_ids import Id, original
 from bench.data.images import read_image
 from bench.data.run_lengths import runs_of_ones
 from bench.inference.detected import detected
-from bench.inference.image_run import check_readable, coco_annotations, images_protocol, open_run, with_true_boxes
+from bench.inference.image_run import check_readable, coco_truth, images_protocol, open_run, with_true_boxes
 from bench.inference.predict import model_protocol
 from bench.inference.showable import SMALLEST, Candidate, Drawn, candidates, extremes, is_one_piece, mask_of, no_objects
 from bench.model.assemble import Crop, encode_crop
@@ -59,7 +60,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of `objects.json`: what object `row` is. `window` is the part shown, xyxy in original pixels."""
 
     row: int
-    image_id: int
+    image_id: Id
     category: str
     window: _Window
 
@@ -143,11 +144,11 @@ def _pictures(results: Sequence[_HeadMask], truth: GroundTruth, files: CocoImage
     notes, made = [], {}
     for row in extremes(results, NUM_SHOWN):
         shown = by_row[row]
-        image = read_image(files.paths[shown.image_id], files.sizes[shown.image_id])
+        image = read_image(files.paths[shown.image_id], files.sizes[shown.image_id], files.rule)
         made[f"object{row}-image.png"] = _small_png(image.crop(shown.window))
         made[f"object{row}-truth.png"] = _mask_png(mask_of(truth, row), shown.window)
         category = names[shown.category_id]
-        notes.append(Note(row=row, image_id=shown.image_id, category=category, window=shown.window))
+        notes.append(Note(row=row, image_id=original(shown.image_id), category=category, window=shown.window))
     return {**made, "objects.json": msgspec.json.encode(notes)}
 
 
@@ -155,7 +156,7 @@ def _finest_truth(context: Context) -> GroundTruth:
     """LVIS's annotations where they are given, otherwise COCO's."""
     if context.lvis is not None:
         return cocofy.read_cocofied(context.lvis)
-    return read_ground_truth(coco_annotations(context))
+    return coco_truth(context)
 
 
 def _place(thing: Candidate, output: DetectorOutput, category_ids: tuple[int, ...]) -> int:

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from bench.contract import Context, Measurement
-from bench.inference.image_run import images_protocol, open_run
+from bench.inference.image_run import images_protocol, input_protocol, open_run
 from bench.model.assemble import assemble
 from bench.model.build import CHANNELS, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
@@ -60,7 +60,9 @@ class Input:
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say on what, by which clock and how often."""
-    images = {"images": None} if context.data is None else images_protocol(context)
+    images: dict[str, Scalar] = {"images": None}
+    if context.data is not None:
+        images = {**images_protocol(context), **input_protocol(subject, context)}
     return {
         **images,
         "regions": _num_regions(context) if context.data is None else None,

@@ -170,7 +170,7 @@ def trace(stages: Sequence[Stage]) -> Iterator[Refined]:
 def _snapshot(run: ImageRun, batch: Batch, regions: Detections) -> Snapshot:
     """Of a batch of one image, which could be read just now."""
     (image_id,), (size,), (input_size,) = batch.image_ids, batch.original_sizes, batch.input_sizes
-    picture = read_image(run.files.paths[image_id], size).convert("L")
+    picture = read_image(run.files.paths[image_id], size, run.files.rule).convert("L")
     picture.thumbnail((SNAPSHOT_SIDE, SNAPSHOT_SIDE))
     scale = np.array([picture.width / input_size[1], picture.height / input_size[0]] * 2, np.float32)
     boxes = regions.boxes.float().cpu().numpy() * scale

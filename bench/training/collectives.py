@@ -86,6 +86,29 @@ def stop_on_sigterm() -> Iterator[None]:
     signal.signal(signal.SIGTERM, before)
 
 
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Yield what says whether Ctrl-C was pressed, so that a step ends before the training does.
+
+    A second Ctrl-C raises KeyboardInterrupt, whatever is being done.
+    """
+    pressed = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @cache
 def _group(device: str) -> dist.ProcessGroup | None:
     """The group for tensors of a device: `bench.ranks` made one of gloo, and GPUs talk to each other by nccl."""

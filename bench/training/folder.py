@@ -1,5 +1,6 @@
 """The folder of a training: its log and its checkpoints. All ranks open it, rank 0 alone writes."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from bench.training.log import Line, Log
 from bench.training.recipe import Recipe
 
 LOG = "log.jsonl"
+
+_SECONDS_BETWEEN = 60.0
+_LARGEST_SHARE = 0.02
+"""Of the time that writing checkpoints may take; a large model's are written less often than every minute."""
 
 
 class TrainingFolder:
@@ -33,6 +38,12 @@ class TrainingFolder:
         self._losses: Mapping[str, float] = {} if state is None else state.losses
         self._log = Log(directory / LOG, 0 if state is None else state.log_bytes) if ranks.rank() == 0 else None
         self._machine, self._code = machine.card(), machine.code()
+        self._written_at, self._pause = time.monotonic(), _SECONDS_BETWEEN
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is so long ago that another one should be written."""
+        return time.monotonic() - self._written_at >= self._pause
 
     def log(self, line: Line) -> None:
         """Add a step to the log. Raises TrainingStopped where it cannot be written."""
@@ -57,11 +68,13 @@ class TrainingFolder:
             machine=self._machine,
             code=self._code,
         )
+        began = time.monotonic()
         try:
             checkpoint.write(self._directory, state, self._tensors)
         except OSError as error:
             raise self._unwritten(error) from error
-        self._saved = self.done
+        self._saved, self._written_at = self.done, time.monotonic()
+        self._pause = max(_SECONDS_BETWEEN, (self._written_at - began) / _LARGEST_SHARE)
 
     def remedy(self) -> str:
         """Say where a stopped training goes on."""

@@ -1,9 +1,11 @@
 """From a schedule to a folder of weights: what is missing is trained, what is there stays, and each has its record."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -15,8 +17,9 @@ from bench.detector.backbone import ResNet50, imagenet_weights, load_imagenet
 from bench.files import checksum, write_whole
 from bench.model import weights_folder
 from bench.model.task import Task
-from bench.model.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights
+from bench.model.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights, task_of
 from bench.record import Code, Machine, Subject
+from bench.training.choices import Choices
 from bench.training.collectives import all_gather
 from bench.training.folder import LOG
 from bench.training.joint import build_joint
@@ -27,6 +30,9 @@ from bench.training.schedule import DataSource, Schedule
 
 _SCHEMA = 1
 _NUM_POINTS = 100
+_NUM_UNREADABLE = 20
+
+log = logging.getLogger(__name__)
 
 
 class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +41,9 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `curve` holds every loss as its mean over each of up to 100 parts of the training, whose last steps are `steps`.
     `machine`, `code` and `ranks` are those of the last part, where the training was interrupted. Where the training
     started from weights of another task, `fresh` are the tensors in which it did not, because they do not fit.
+
+    `choices` say what was chosen from the data, and why. `num_unreadable` images could not be read; `unreadable` gives
+    the reasons for the first of them, by their ids.
     """
 
     schema: int = _SCHEMA
@@ -49,13 +58,17 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     steps: list[int]
     curve: dict[str, list[float]]
     fresh: list[str] = []
+    choices: tuple[str, ...] = ()
+    num_unreadable: int = 0
+    unreadable: dict[str, str] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One file of weights to make: `name` is its name, `parts` what of the model it holds.
 
-    `detector` is the file of the detector that is already there; None trains one, from `initial` weights if there are.
+    `detector` is the file of the detector that is already there; None trains one. The parts start from `initial`
+    weights, if there are.
     """
 
     name: str
@@ -71,7 +84,7 @@ class TrainingSetup:
     """The settings of all trainings. `folder` gets the weights; logs and checkpoints lie in `folder/training`.
 
     `data` is the data set, for the schedules that read one, `workers` the processes of every rank that
-    read ahead, `command` what the records say was called.
+    read ahead, `command` what the records say was called. What was chosen from the data is told by `tell`.
     """
 
     folder: Path
@@ -79,6 +92,7 @@ class TrainingSetup:
     data: DataSet | None = None
     device: str = "cpu"
     workers: int = 0
+    tell: Callable[[str], None] = lambda _: None
 
     def train(self, schedule: Schedule, subjects: Sequence[Subject]) -> Iterator[tuple[Path, bool]]:
         """Train what the folder lacks; give every file, and whether it had to be trained.
@@ -87,33 +101,37 @@ class TrainingSetup:
         fit, and TrainingStopped where a training cannot go on.
         """
         source = schedule.source(self.data)
-        for job in self.jobs(schedule, subjects, source.num_images):
+        for reason in () if source.choices is None else source.choices.reasons:
+            self.tell(reason)
+        for job in self.jobs(schedule, subjects, source):
             path = weights_folder.file(self.folder, job.name)
             missing = not ranks.from_first(path.with_suffix(".json").is_file)
             if missing:
                 self._train(job, path, source, torch.float16 if schedule.half else None)
+            else:
+                _check_same_data(path, source)
             yield path, missing
 
-    def jobs(self, schedule: Schedule, subjects: Sequence[Subject], num_images: int) -> Iterator[Job]:
+    def jobs(self, schedule: Schedule, subjects: Sequence[Subject], source: DataSource) -> Iterator[Job]:
         """The files of a schedule for some subjects, in the order in which they can be made."""
         detector = None
         if schedule.detector is not None:
             yield Job(
                 name=weights_folder.DETECTOR,
                 subject=schedule.detector_subject,
-                recipe=schedule.detector(num_images),
+                recipe=schedule.detector(source),
                 parts=DETECTOR,
-                initial=schedule.initial,
+                initial=schedule.start.detector,
             )
             detector = weights_folder.file(self.folder, weights_folder.DETECTOR)
         for subject in subjects:
             yield Job(
                 name=weights_folder.stem(subject),
                 subject=subject,
-                recipe=schedule.head(num_images),
+                recipe=schedule.head(source),
                 parts=(*DETECTOR, *HEAD) if detector is None else HEAD,
                 detector=detector,
-                initial=schedule.initial if detector is None else None,
+                initial=schedule.start.detector if detector is None else schedule.start.head(subject),
             )
 
     def _train(self, job: Job, path: Path, source: DataSource, dtype: torch.dtype | None) -> None:
@@ -124,14 +142,16 @@ class TrainingSetup:
             data=source.content,
             detector=None if job.detector is None else checksum(job.detector),
             initial=None if job.initial is None else checksum(job.initial),
+            category_names=source.category_names,
+            **_sizes(source.choices),
         )
-        model = build_joint(job.subject, len(source.category_ids))
+        model = build_joint(job.subject, len(source.category_ids), task)
         fresh: list[str] = []
         if job.detector is not None:
             load_parts(model, job.detector, DETECTOR, source.category_ids)
-        elif job.initial is not None:
+        if job.initial is not None:
             fresh = load_fitting(model, job.initial, job.parts)
-        elif isinstance(model.backbone, ResNet50):
+        elif job.detector is None and isinstance(model.backbone, ResNet50):
             _start_from_imagenet(model.backbone)
         data = source.data(job.recipe.augmentation, job.subject.seed)
         train(model.to(self.device), data, job.recipe, directory, task, workers=self.workers)
@@ -139,13 +159,18 @@ class TrainingSetup:
         def keep() -> None:
             save_weights(model, path, task, parts=job.parts, dtype=dtype)
             record = self._record(job, task, read_log(directory / LOG), checksum(path), fresh)
+            record = msgspec.structs.replace(record, choices=source.choices.reasons if source.choices else ())
+            if record.num_unreadable:
+                log.warning("%s", _unreadable(record))
             write_whole(path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
         all_gather(lambda: keep() if ranks.rank() == 0 else None)
 
     def _record(self, job: Job, task: Task, lines: Sequence[Line], weights: str, fresh: list[str]) -> TrainingRecord:
-        ends = np.unique(np.linspace(0, len(lines), min(_NUM_POINTS, len(lines)) + 1).round().astype(int))
-        names = sorted({name for line in lines for name in line.losses})
+        unreadable = {image_id: reason for line in lines for image_id, reason in line.unreadable.items()}
+        shown = [line for line in lines if line.losses]  # the others had no image that could be read
+        ends = np.unique(np.linspace(0, len(shown), min(_NUM_POINTS, len(shown)) + 1).round().astype(int))
+        names = sorted({name for line in shown for name in line.losses})
         return TrainingRecord(
             task=task,
             recipe=job.recipe.described(),
@@ -155,16 +180,57 @@ class TrainingSetup:
             ranks=ranks.world_size(),
             seconds=sum(line.seconds for line in lines),
             weights=weights,
-            steps=ends[1:].tolist(),
+            steps=[shown[end - 1].step for end in ends[1:]],
             curve={
                 name: [
-                    round(float(np.mean([line.losses[name] for line in lines[first:last]])), 4)
+                    round(float(np.mean([line.losses[name] for line in shown[first:last]])), 4)
                     for first, last in pairwise(ends)
                 ]
                 for name in names
             },
             fresh=fresh,
+            num_unreadable=len(unreadable),
+            unreadable=dict(islice(unreadable.items(), _NUM_UNREADABLE)),
         )
+
+
+def _sizes(choices: Choices | None) -> dict[str, Any]:
+    """What the weights need to know of the choices, beside their recipe."""
+    if choices is None:
+        return {}
+    return {
+        "input_size": (choices.input_size, choices.input_size),
+        "num_queries": choices.num_queries,
+        "num_detections": choices.num_detections,
+    }
+
+
+def _check_same_data(path: Path, source: DataSource) -> None:
+    """Raise ValueError where a file of weights in the folder is of other data, or for inputs of another size."""
+    task = task_of((path,))
+    if task is None:
+        return
+    wanted = {
+        "data": source.content,
+        **({} if source.choices is None else {"input_size": _sizes(source.choices)["input_size"]}),
+    }
+    differing = [name for name, value in wanted.items() if getattr(task, name) != value]
+    if differing:
+        said = "; ".join(
+            f"{name.replace('_', ' ')} {getattr(task, name)} instead of {wanted[name]}" for name in differing
+        )
+        raise ValueError(
+            f"{path} is there, but was trained for something else: {said}. A folder holds the weights of one data set "
+            "and one input size. Give another folder with --out, or the same data and options as then."
+        )
+
+
+def _unreadable(record: TrainingRecord) -> str:
+    first = "; ".join(f"{image_id}: {reason}" for image_id, reason in islice(record.unreadable.items(), 3))
+    return (
+        f"{record.num_unreadable} pictures could not be read and were left out ({first}"
+        f"{'; ...' * (record.num_unreadable > 3)}); the record of the weights names them."
+    )
 
 
 def _start_from_imagenet(backbone: ResNet50) -> None:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from bench.model.build import build
 from bench.model.segmenter import Segmenter
+from bench.model.task import Task
+from bench.planning.recipes import HEADS
 from bench.record import Subject
 from heads import Detections, MaskHead, Pyramid, Stage, Targets
 
@@ -16,17 +18,18 @@ _AND = "+"
 
 
 def joint_name(heads: Sequence[str]) -> str:
-    """Name of a subject whose heads learn at once, such as `mask_rcnn+effseg`."""
+    """Name of a subject whose heads learn at once, such as `mask_rcnn+effseg`; nothing for a detector alone."""
     return _AND.join(heads)
 
 
-def build_joint(subject: Subject, num_classes: int) -> Segmenter:
-    """Build the model of a subject that may have several heads; only with one can it predict."""
-    names = (subject.head or "").split(_AND)
-    models = [build(msgspec.structs.replace(subject, head=name), num_classes) for name in names]
+def build_joint(subject: Subject, num_classes: int, task: Task | None = None) -> Segmenter:
+    """Build the model of a subject that may have several heads or none; only with one can it predict."""
+    names = [name for name in (subject.head or "").split(_AND) if name]
+    any_head = names or HEADS[:1]
+    models = [build(msgspec.structs.replace(subject, head=name), num_classes, task) for name in any_head]
     model = models[0]
-    if len(names) > 1:
-        joint = Joint({name: each.get_submodule("head") for name, each in zip(names, models, strict=True)})
+    if len(names) != 1:
+        joint = Joint({name: each.get_submodule("head") for name, each in zip(names, models, strict=False)})
         model.head = joint  # type: ignore[assignment]  # its stages are by head: it can learn, not predict
     return model
 

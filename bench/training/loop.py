@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 
 from bench import ranks
+from bench.data.image_ids import original
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task
 from bench.model.weights import save_weights
-from bench.training.collectives import TrainingStopped, all_gather, stop_on_sigterm
+from bench.training.collectives import TrainingStopped, all_gather, interruptible, stop_on_sigterm
 from bench.training.folder import TrainingFolder
 from bench.training.log import Line
 from bench.training.optimiser import adamw, moments, set_step
@@ -17,6 +18,7 @@ from bench.training.order import Order, TrainingData, share
 from bench.training.progress import progress
 from bench.training.recipe import Recipe
 from bench.training.step import mean_losses, step
+from bench.training.unreadable import Unreadable
 
 WEIGHTS = "weights.safetensors"
 
@@ -34,8 +36,10 @@ def train(
     """Train a model, on its device and in its precision; give the file of its weights in `directory`.
 
     Checkpoints in the directory are gone on from, exactly as if nothing had happened; under torchrun those that rank 0
-    sees. `workers` processes of every rank read images ahead. Raises ValueError for data, ranks and checkpoints that
-    do not fit, and TrainingStopped where training cannot go on.
+    sees. One is written after every `checkpoint_every` steps, every minute, and on Ctrl-C, which ends the training.
+    `workers` processes of every rank read images ahead. Raises ValueError for data, ranks and checkpoints that
+    do not fit, and TrainingStopped where training cannot go on: on Ctrl-C, and where a whole epoch has no image that
+    can be read.
     """
     _check(data, recipe)
     _freeze(model, recipe)
@@ -48,9 +52,9 @@ def train(
         progress(recipe.name, recipe.num_steps, folder.done) as advance,
     ):
         images = share(order, range(folder.done, recipe.num_steps), recipe.images_per_step, workers)
-        number = folder.done + 1
+        number, unreadable = folder.done + 1, Unreadable(num_images=len(data))
         try:
-            with stop_on_sigterm():
+            with stop_on_sigterm(), interruptible() as check_interrupted:
                 for number in range(folder.done + 1, recipe.num_steps + 1):
                     began = time.perf_counter()
                     set_step(optimiser, recipe, folder.done)
@@ -64,13 +68,19 @@ def train(
                         gradient_norm=norm,
                         seconds=time.perf_counter() - began,
                         unreadable={
-                            str(one.image_id): one.unreadable for one in per_image if one.unreadable is not None
+                            str(original(one.image_id)): one.unreadable
+                            for one in per_image
+                            if one.unreadable is not None
                         },
                     )
                     folder.log(line)
-                    if number % checkpoint_every == 0 or number == recipe.num_steps:
+                    if number % checkpoint_every == 0 or number == recipe.num_steps or folder.is_due:
                         folder.save()
                     advance(line.total)
+                    unreadable.note(per_image)
+                    if number < recipe.num_steps and check_interrupted():
+                        folder.save()
+                        raise TrainingStopped("it was interrupted (Ctrl-C); expected to be left alone.")
         except TrainingStopped as error:
             raise TrainingStopped(f"Step {number} of {recipe.num_steps}: {error} {folder.remedy()}") from error
     path = directory / WEIGHTS

@@ -4,6 +4,7 @@ Position p counts the images shown since the beginning, over all ranks: step p /
 p % images_per_step. Every epoch is a permutation of its own; a batch may hold the end of one and the start of the next.
 """
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -59,10 +60,22 @@ def share(order: Order, steps: range, images_per_step: int, workers: int) -> Ite
     places = range(ranks.rank(), images_per_step, ranks.world_size())
     positions = [step * images_per_step + place for step in steps for place in places]
     # A generator of its own: a loader draws from torch's global one otherwise.
-    loader = DataLoader(order, batch_size=None, sampler=positions, num_workers=workers, generator=torch.Generator())
+    loader = DataLoader(
+        order,
+        batch_size=None,
+        sampler=positions,
+        num_workers=workers,
+        generator=torch.Generator(),
+        worker_init_fn=_leave_interrupts,
+    )
     images = zip(positions, loader, strict=True)
     for _ in steps:
         yield dict(islice(images, len(places)))
+
+
+def _leave_interrupts(_: int) -> None:
+    """A worker goes on reading after Ctrl-C: the process that it reads for ends the training, and it with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def randomness(seed: int, position: int, device: torch.device) -> torch.Generator:

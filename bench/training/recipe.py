@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from bench.data.augment import PAPER_TRAINING, SMALL_TRAINING, MultiScale
+from bench.training.choices import Choices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,3 +155,20 @@ def small_head(num_views: int) -> Recipe:
         max_regions=16,
         bfloat16=True,
     )
+
+
+def own_detector(choices: Choices) -> Recipe:
+    """The detector for somebody's own data: as `small_tuned`, in more and smaller steps, since there are few views."""
+    return replace(
+        small_tuned(),
+        name="own_detector",
+        num_steps=math.ceil(choices.detector_views / 2),
+        images_per_step=2,
+        warmup_steps=50,
+        augmentation=choices.augmentation,
+    )
+
+
+def own_head(choices: Choices) -> Recipe:
+    """A head for somebody's own data, on the frozen detector: as `small_head`."""
+    return replace(small_head(choices.head_views), name="own_head", augmentation=choices.augmentation)

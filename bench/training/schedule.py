@@ -1,15 +1,17 @@
 """Schedules: what `train` can make, each a model, its data and the recipes of its detector and its heads."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from bench.data.annotations import read_annotations
 from bench.data.augment import SMALL_TEST, Transform
-from bench.data.coco import open_images
+from bench.data.coco import CocoImages, open_images
 from bench.data.coco_mini import training_annotations
+from bench.data.findings import Finding
 from bench.data.layout import DataSet, Part
 from bench.data.samples import CocoDataset
 from bench.glyphs import GlyphDataset
@@ -17,12 +19,11 @@ from bench.model.weights_folder import DETECTOR, file
 from bench.planning.own_data import SHIPPED
 from bench.planning.recipes import HEADS
 from bench.record import Subject
+from bench.training.choices import Choices, Facts, choose
 from bench.training.joint import joint_name
 from bench.training.order import TrainingData
-from bench.training.recipe import Recipe, paper, small, small_head, small_tuned
-
-RecipeFor = Callable[[int], Recipe]
-"""Makes the recipe for a number of images."""
+from bench.training.recipe import Recipe, own_detector, own_head, paper, small, small_head, small_tuned
+from bench.training.start import Start, of_file, start_of
 
 NUM_GLYPH_IMAGES = 18_000
 """As many as the detector is shown, so that it sees none twice."""
@@ -33,13 +34,20 @@ class DataSource:
     """Images to train on.
 
     Label `i` is category `category_ids[i]`; `content` says which images these are, in words that are equal only for
-    equal data. `data` makes the data set, from what augments the images and the seed of its draws.
+    equal data. `data` makes the data set, from what augments the images and the seed of its draws. `category_names`
+    are those of the labels, where they are known. `choices` are made from the data, for the schedules that choose.
     """
 
     num_images: int
     category_ids: tuple[int, ...]
     content: str
     data: Callable[[Transform, int], TrainingData]
+    category_names: tuple[str, ...] = ()
+    choices: Choices | None = None
+
+
+RecipeFor = Callable[[DataSource], Recipe]
+"""Makes the recipe for the images of a source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +55,10 @@ class Schedule:
     """How the weights that a subject's `schedule` names come to be.
 
     `detector` is the recipe of a detector that all heads share and that stays as it is; None trains every head with a
-    detector of its own. `source` opens the data, from a data set where it needs one. Recipes depend on the
-    number of images. `half` keeps the final weights in 16 bits.
+    detector of its own. It learns together with `detector_heads`. `source` opens the data, from a data set where it
+    needs one. Recipes depend on the data. `half` keeps the final weights in 16 bits.
 
-    `initial` is a file of weights that a detector starts from as far as they fit; without one, a ResNet-50 starts from
+    `start` says from which weights detector and heads start, as far as they fit; without any, a ResNet-50 starts from
     ImageNet's weights and everything else from random ones.
     """
 
@@ -60,8 +68,9 @@ class Schedule:
     source: Callable[[DataSet | None], DataSource]
     detector: RecipeFor | None
     head: RecipeFor
+    detector_heads: tuple[str, ...] = HEADS
     half: bool = False
-    initial: Path | None = None
+    start: Start = field(default_factory=Start)
 
     def subject(self, head: str, *, module: str | None = None, preset: str | None = None, seed: int = 0) -> Subject:
         """The subject that a head trained by this schedule is."""
@@ -78,12 +87,12 @@ class Schedule:
 
     @property
     def detector_subject(self) -> Subject:
-        """The subject whose training gives the common detector: all heads at once, so that it suits none best."""
-        return msgspec.structs.replace(self.subject(HEADS[0]), head=joint_name(HEADS))
+        """The subject whose training gives the common detector: all heads at once, or none; it suits none best."""
+        return msgspec.structs.replace(self.subject(HEADS[0]), head=joint_name(self.detector_heads) or None)
 
     def on(self, backbone: str) -> "Schedule":
         """The same with another backbone, for which the initial weights are none."""
-        return replace(self, backbone=backbone, initial=self.initial if backbone == self.backbone else None)
+        return replace(self, backbone=backbone, start=self.start if backbone == self.backbone else Start())
 
 
 def glyphs(data: DataSet | None) -> DataSource:
@@ -98,13 +107,26 @@ def glyphs(data: DataSet | None) -> DataSource:
 
 def train2017(data: DataSet | None) -> DataSource:
     """The training images of a data set, also those without objects. Raises ValueError without one."""
-    return _source("train2017", _given(data).train)
+    part = _given(data).train
+    return _source("train2017", part, _open(part))
 
 
 def coco_mini(data: DataSet | None) -> DataSource:
     """The 495 images of `train2017` that the project has listed, by id. Raises ValueError where there are fewer."""
     part = _given(data).train
-    return _source("coco_mini", replace(part, annotations=training_annotations(part.annotations)))
+    listed = replace(part, annotations=training_annotations(part.annotations))
+    return _source("coco_mini", listed, _open(listed))
+
+
+def own(data: DataSet | None, *, views: int | None = None, input_size: int | None = None) -> DataSource:
+    """The training images of somebody's own data set, with the choices that are made from them.
+
+    Raises ValueError without a data set, and as `bench.training.choices.choose`.
+    """
+    part = _given(data).train
+    files = _open(part)
+    choices = choose(Facts.of(files), views=views, input_size=input_size)
+    return replace(_source("own", part, files), choices=choices)
 
 
 def _given(data: DataSet | None) -> DataSet:
@@ -116,13 +138,50 @@ def _given(data: DataSet | None) -> DataSet:
     return data
 
 
-def _source(name: str, part: Part) -> DataSource:
+def _open(part: Part) -> CocoImages:
+    """Open the training images. Raises ValueError where there is nothing on them to learn from."""
     files = open_images(part)
+    if not any(files.annotations.values()):
+        found: tuple[Finding, ...] = getattr(files, "findings", ())
+        left_out = f" Left out: {'; '.join(each.sentence() for each in found)}." if found else ""
+        raise ValueError(
+            f"{part.annotations} has no object to learn from on its {len(files.ids)} images.{left_out} Training needs "
+            "at least one object with a pixel that is no crowd. Annotate some, or give other annotations."
+        )
+    return files
+
+
+def _source(name: str, part: Part, files: CocoImages) -> DataSource:
+    names = {category.id: category.name for category in read_annotations(part.annotations).categories}
     return DataSource(
         num_images=len(files.ids),
         category_ids=files.category_ids,
         content=f"{name} {read_annotations(part.annotations).checksum}",
         data=lambda transform, seed: CocoDataset(files=files, transform=transform, seed=seed),
+        category_names=tuple(names.get(category_id) or str(category_id) for category_id in files.category_ids),
+    )
+
+
+def _chosen(source: DataSource) -> Choices:
+    assert source.choices is not None, "a schedule that chooses was given data that were not looked at"
+    return source.choices
+
+
+def own_schedule(*, views: int | None = None, input_size: int | None = None, start: Path | None = None) -> Schedule:
+    """The schedule of somebody's own data: how much it shows and at which size may be said instead of chosen.
+
+    `start` is a file or a folder of weights to start from in the place of the shipped ones. Raises ValueError where it
+    has none.
+    """
+    return Schedule(
+        name="own",
+        backbone="small_fpn",
+        preset="small",
+        source=partial(own, views=views, input_size=input_size),
+        detector=lambda source: own_detector(_chosen(source)),
+        head=lambda source: own_head(_chosen(source)),
+        detector_heads=(),
+        start=start_of(SHIPPED if start is None else start),
     )
 
 
@@ -133,7 +192,7 @@ def _paper(epochs: int) -> Schedule:
         preset="paper",
         source=train2017,
         detector=None,
-        head=lambda num_images: paper(num_images, epochs),
+        head=lambda source: paper(source.num_images, epochs),
     )
 
 
@@ -144,7 +203,7 @@ def _glyphs(name: str, num_views: int) -> Schedule:
         backbone="small_fpn",
         preset="small",
         source=glyphs,
-        detector=lambda num_images: small(num_images),
+        detector=lambda source: small(source.num_images),
         head=lambda _: small_head(num_views=num_views),
         half=True,
     )
@@ -163,6 +222,7 @@ SCHEDULES: dict[str, Schedule] = {
         source=coco_mini,
         detector=lambda _: small_tuned(),
         head=lambda _: small_head(num_views=3_000),
-        initial=file(SHIPPED, DETECTOR),
+        start=of_file(file(SHIPPED, DETECTOR)),
     ),
+    "own": own_schedule(),
 }

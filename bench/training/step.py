@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import AdamW
 
+from bench.data.image_ids import original
 from bench.data.samples import Sample, Skipped, collate
 from bench.model.segmenter import Segmenter
 from bench.training.collectives import TrainingStopped, all_gather, all_reduce
@@ -35,8 +36,8 @@ def step(
     """Take one step; give the losses of the images of all ranks, in their order, and the norm of the gradient.
 
     `read` gives this rank's images by their position in the order of training. The gradient is the mean over all
-    images that could be read. Raises TrainingStopped where a loss or the gradient is not finite, no image can be read
-    or another rank has gone, and ValueError for an image without known annotations.
+    images that could be read; where none could, nothing moves. Raises TrainingStopped where a loss or the gradient is
+    not finite or another rank has gone, and ValueError for an image without known annotations.
     """
     optimiser.zero_grad()
     shares = all_gather(
@@ -44,9 +45,12 @@ def step(
     )
     by_position = {position: losses for share in shares for position, losses in share.items()}
     per_image = [by_position[position] for position in sorted(by_position)]
+    num_read = sum(image.unreadable is None for image in per_image)
+    if not num_read:
+        return per_image, 0.0
     _check(per_image)
     parameters = list(trainable(model).values())
-    _average(parameters, sum(image.unreadable is None for image in per_image))
+    _average(parameters, num_read)
     # Without a limit this only measures: what is multiplied by 1 stays the same to the last bit.
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_norm or math.inf))
     if not math.isfinite(norm):
@@ -59,9 +63,9 @@ def step(
 
 
 def mean_losses(per_image: Sequence[ImageLosses]) -> dict[str, float]:
-    """Mean of every loss over the images that could be read."""
+    """Mean of every loss over the images that could be read; none where none could."""
     read = [image.losses for image in per_image if image.unreadable is None]
-    return {name: sum(losses[name] for losses in read) / len(read) for name in read[0]}
+    return {name: sum(losses[name] for losses in read) / len(read) for name in read[0]} if read else {}
 
 
 def _backward(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: int, position: int) -> ImageLosses:
@@ -70,8 +74,8 @@ def _backward(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: i
         return ImageLosses(image_id=image.image_id, unreadable=image.reason)
     if image.objects is None:
         raise ValueError(
-            f"Image {image.image_id} has no known annotations; training needs those of every image, even if they say "
-            "that there are no objects; leave the image out."
+            f"Image {original(image.image_id)} has no known annotations; training needs those of every image, even if "
+            "they say that there are no objects; leave the image out."
         )
     weight = next(model.parameters())
     batch = collate([image]).to(weight.device)
@@ -91,15 +95,9 @@ def _backward(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: i
 
 
 def _check(per_image: Sequence[ImageLosses]) -> None:
-    """Raise TrainingStopped unless some image was read and every loss is finite."""
-    unreadable = [image for image in per_image if image.unreadable is not None]
-    if len(unreadable) == len(per_image):
-        raise TrainingStopped(
-            f"none of its images can be read: {_ids(per_image)} ({unreadable[0].unreadable}); expected at least one; "
-            "check the files."
-        )
+    """Raise TrainingStopped unless every loss is finite."""
     wrong = [
-        f"{name} = {loss} on image {image.image_id}"
+        f"{name} = {loss} on image {original(image.image_id)}"
         for image in per_image
         for name, loss in image.losses.items()
         if not math.isfinite(loss)
@@ -124,4 +122,4 @@ def _average(parameters: Sequence[torch.nn.Parameter], num_images: int) -> None:
 
 
 def _ids(per_image: Sequence[ImageLosses]) -> str:
-    return ", ".join(str(image.image_id) for image in per_image)
+    return ", ".join(str(original(image.image_id)) for image in per_image)

@@ -16,6 +16,7 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from PIL import Image
 
+from bench.data.image_ids import Id, natural, number
 from bench.store import Array, Entry
 from reports.figures.style import FAINT, INK, Figure, colour, house_style, pdf, svg
 from reports.select.comparable import comparable
@@ -34,7 +35,7 @@ class _Note(msgspec.Struct, frozen=True):
     """An entry of the file `objects.json` of a record: an object of which it has image and truth."""
 
     row: int
-    image_id: int
+    image_id: Id
     category: str
 
 
@@ -176,10 +177,10 @@ def _cases(columns: Sequence[_Column]) -> list[_Case]:
                 chosen.append(row)
         return chosen
 
-    ascending = sorted(shared, key=lambda row: (mean[row], sources[row][0].image_id, row))
+    ascending = sorted(shared, key=lambda row: (mean[row], natural(number(sources[row][0].image_id)), row))
     worst = one_of_each(ascending)[:NUM_CASES]
     others = [row for row in ascending if row not in worst]
-    descending = sorted(others, key=lambda row: (-mean[row], sources[row][0].image_id, row))
+    descending = sorted(others, key=lambda row: (-mean[row], natural(number(sources[row][0].image_id)), row))
     best = one_of_each(descending)[:NUM_CASES][::-1]
     kinds = [*((row, "worst") for row in worst), *((row, "best") for row in best)]
     return [_Case(note=sources[row][0], source=sources[row][1], kind=kind) for row, kind in kinds]

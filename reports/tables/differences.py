@@ -6,6 +6,7 @@ difference of two, resample by resample, has a much narrower interval than eithe
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float64
@@ -15,7 +16,7 @@ from bench.names import METRICS
 from reports.cells import Number, Source
 from reports.layout import CellValue, Column, Table
 from reports.select.measured import Measured
-from reports.select.trained import by_seed, numbers
+from reports.select.trained import by_seed, in_order, numbers
 
 _COMPARED = (
     ("mask_rcnn", "point_rend"),
@@ -80,6 +81,19 @@ def claim(found: Iterable[Measured]) -> list[Pair]:
         for first, second in _COMPARED
         if first in heads and second in heads
     ]
+
+
+def every_pair(found: Iterable[Measured]) -> list[Pair]:
+    """All pairs of models among these records, the later one in the paper's order minus the earlier one."""
+    models = list(by_seed(in_order(found)).values())
+    modules = {of[0].subject.module for of in models if of[0].subject.module is not None}
+
+    def name(of: Sequence[Measured]) -> str:
+        return f"{of[0].head} {of[0].module}".strip() if len(modules) > 1 else of[0].head
+
+    ordered = in_order(of[0] for of in models)
+    groups = sorted(models, key=lambda of: ordered.index(of[0]))
+    return [pair(f"{name(after)} - {name(before)}", before, after) for before, after in combinations(groups, 2)]
 
 
 def differences(title: str, pairs: Iterable[Pair], left_out: Iterable[str] = ()) -> Table:

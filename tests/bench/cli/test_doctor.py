@@ -1,4 +1,4 @@
-"""`doctor`: what is there, what is missing, how to get it."""
+"""`doctor`: what is there, what is missing, how to get it. What it says of data sets has tests of its own."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from bench import cli
 
@@ -35,3 +36,38 @@ def test_doctor(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 def test_doctor_accepts_real_data(coco_mini: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["doctor", "--coco", str(coco_mini)])
     assert "ok      COCO val2017" in capsys.readouterr().out
+
+
+def test_doctor_of_a_data_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A folder in another layout, how to say otherwise what it has, and what is wrong with it."""
+    (tmp_path / "images" / "default").mkdir(parents=True)
+    (tmp_path / "annotations").mkdir()
+    Image.new("L", (64, 48)).save(tmp_path / "images" / "default" / "frame [1].PNG")
+    annotation = {
+        "id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 20, 1, 20, 20, 1, 20]], "iscrowd": 0,
+        "bbox": [1, 1, 19, 19], "area": 361,
+    }  # fmt: skip
+    content = {
+        "images": [{"id": 1, "file_name": "frame [1].PNG", "height": 48, "width": 64}],
+        "annotations": [annotation],
+        "categories": [{"id": 1, "name": "cell"}],
+    }
+    path = tmp_path / "annotations" / "instances_default.json"
+    path.write_text(json.dumps(content))
+    assert cli.main(["doctor", "--data", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"ok      data set         {tmp_path}: CVAT, one part\n" in out
+    assert f"--train-images {tmp_path / 'images' / 'default'} --train-annotations {path} --val-images" in out
+    assert out.endswith(f"to do:           run_bench.py prepare split --data {tmp_path} --val 0.2 --seed 0\n")
+    named = ["--val-images", str(tmp_path / "images"), "--val-annotations", str(path)]
+    assert cli.main(["doctor", *named]) == 0
+    out = capsys.readouterr().out
+    assert f"data set         {tmp_path / 'annotations'}: named parts, one part\n" in out
+    assert f"prepare split --train-images {tmp_path / 'images'} --train-annotations" in out
+
+
+def test_doctor_of_no_data_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert cli.main(["doctor", "--data", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"missing data set         The folder {tmp_path} is empty; expected pictures and an annotation file" in out
+    assert out.count("data set  ") == 1

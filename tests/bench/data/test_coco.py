@@ -94,11 +94,17 @@ def test_png_files_count_and_many_missing_ones_are_abbreviated(write: Callable[.
         ('{"images": [], "annotations": [], "categories": [], "x": NaN}', "is not JSON"),
         ([], r"does not fit the format: .*object"),
         ({"images": [], "annotations": []}, "missing required field `categories`"),
-        ({**content(1), "images": [{"id": 1, "height": "20", "width": 30}]}, r"\$\.images\[0\]\.height"),
+        ({**content(1), "images": [{"id": 1, "height": "x", "width": 30}]}, r"\$\.images\[0\]\.height"),
         (content(1, annotations=(annotation(1, 1, bbox=[1, 2, 3]),)), r"\$\.annotations\[0\]\.bbox"),
-        (content(1, annotations=(annotation(7, 2),)), "annotation 7 is about image 2 and category 5; expected both"),
-        (content(1, annotations=(annotation(7, 1, category_id=1),)), "image 1 and category 1; expected both"),
-        (content(1, 1), "lists an image id twice"),
+        (
+            content(1, annotations=(annotation(7, 2),)),
+            r"annotation 0 \(image 2\) is on an image",
+        ),
+        (
+            content(1, annotations=(annotation(7, 1, category_id=1),)),
+            r"annotation 0 \(image 1\) has category 1;",
+        ),
+        (content(1, 1), "lists image 1 twice"),
         (content(), "The run has no images"),
     ],
 )
@@ -111,18 +117,17 @@ def test_malformed_files_are_explained(value: object, message: str, write: Calla
 @pytest.mark.parametrize(
     ("segmentation", "message"),
     [
-        ({"size": [30, 20], "counts": [600]}, "Image 1 has a damaged segmentation.*transposed"),
-        ({"size": [20, 30], "counts": [1.5]}, "segmentation of annotation 7 .image 1. cannot be read"),
-        (None, "segmentation of annotation 7 .image 1. cannot be read"),
+        ({"size": [30, 20], "counts": [600]}, r"annotation 0 \(image 1\): .*transposed"),
+        ({"size": [20, 30], "counts": [1.5]}, r"annotation 0 \(image 1\): Run lengths hold 1.5"),
+        (None, r"annotation 0 \(image 1\) has no polygon and no run lengths"),
     ],
 )
-def test_a_damaged_segmentation_names_its_image(
+def test_a_damaged_segmentation_is_found_when_the_file_is_read(
     segmentation: object, message: str, write: Callable[..., Path], tmp_path: Path
 ) -> None:
     write("instances_val2017.json", content(1, annotations=(annotation(7, 1, segmentation=segmentation),)), (1,))
-    images = open_images(coco_layout(tmp_path).val)
     with pytest.raises(ValueError, match=message):
-        images.masks(1)
+        open_images(coco_layout(tmp_path).val)
 
 
 def test_missing_places_are_named(write: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Image files of every kind become the 8-bit RGB image that was annotated, or are reported."""
 
+import io
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
-from bench.data.images import Unreadable, read_image
+from bench.data.images import ReadingRule, Unreadable, bits_used, read_any, read_header, read_image
 
 HEIGHT, WIDTH = 24, 40
 ORIENTATION_TAG = 0x0112
@@ -104,3 +106,108 @@ def test_what_is_no_image_or_not_there_is_reported(tmp_path: Path) -> None:
     for name in ("page.jpg", "absent.jpg"):
         with pytest.raises(Unreadable, match=f"{name} cannot be decoded"):
             read_image(tmp_path / name, (HEIGHT, WIDTH))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_rule_turns_all_pictures_as_viewers_do(orientation: int, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image.{suffix}"
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    colours().save(path, exif=exif)
+    with Image.open(path) as stored:
+        turned = np.asarray(ImageOps.exif_transpose(stored).convert("RGB"))
+    read = read_image(path, (turned.shape[0], turned.shape[1]), ReadingRule(turned=True))
+    np.testing.assert_array_equal(np.asarray(read), turned)
+    np.testing.assert_array_equal(np.asarray(read_any(path)), turned)
+    if orientation >= 5:
+        with pytest.raises(Unreadable, match=f"orientation {orientation}.*annotation says 24 x 40"):
+            read_image(path, (HEIGHT, WIDTH), ReadingRule(turned=True))
+
+
+def test_tiff_is_turned_once(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    colours().save(tmp_path / "image.tif", exif=exif)
+    turned = np.asarray(colours().transpose(Image.Transpose.ROTATE_270))
+    for rule in (ReadingRule(), ReadingRule(turned=True)):
+        np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "image.tif", (WIDTH, HEIGHT), rule)), turned)
+    np.testing.assert_array_equal(np.asarray(read_any(tmp_path / "image.tif")), turned)
+    assert read_header(tmp_path / "image.tif").is_turned
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_values_of_fewer_bits_fill_the_range(bits: int, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image.{suffix}"
+    values = np.linspace(0, 2**bits - 1, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    Image.fromarray(values).save(path)
+    assert bits_used(path) == bits
+    expected = np.rint(values * (255 / (2**bits - 1)))
+    for read in (read_image(path, (HEIGHT, WIDTH), ReadingRule(bits=bits)), read_any(path)):
+        np.testing.assert_array_equal(np.asarray(read)[..., 0], expected)
+    if bits > 8:
+        with pytest.raises(Unreadable, match=f"16-bit pixels of up to {2**bits - 1}, those of its data set end at 255"):
+            read_image(path, (HEIGHT, WIDTH), ReadingRule(bits=8))
+
+
+@pytest.mark.parametrize("mode", ["LAB", "YCbCr", "HSV", "PA", "F"])
+def test_photographs_of_every_mode_are_read_or_reported(mode: str, tmp_path: Path) -> None:
+    if mode in ("LAB", "YCbCr", "F"):
+        image = colours().convert("RGB" if mode == "LAB" else mode)
+        image = Image.frombytes("LAB", image.size, image.tobytes()) if mode == "LAB" else image
+        image.save(tmp_path / "image.tif")
+    else:
+        colours().convert("RGBA").quantize(8).save(tmp_path / "image.tif", format="PNG", transparency=0)
+    if mode == "F":
+        with pytest.raises(Unreadable, match="floating-point pixels"):
+            read_any(tmp_path / "image.tif")
+    else:
+        assert read_any(tmp_path / "image.tif").mode == "RGB"
+
+
+@pytest.mark.parametrize("suffix", ["gif", "png", "tif", "webp"])
+def test_the_first_frame_counts(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"image.{suffix}"
+    Image.new("RGB", (4, 3), "white").save(path, save_all=True, append_images=[Image.new("RGB", (4, 3), "black")])
+    assert np.asarray(read_any(path)).min() > 250
+    assert np.asarray(read_image(path, (3, 4))).min() > 250
+
+
+def test_more_pixels_than_annotated_are_never_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    for suffix in ("png", "jpg"):
+        colours().save(tmp_path / f"image.{suffix}", exif=exif)
+        monkeypatch.setattr(ImageFile.ImageFile, "load", lambda file: pytest.fail("decoded"))
+        with pytest.raises(Unreadable, match=r"24 x 40 pixels .EXIF orientation 6., its annotation says 24 x 39"):
+            read_image(tmp_path / f"image.{suffix}", (24, 39))
+        monkeypatch.undo()
+
+
+def test_exif_behind_the_pixels_of_a_png_is_seen(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    made = io.BytesIO()
+    colours().save(made, format="PNG", exif=exif)
+    content = made.getvalue()
+    start = content.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    (tmp_path / "image.png").write_bytes(content[:start] + content[end:-12] + content[start:end] + content[-12:])
+    assert read_header(tmp_path / "image.png").orientation == 6
+    assert read_any(tmp_path / "image.png").size == (HEIGHT, WIDTH)
+
+
+def test_photographs_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "page.jpg").write_text("<html>404 Not Found</html>")
+    (tmp_path / "empty.png").touch()
+    os.mkfifo(tmp_path / "pipe.jpg")  # opening it would wait for ever
+    (tmp_path / "folder.jpg").mkdir()
+    colours().save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:-200])
+    for name in ("page.jpg", "empty.png", "pipe.jpg", "folder.jpg", "cut.jpg", "absent.jpg"):
+        with pytest.raises(Unreadable, match=name):
+            read_any(tmp_path / name)
+        if name != "cut.jpg":
+            with pytest.raises(Unreadable, match=name):
+                read_header(tmp_path / name)

@@ -21,7 +21,10 @@ AS_IS = Resize(short=20, long=100)
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> CocoDataset:
-    """Four images of 20 x 30: two objects and two without pixels; nothing; truncated; another size than annotated."""
+    """Four images of 20 x 30: three objects and one without pixels; nothing; truncated; another size than annotated.
+
+    The box of the third object is not its own.
+    """
     (tmp_path / "val2017").mkdir()
     (tmp_path / "annotations").mkdir()
     paths = [tmp_path / "val2017" / f"{image_id:012d}.jpg" for image_id in (1, 2, 3, 4)]
@@ -55,9 +58,9 @@ def sample(dataset: CocoDataset, index: int) -> Sample:
 def test_ground_truth_is_clipped_relabelled_and_dropped_without_a_pixel(dataset: CocoDataset) -> None:
     first = sample(dataset, 0)
     assert first.objects is not None
-    assert first.objects.boxes.tolist() == [[2, 4, 12, 14], [0, 0, 30, 20]]
-    assert first.objects.labels.tolist() == [1, 0]
-    assert first.objects.masks.sum((1, 2)).tolist() == [100, 600]
+    assert first.objects.boxes.tolist() == [[2, 4, 12, 14], [0, 0, 30, 20], [2, 4, 12, 14]]
+    assert first.objects.labels.tolist() == [1, 0, 0]
+    assert first.objects.masks.sum((1, 2)).tolist() == [100, 600, 100]
     assert first.objects.masks[0, 4:14, 2:12].all()
     assert first.input_size == first.original_size == (20, 30)
 
@@ -68,8 +71,8 @@ def test_boxes_and_masks_scale_with_the_input(dataset: CocoDataset) -> None:
     assert first.objects is not None
     assert first.input_size == (40, 60)
     assert first.original_size == (20, 30)
-    assert first.objects.boxes.tolist() == [[4, 8, 24, 28], [0, 0, 60, 40]]
-    assert first.objects.masks.sum((1, 2)).tolist() == [400, 2400]
+    assert first.objects.boxes.tolist() == [[4, 8, 24, 28], [0, 0, 60, 40], [4, 8, 24, 28]]
+    assert first.objects.masks.sum((1, 2)).tolist() == [400, 2400, 400]
 
 
 def test_nothing_annotated_differs_from_nothing_known(dataset: CocoDataset) -> None:
@@ -101,7 +104,7 @@ def test_a_batch_pads_with_zeros_and_keeps_what_was_skipped(dataset: CocoDataset
     assert batch.images[0, :, :20, :30].all()
     assert torch.equal(batch.images[1], large.pixels)
     assert batch.objects is not None
-    assert [len(objects.labels) for objects in batch.objects] == [0, 2]
+    assert [len(objects.labels) for objects in batch.objects] == [0, 3]
 
 
 def test_one_image_of_unknown_truth_leaves_the_batch_without(dataset: CocoDataset) -> None:

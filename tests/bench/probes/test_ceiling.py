@@ -17,7 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from bench.contract import Context
 from bench.data.ground_truth import GroundTruth
 from bench.data.layout import coco_layout
-from bench.inference.squeeze import Rung, Squeezed, coverage, own_boxes, squeeze
+from bench.inference.squeeze import Rung, Squeezed, coverage, squeeze
 from bench.probes import ceiling
 from bench.record import Subject
 from tests.bench.found import numbers_at, rows_at
@@ -44,6 +44,7 @@ def truth_of(*masks: np.ndarray, boxes: list[list[float]] | None = None, crowd: 
         category=np.zeros(len(masks), np.int64),
         area=np.array([float(mask.sum()) for mask in masks]),
         boxes=np.array(boxes or [coco_mask.toBbox(each) for each in encoded], np.float64),
+        boxes_replaced=np.zeros(len(masks), bool),
         crowd=np.arange(len(masks)) == crowd,
         ignore=np.zeros(len(masks), bool),
         counts=tuple(each["counts"] for each in encoded),
@@ -120,22 +121,6 @@ def test_crowds_are_no_predictions_and_empty_masks_are_lost() -> None:
     assert squeezed[0].iou > 0.9
     assert squeezed[1].iou == 0
     assert not squeezed[1].mask.mask.any()
-
-
-def test_the_box_of_something_else_is_replaced() -> None:
-    own, other, cut = [20.0, 2.0, 30.0, 20.0], [0.0, 25.0, 15.0, 12.0], [28.0, 2.0, 22.0, 20.0]
-    truth = truth_of(*[disc(12, 35, 9)] * 3, boxes=[own, other, cut])
-    squeezed = through(56, "soft", truth)
-    assert [each.box_replaced for each in squeezed] == [False, True, False]
-    assert squeezed[1].iou > 0.95
-    # A box that is only inexact is what a head would get.
-    assert 0.8 < squeezed[2].iou < 0.95
-
-
-def test_boxes_have_corners() -> None:
-    boxes, replaced = own_boxes(np.array([[1.5, 2, 10, 20], [0, 0, 0, 0]]), np.array([[1.0, 2, 11, 20], [3, 3, 0, 0]]))
-    assert boxes.tolist() == [[1.5, 2, 11.5, 22], [0, 0, 0, 0]]
-    assert replaced.tolist() == [False, False]
 
 
 def test_other_images_are_left_out() -> None:

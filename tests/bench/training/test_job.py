@@ -37,7 +37,7 @@ def few(coco: Path | None) -> DataSource:
 QUICK = dataclasses.replace(
     SCHEDULES["glyphs"],
     source=few,
-    detector=lambda num_images: dataclasses.replace(small(num_images), num_steps=1, images_per_step=1),
+    detector=lambda source: dataclasses.replace(small(source.num_images), num_steps=1, images_per_step=1),
     head=lambda _: dataclasses.replace(small_head(3_000), num_steps=2, images_per_step=1),
 )
 EFFSEG = QUICK.subject("effseg")

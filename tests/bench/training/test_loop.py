@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ from bench.data.coco import open_images
 from bench.data.layout import coco_layout
 from bench.data.samples import CocoDataset, Sample, Skipped
 from bench.model.tensors_file import read_tensors
-from bench.training import TrainingStopped, checkpoint, train
+from bench.training import TrainingStopped, checkpoint, folder, train
 from bench.training.checkpoint import steps
 from bench.training.log import read_log
 from bench.training.recipe import Cosine
@@ -170,8 +171,67 @@ def test_an_unreadable_image_is_left_out_and_named(tmp_path: Path) -> None:
     named = [line.unreadable for line in read_log(tmp_path / "log.jsonl")]
     assert sorted(map(len, named)) == [0, 1]
     assert {"100": "it is cut off"} in named
-    with pytest.raises(TrainingStopped, match="none of its images can be read: 100"):
+    with pytest.raises(TrainingStopped, match="none of the 1 images can be read, such as 100"):
         train(model(task()), Instead(data=Shapes(num_images=1), index=0, image=skipped), recipe, tmp_path / "b", task())
+
+
+def test_a_step_without_a_readable_image_moves_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    skipped = Skipped(image_id=100, reason="it is cut off")
+    recipe = dataclasses.replace(RECIPE, images_per_step=1, num_steps=6)
+    data = Instead(data=Shapes(num_images=2), index=0, image=skipped)
+    train(model(task()), data, recipe, tmp_path / "whole", task())
+    lines = read_log(tmp_path / "whole" / "log.jsonl")
+    assert [line.losses == {} for line in lines].count(True) == 3
+    assert all(line.gradient_norm == 0 for line in lines if not line.losses)
+    assert caplog.text.count("Image 100 cannot be read (it is cut off)") == 1
+    for _ in range(2):  # also where it goes on from a checkpoint
+        train(model(task()), data, recipe, tmp_path / "parts", task(), checkpoint_every=1)
+        for part in ("json", "safetensors"):
+            (tmp_path / "parts" / f"step-6.{part}").unlink()
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interrupted(Shapes):
+    """Shapes of which the second epoch is interrupted by Ctrl-C, as often as its file has letters."""
+
+    file: Path
+
+    def __getitem__(self, index: int) -> Sample | Skipped:
+        if self.epoch == 1 and self.file.read_text():
+            self.file.write_text(self.file.read_text()[1:])
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().__getitem__(index)
+
+
+def test_ctrl_c_ends_after_the_step_with_a_checkpoint(tmp_path: Path) -> None:
+    letters = tmp_path / "letters"
+    letters.write_text("")
+    train(model(task()), Interrupted(file=letters), RECIPE, tmp_path / "whole", task())
+    letters.write_text("1")
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(TrainingStopped, match=r"Step 3 of 6: .*Ctrl-C.*checkpoint after step 3.*the same command goes"):
+        train(model(task()), Interrupted(file=letters), RECIPE, tmp_path / "parts", task())
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert steps(tmp_path / "parts") == [3]
+    train(model(task()), Interrupted(file=letters), RECIPE, tmp_path / "parts", task())
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    letters = tmp_path / "letters"
+    letters.write_text("22")
+    with pytest.raises(KeyboardInterrupt):
+        train(model(task()), Interrupted(file=letters), RECIPE, tmp_path / "parts", task())
+
+
+def test_a_checkpoint_is_written_every_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "_SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(folder, "_LARGEST_SHARE", 1e9)
+    written = []
+    monkeypatch.setattr(checkpoint, "write", lambda directory, state, tensors: written.append(state.step))
+    train(model(task()), Shapes(), RECIPE, tmp_path, task())
+    assert written == [1, 2, 3, 4, 5, 6]
 
 
 def test_data_that_cannot_be_trained_on(tmp_path: Path) -> None:

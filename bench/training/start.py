@@ -1,0 +1,44 @@
+"""Which weights a training starts from: a file, or those of a folder with one detector and heads."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.model.weights_folder import DETECTOR, file, subjects_in
+from bench.record import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Files of weights to start from: of a detector, and of heads by whose they are. Nothing says random ones."""
+
+    detector: Path | None = None
+    heads: Mapping[Subject, Path] = field(default_factory=dict)
+
+    def head(self, subject: Subject) -> Path | None:
+        """The file of the same head with the same module, preset and backbone, of the same seed where there is one."""
+        alike = [each for each in self.heads if _kind(each) == _kind(subject)]
+        same_seed = [each for each in alike if each.seed == subject.seed]
+        return self.heads[(same_seed or alike)[0]] if alike else None
+
+
+def _kind(subject: Subject) -> tuple[str | None, ...]:
+    return subject.head, subject.module, subject.preset, subject.backbone
+
+
+def of_file(detector: Path) -> Start:
+    """Start from the detector of a file, and from no head."""
+    return Start(detector=detector)
+
+
+def start_of(weights: Path) -> Start:
+    """Start from whatever a file or a folder of weights has. Raises ValueError where that is nothing."""
+    heads = subjects_in(weights)
+    common = file(weights, DETECTOR) if weights.is_dir() else weights
+    detector = common if common.is_file() else next(iter(heads.values()), None)
+    if detector is None:
+        raise ValueError(
+            f"There are no weights in {weights}. To start from are a file of weights, or a folder with a detector and "
+            "heads. Check the path, or leave --from out to start from the shipped ones."
+        )
+    return Start(detector=detector, heads=heads)

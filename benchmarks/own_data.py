@@ -1,0 +1,116 @@
+"""Made-up data of one class as a small user has it: own file names, many small objects, one annotation file.
+
+python -m benchmarks.own_data make FOLDER
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from jaxtyping import Int16, UInt8
+from PIL import Image
+
+from bench.glyphs.annotator import coarse_polygons, polygon_area, polygon_box
+from bench.glyphs.font import CATEGORIES, outline
+from bench.glyphs.raster import SAMPLES, Filled, coverage, fill
+from bench.glyphs.shape import posed
+from bench.glyphs.texture import clouds, surface
+
+SIDE = 512
+NUM_PICTURES = 157
+MOST_OBJECTS = 110
+
+_LABEL = next(place for place, category in enumerate(CATEGORIES) if category.name == "flower")
+# The shapes of the embedded data are 48 to 240 pixels long: here 14 to 72.
+_SCALE = 0.3
+_LEAST_VISIBLE = 0.5
+_TRIES = 12
+_CONTRAST, _SHADING, _NOISE = 60.0, 50.0, 8.0
+_GROUND = -1
+
+
+def write(folder: Path, num_pictures: int = NUM_PICTURES, seed: int = 0) -> None:
+    """Write `FOLDER/field_<k>/shot <n>.jpg` and `FOLDER/annotations.json`, an export about all of them."""
+    images: list[dict[str, object]] = []
+    objects: list[dict[str, object]] = []
+    for index in range(num_pictures):
+        name = f"field_{index % 3}/shot {index:03d}.jpg"
+        rng = np.random.default_rng([seed, index])
+        things, owner = _arranged(rng)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(_painted(rng, things)).save(path, quality=92)
+        images.append({"id": index + 1, "file_name": name, "width": SIDE, "height": SIDE})
+        objects += _annotated(np.random.default_rng([seed, index, 1]), things, owner, index + 1, len(objects) + 1)
+    content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": CATEGORIES[_LABEL].name}]}
+    (folder / "annotations.json").write_bytes(msgspec.json.encode(content))
+
+
+def _arranged(rng: np.random.Generator) -> tuple[list[Filled], Int16[np.ndarray, "Y X"]]:
+    """Lay objects on top of each other, so that of each at least half is seen; say of every sample whose it is."""
+    things: list[Filled] = []
+    least: list[float] = []
+    num_seen = np.zeros(0, np.int64)
+    owner = np.full((SAMPLES * SIDE, SAMPLES * SIDE), _GROUND, np.int16)
+    for _ in range(int(rng.integers(10, MOST_OBJECTS, endpoint=True))):
+        for _ in range(_TRIES):
+            whole = fill([_SCALE * ring for ring in posed(rng, outline(_LABEL), round(SIDE / _SCALE))])
+            thing = whole.clip(SIDE, SIDE)
+            window = owner[thing.samples]
+            num_hidden = np.bincount(window[thing.inside] - _GROUND, minlength=len(things) + 1)[1:]
+            still_seen = np.append(num_seen - num_hidden, thing.inside.sum())
+            wanted = [*least, _LEAST_VISIBLE * float(whole.inside.sum())]
+            if (still_seen >= wanted).all():
+                window[thing.inside] = len(things)
+                things.append(thing)
+                least, num_seen = wanted, still_seen
+                break
+    return things, owner
+
+
+def _painted(rng: np.random.Generator, things: Sequence[Filled]) -> UInt8[np.ndarray, "H W 3"]:
+    image = surface(rng, SIDE, SIDE, rng.uniform(30, 225, 3), _CONTRAST)
+    for thing in things:
+        window = image[thing.pixels]
+        colours = rng.uniform(20, 235, (3, 3))
+        colour = colours[np.argmax(np.square(colours - window.mean(axis=(0, 1))).sum(axis=1))]
+        opacity = coverage(thing.inside)[..., None] / np.float32(SAMPLES**2)
+        window += opacity * (surface(rng, window.shape[0], window.shape[1], colour, _CONTRAST) - window)
+    image += np.float32(_SHADING) * (clouds(rng, SIDE, SIDE, SIDE / 2) - np.float32(0.5))[..., None]
+    image += np.float32(rng.uniform(0, _NOISE)) * rng.standard_normal(image.shape, np.float32)
+    return np.rint(np.clip(image, 0, 255)).astype(np.uint8)
+
+
+def _annotated(
+    rng: np.random.Generator, things: Sequence[Filled], owner: Int16[np.ndarray, "Y X"], image_id: int, first_id: int
+) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = []
+    for place, thing in enumerate(things):
+        corner = np.array([thing.left, thing.top])
+        rings = coarse_polygons(rng, coverage(owner[thing.samples] == place))
+        polygons = [np.round(np.clip(ring + corner, 0, SIDE), 2) for ring in rings]
+        found.append(
+            {
+                "id": first_id + place,
+                "image_id": image_id,
+                "category_id": 1,
+                "segmentation": [ring.ravel().tolist() for ring in polygons],
+                "bbox": polygon_box(polygons),
+                "area": polygon_area(polygons),
+                "iscrowd": 0,
+            }
+        )
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the pictures."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    write(parser.parse_args(arguments).folder)
+
+
+if __name__ == "__main__":
+    main()
