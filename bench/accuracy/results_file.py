@@ -213,7 +213,7 @@ class _Reader:
         segmentation = self._segmentation(fields.pop("segmentation", None), place)
         try:
             result = msgspec.convert(fields if isinstance(entry, dict) else entry, Result)
-        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a character, "\\ud800", is text in JSON
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:  # half a character, "\ud800", is text in JSON
             problem, at, within = str(error).partition(" - at `$")
             raise ValueError(
                 json_file.misfit(self._name, "result", f"{problem} - at `$[{index}]{within if at else '`'}", place)
@@ -231,7 +231,7 @@ class _Reader:
                 f"{self._name}: {place} has text where a number belongs: {written[:20]!r} in its {of}; expected a "
                 "finite number; repair or remove it."
             )
-        self._ledger.note(f"{of}_text", f"results have a {of} as text, which is read as the number", place)
+        self._ledger.note(f"{of}_text", f"results with a {of} as text, read as the number", place)
         return found
 
     def _segmentation(self, value: object, place: str) -> Segmentation | None:
@@ -242,7 +242,7 @@ class _Reader:
         except ValueError as error:
             raise ValueError(f"{self._name}: {place}: {error}") from error
         if repair:
-            self._ledger.note(repair, f"results have {repair} as segmentation, which is read as meant", place)
+            self._ledger.note(repair, f"results with {repair} as segmentation, read as meant", place)
         return found
 
 
