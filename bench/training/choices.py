@@ -13,7 +13,7 @@ import numpy as np
 from bench.data.augment import MultiScale
 from bench.data.coco import CocoImages, CocoObject
 
-_SMALLEST_INPUT, _LARGEST_INPUT, _STEP = 320, 512, 32
+_SMALLEST_INPUT, _LARGEST_INPUT, _STEP = 320, 384, 32
 _WANTED_PIXELS = 12
 """A tenth of the objects may be smaller than this in the input: they cover one cell of the pyramid's finest level."""
 _HARDLY_VISIBLE = 6
@@ -113,11 +113,11 @@ def choose(facts: Facts, *, views: int | None = None, input_size: int | None = N
 
 def _check(views: int | None, input_size: int | None) -> None:
     if views is not None and views < 1:
-        raise ValueError(f"There would be {views} views; expected at least 1; leave --views out for the usual number.")
+        raise ValueError(f"There would be {views} views; expected at least 1; give no number to have it chosen.")
     if input_size is not None and not 64 <= input_size <= 2048:
         raise ValueError(
-            f"The input would be {input_size} pixels wide; expected 64 to 2048; leave --input-size out to have it "
-            "chosen from the data."
+            f"The input would be {input_size} pixels wide; expected 64 to 2048; give none to have it chosen from "
+            "the data."
         )
 
 

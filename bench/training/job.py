@@ -234,7 +234,7 @@ def _check_same_data(path: Path, source: DataSource) -> None:
         )
         raise ValueError(
             f"{path} is there, but was trained for something else: {said}. A folder holds the weights of one data set "
-            "and one input size. Give another folder with --out, or the same data and options as then."
+            "and one input size. Give another folder, or the same data and options as then."
         )
 
 

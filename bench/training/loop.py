@@ -80,7 +80,10 @@ def train(
                     unreadable.note(per_image)
                     if number < recipe.num_steps and check_interrupted():
                         folder.save()
-                        raise TrainingStopped("it was interrupted (Ctrl-C); expected to be left alone.")
+                        raise TrainingStopped(
+                            f"{number} steps were done when it was interrupted (Ctrl-C); expected to be left alone; "
+                            "give the same command again."
+                        )
         except TrainingStopped as error:
             raise TrainingStopped(f"Step {number} of {recipe.num_steps}: {error} {folder.remedy()}") from error
     path = directory / WEIGHTS

@@ -135,7 +135,7 @@ def _given(data: DataSet | None) -> DataSet:
     if data is None:
         raise ValueError(
             "There are no images to train on. They are those of the training part of a data set. Give its folder: "
-            "--data DIR, or --coco DIR for COCO's own layout."
+            "run_bench.py train SCHEDULE --data DIR, or with --coco DIR for COCO's own layout."
         )
     return data
 
@@ -144,10 +144,10 @@ def _open(part: Part, of: DataSet) -> CocoImages:
     """Open training images of a data set. Raises ValueError where there is nothing on them to learn from."""
     files = open_images(part, parts=(of.train, of.val))
     if not any(files.annotations.values()):
-        left_out = f" Found: {'; '.join(each.sentence() for each in files.findings)}." if files.findings else ""
+        found = f" (found: {'; '.join(each.sentence() for each in files.findings)})" if files.findings else ""
         raise ValueError(
-            f"{part.annotations} has no object to learn from on its {len(files.ids)} images.{left_out} Training needs "
-            "at least one object with a pixel that is no crowd. Annotate some, or give other annotations."
+            f"{part.annotations} has no object to learn from on its {len(files.ids)} images{found}. Training needs "
+            "at least one object with a pixel that is no crowd. Give other annotations, or annotate some objects."
         )
     return files
 

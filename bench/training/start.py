@@ -39,6 +39,6 @@ def start_of(weights: Path) -> Start:
     if detector is None:
         raise ValueError(
             f"There are no weights in {weights}. To start from are a file of weights, or a folder with a detector and "
-            "heads. Check the path, or leave --from out to start from the shipped ones."
+            "heads. Check the path, or give none to start from the shipped ones."
         )
     return Start(detector=detector, heads=heads)

@@ -34,7 +34,7 @@ def test_large_objects_need_no_more_than_the_detector_knows() -> None:
 
 def test_tiny_objects_in_huge_pictures_get_the_limit_and_a_warning() -> None:
     made = choose(replace(USUAL, long_side=6_000, small_object=12.0, small_share=12 / 6_000))
-    assert made.input_size == 512
+    assert made.input_size == 384
     assert any("cut the pictures into tiles, or give --input-size 2048" in reason for reason in made.reasons)
     assert not any("tiles" in reason for reason in choose(USUAL).reasons)
 

@@ -160,7 +160,7 @@ CASES = Path(os.environ.get("BENCH_TEST_DATA", Path(__file__).parents[3] / ".." 
 @pytest.mark.parametrize(
     ("case", "code", "said"),
     [
-        ("set_all_crowd", 2, "has no object to learn from on its 3 images. Found: crowds"),
+        ("set_all_crowd", 2, "has no object to learn from on its 3 images (found: crowds"),
         ("set_truncated", 0, "cannot be read"),
     ],
 )
