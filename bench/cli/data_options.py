@@ -1,5 +1,6 @@
 """The options that name a data set, the same for every verb that reads one."""
 
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +56,19 @@ class DataOptions(DataFolder):
             train=replace(found.train, leave_out_maskless=True),
             val=replace(found.val, leave_out_maskless=True),
         )
+
+    def said(self) -> str:
+        """These options as they were given, for the command that comes next."""
+        paths = {
+            "--data": self.data,
+            "--coco": self.coco,
+            "--train-images": self.train_images,
+            "--train-annotations": self.train_annotations,
+            "--val-images": self.val_images,
+            "--val-annotations": self.val_annotations,
+        }
+        given = [part for option, path in paths.items() if path is not None for part in (option, str(path))]
+        return shlex.join([*given, *(["--leave-out-maskless"] if self.leave_out_maskless else [])])
 
     def _named(self) -> DataSet | None:
         if self.data is not None and self.coco is not None:

@@ -72,7 +72,7 @@ class Train(DataOptions):
             for head in self.heads
             for module in (self.modules if head == "effseg" else ("",))
         ]
-        return make(
+        code = make(
             schedule,
             subjects,
             self.out,
@@ -80,6 +80,9 @@ class Train(DataOptions):
             device=self.device,
             workers=self.workers,
         )
+        if code == COMPLETE and self.schedule == "own":
+            tell(escape(f"Next: run_bench.py run own {self.said()} --weights {shlex.quote(str(self.out))}"))
+        return code
 
     def _schedule(self) -> "Schedule":
         """The schedule by its name, with what is asked for instead of chosen. Raises ValueError where none chooses."""
