@@ -201,7 +201,7 @@ def _objects(
             "image_id": place + 1,
             "category_id": int(truth.category_ids[truth.category[row]]),
             "segmentation": {"size": truth.sizes[image].tolist(), "counts": truth.counts[row]},
-            "bbox": truth.boxes[row].tolist(),
+            "bbox": truth.scored_boxes[row].tolist(),
             "area": float(truth.area[row]),
             "iscrowd": int(truth.crowd[row] and not protocol.federated),
         }

@@ -81,7 +81,9 @@ class Overlaps:
     def _boxes(
         self, detections: Int64[np.ndarray, "d"], objects: Int64[np.ndarray, "g"], crowd: Bool[np.ndarray, "g"]
     ) -> Float64[np.ndarray, "d g"]:
-        return coco_mask.iou(self._predictions.boxes[detections], self._truth.boxes[objects], crowd.astype(np.uint8))
+        return coco_mask.iou(
+            self._predictions.boxes[detections], self._truth.scored_boxes[objects], crowd.astype(np.uint8)
+        )
 
     def _masks(
         self, detections: Int64[np.ndarray, "d"], objects: Int64[np.ndarray, "g"], crowd: Bool[np.ndarray, "g"]

@@ -35,12 +35,14 @@ _Entry = Annotation[msgspec.Raw]
 class Objects:
     """Objects that can be used as they are: a mask in COCO's format, a box of its own.
 
-    `boxes_replaced` are those whose annotated box is not that of the mask, which they have instead; `has_pixels` those
-    that a model can learn from.
+    `boxes_replaced` are those whose annotated box is not that of the mask, which they have instead; `annotated_boxes`
+    (x, y, width, height) are what the file says, that of the mask where it says none. A model can learn from those that
+    have pixels.
     """
 
     annotations: tuple[_Entry, ...]
     boxes_replaced: Bool[np.ndarray, "N"]
+    annotated_boxes: Float64[np.ndarray, "N 4"]
     has_pixels: Bool[np.ndarray, "N"]
     findings: tuple[Finding, ...]
 
@@ -92,6 +94,7 @@ def check_objects(
     return Objects(
         annotations=tuple(each for part in parts for each in part.entries),
         boxes_replaced=np.concatenate([np.zeros(0, bool), *(part.replaced for part in parts)]),
+        annotated_boxes=np.concatenate([np.zeros((0, 4)), *(part.annotated for part in parts)]),
         has_pixels=np.concatenate([np.zeros(0, bool), *(part.has_pixels for part in parts)]),
         findings=ledger.findings,
     )
@@ -193,6 +196,7 @@ class _Part:
     indices: list[int] = field(default_factory=list)
     masks: list[Segmentation] = field(default_factory=list)
     replaced: Bool[np.ndarray, "N"] = field(default_factory=lambda: np.zeros(0, bool))
+    annotated: Float64[np.ndarray, "N 4"] = field(default_factory=lambda: np.zeros((0, 4)))
     has_pixels: Bool[np.ndarray, "N"] = field(default_factory=lambda: np.zeros(0, bool))
 
     def add(self, index: int, entry: _Entry, segmentation: Segmentation) -> None:
@@ -287,12 +291,14 @@ class _Part:
         agrees = _same(annotated, corners) | _same(annotated, clipped)
         flat = (given[:, 2:] <= 0) & (clipped[:, 2:] - clipped[:, :2] >= 1)
         wrong = ~absent & ~crowd & has_pixels & (~agrees | flat.any(1))
-        self.replaced, self.has_pixels = wrong, has_pixels
+        self.replaced, self.annotated, self.has_pixels = wrong, given, has_pixels
         replaced = np.flatnonzero(wrong | absent).tolist()
         if replaced:
             boxes = self._drawn(replaced)[0].tolist()
             for place, (left, top, right, bottom) in zip(replaced, boxes, strict=True):
                 box = (left, top, right - left, bottom - top)
+                if absent[place]:
+                    given[place] = box
                 self.entries[place] = msgspec.structs.replace(self.entries[place], bbox=box)
         as_corners = wrong & (_same(given, corners) | _same(given, clipped))
         hint = " (they are corners, x1 y1 x2 y2)" * (2 * int(as_corners.sum()) > int(wrong.sum()))

@@ -30,7 +30,7 @@ class GroundTruth:
 
     `image_ids` and `category_ids` ascend; `sizes` are (height, width). Objects are in the order of the file.
     `area` is the annotation's (that of the mask where the file has none), `boxes` are (x, y, width, height), those of
-    the masks for `boxes_replaced`, whose annotated ones are something else's.
+    the masks for `boxes_replaced`, whose `annotated_boxes` are something else's.
     `counts[i]` is the mask of object i as COCO's compressed run lengths, at the size of its image.
     `negative` and `not_exhaustive` are LVIS's lists as rows (image, category): classes known to be absent from an
     image, and classes of which not every object is annotated. `frequencies` is LVIS's letter r, c or f per category,
@@ -52,6 +52,7 @@ class GroundTruth:
     area: Float64[np.ndarray, "G"]
     boxes: Float64[np.ndarray, "G 4"]
     boxes_replaced: Bool[np.ndarray, "G"]
+    annotated_boxes: Float64[np.ndarray, "G 4"]
     crowd: Bool[np.ndarray, "G"]
     ignore: Bool[np.ndarray, "G"]
     counts: tuple[bytes, ...]
@@ -59,6 +60,14 @@ class GroundTruth:
     not_exhaustive: Int64[np.ndarray, "M 2"]
     findings: tuple[Finding, ...] = ()
     file_names: tuple[str, ...] = ()
+
+    @property
+    def scored_boxes(self) -> Float64[np.ndarray, "G 4"]:
+        """What boxes are compared with: of LVIS the annotated ones as they are, since everybody's numbers are of these.
+
+        LVIS v0.5 has objects whose box lies in the image before it was rotated.
+        """
+        return self.annotated_boxes if "LVIS" in self.version else self.boxes
 
 
 def read_ground_truth(path: Path, *, leave_out_maskless: bool = False) -> GroundTruth:
@@ -121,6 +130,7 @@ def ground_truth_of(file: AnnotationFile, *, leave_out_maskless: bool = False) -
         area=area,
         boxes=boxes,
         boxes_replaced=objects.boxes_replaced.copy(),
+        annotated_boxes=objects.annotated_boxes.copy(),
         crowd=np.array([bool(each.iscrowd) for each in objects.annotations], np.bool_),
         ignore=np.array([bool(each.ignore) for each in objects.annotations], np.bool_),
         counts=encoded.counts,

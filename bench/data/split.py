@@ -130,7 +130,7 @@ def choose(groups: Sequence[Group], val: float, seed: int) -> frozenset[str]:
             if (in_val[one] if one is not None else sum(taken.values())) >= enough:
                 break
             fits = sum(taken.values()) + len(group.image_ids) <= wanted
-            spared = all(in_train[each] > 1 for each in group.classes)
+            spared = all(in_train[each] > 1 for each in group.classes) and len(taken) + 1 < len(groups)
             if fits and spared and group.name not in taken:
                 taken[group.name] = len(group.image_ids)
                 in_val.update(group.classes)

@@ -62,7 +62,7 @@ def candidates(truth: GroundTruth, files: CocoImages) -> dict[int, list[Candidat
         if given is not None:
             image_id = int(truth.image_ids[truth.image[row]])
             category_id = int(truth.category_ids[truth.category[row]])
-            box = _corners(truth.boxes[row])
+            box = _corners(truth.scored_boxes[row])
             candidate = Candidate(row=row, image_id=image_id, category_id=category_id, box=box, given=_corners(given))
             found.setdefault(image_id, []).append(candidate)
     if not found:
@@ -122,7 +122,7 @@ def _different(drawn: Sequence[Drawn], count: int) -> Iterator[int]:
 
 def _large_rows(truth: GroundTruth, files: CocoImages) -> list[int]:
     """The objects on the images of the run that are large enough, and no crowds."""
-    large = np.sqrt(truth.boxes[:, 2] * truth.boxes[:, 3]) >= SMALLEST
+    large = np.sqrt(truth.scored_boxes[:, 2] * truth.scored_boxes[:, 3]) >= SMALLEST
     in_run = np.isin(truth.image_ids[truth.image], files.ids)
     return [int(row) for row in np.flatnonzero(large & in_run & ~truth.crowd & ~truth.ignore)]
 
@@ -134,7 +134,7 @@ def _given(truth: GroundTruth, row: int, files: CocoImages) -> Float64[np.ndarra
     if not annotated:
         return None
     boxes = np.array(annotated, np.float64)
-    overlaps = coco_mask.iou(boxes, truth.boxes[row][None], np.zeros(1, np.uint8))[:, 0]
+    overlaps = coco_mask.iou(boxes, truth.scored_boxes[row][None], np.zeros(1, np.uint8))[:, 0]
     return boxes[overlaps.argmax()] if overlaps.max() >= _LEAST_OVERLAP else None
 
 

@@ -138,6 +138,7 @@ def ground_truth(annotations: Dict) -> GroundTruth:
         category=np.array([category_ids.index(each["category_id"]) for each in objects], np.int64),
         area=np.array([each["area"] for each in objects], np.float64),
         boxes=np.array([each["bbox"] for each in objects], np.float64).reshape(-1, 4),
+        annotated_boxes=np.array([each["bbox"] for each in objects], np.float64).reshape(-1, 4),
         boxes_replaced=np.zeros(len(objects), bool),
         crowd=np.array([bool(each.get("iscrowd", 0)) for each in objects], np.bool_),
         ignore=np.array([bool(each.get("ignore", 0)) for each in objects], np.bool_),

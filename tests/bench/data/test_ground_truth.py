@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from bench.data.coco import COCO_CATEGORY_IDS
+from bench.data.findings import tell_once
 from bench.data.ground_truth import GroundTruth, decode_ground_truth, read_ground_truth
 from tests.bench.accuracy.scenes import Scene, scenes
 
@@ -70,8 +71,10 @@ def test_masks_of_real_files_are_the_official_ones(coco_mini: Path, name: str) -
     np.testing.assert_array_equal(truth.area, [each["area"] for each in objects])
     # LVIS v0.5 has objects whose box lies in the image before it was rotated.
     assert truth.boxes_replaced.sum() == {"i": 0, "l": 13}[name[0]]
+    np.testing.assert_array_equal(truth.annotated_boxes, [each["bbox"] for each in objects])
     own = ~truth.boxes_replaced
-    np.testing.assert_array_equal(truth.boxes[own], np.array([each["bbox"] for each in objects])[own])
+    np.testing.assert_array_equal(truth.boxes[own], truth.annotated_boxes[own])
+    np.testing.assert_array_equal(truth.scored_boxes, truth.annotated_boxes)
     np.testing.assert_array_equal(truth.image_ids[truth.image], [each["image_id"] for each in objects])
     np.testing.assert_array_equal(truth.category_ids[truth.category], [each["category_id"] for each in objects])
     assert truth.version == {"i": "COCO", "l": "LVIS v0.5"}[name[0]]
@@ -117,7 +120,8 @@ def test_ids_of_annotations_mean_nothing_but_doubles_are_told(caplog: pytest.Log
 
 def test_areas_of_0_are_told_where_there_are_pixels(caplog: pytest.LogCaptureFixture) -> None:
     empty = {"size": [20, 30], "counts": [600]}
-    decoded(content(an_object(id=1, area=0, bbox=None, segmentation=empty), an_object(id=2, area=0.5)))
+    tell_once.cache_clear()
+    decoded(content(an_object(id=1, area=0, bbox=[0, 0, 0, 0], segmentation=empty), an_object(id=2, area=0.5)))
     assert not caplog.records
     truth = decoded(content(*(an_object(id=number, area=area) for number, area in enumerate([0, 99.5, 0.0]))))
     assert truth.area.tolist() == [0, 99.5, 0]

@@ -44,6 +44,7 @@ def truth_of(*masks: np.ndarray, boxes: list[list[float]] | None = None, crowd: 
         category=np.zeros(len(masks), np.int64),
         area=np.array([float(mask.sum()) for mask in masks]),
         boxes=np.array(boxes or [coco_mask.toBbox(each) for each in encoded], np.float64),
+        annotated_boxes=np.array(boxes or [coco_mask.toBbox(each) for each in encoded], np.float64),
         boxes_replaced=np.zeros(len(masks), bool),
         crowd=np.arange(len(masks)) == crowd,
         ignore=np.zeros(len(masks), bool),
