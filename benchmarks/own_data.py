@@ -30,11 +30,11 @@ NUM_PICTURES = 157
 MOST_OBJECTS = 110
 HEADS = ("mask_rcnn", "effseg")
 
-_LABEL = next(place for place, category in enumerate(CATEGORIES) if category.name == "flower")
-# The shapes of the embedded data are 48 to 240 pixels long: here 14 to 72.
-_SCALE = 0.3
+_LABEL = next(place for place, category in enumerate(CATEGORIES) if category.name == "rook")
+# The shapes of the embedded data are 48 to 240 pixels long: here 20 to 100.
+_SCALE = 0.42
 _LEAST_VISIBLE = 0.5
-_TRIES = 12
+_TRIES = 30
 _CONTRAST, _SHADING, _NOISE = 60.0, 50.0, 8.0
 _GROUND = -1
 
