@@ -46,22 +46,24 @@ def load_parts(model: Segmenter, path: Path, parts: Collection[str], category_id
     copy_tensors(wanted, _parts(model, parts), path)
 
 
-def load_fitting(model: Segmenter, path: Path, parts: Collection[str]) -> list[str]:
+def load_fitting(model: Segmenter, paths: Sequence[Path], parts: Collection[str]) -> list[str]:
     """Load the tensors of some parts that fit by name and shape; give the names of those that stay as they were.
 
     Weights of other categories do, up to the layers that have a row for every class. Raises ValueError for a file that
-    is no safetensors, and where nothing fits.
+    is no safetensors, and where nothing of a file fits.
     """
-    tensors, _ = read_tensors(path)
-    wanted = _parts(model, parts)
-    fitting = {name for name in wanted.keys() & tensors.keys() if wanted[name].shape == tensors[name].shape}
-    if not fitting:
-        raise ValueError(
-            f"{path} has nothing to start from: none of its {len(tensors)} tensors is one of the {len(wanted)} of the "
-            "model by name and shape; expected weights of the same backbone; give another file."
-        )
-    copy_tensors({name: tensors[name] for name in fitting}, {name: wanted[name] for name in fitting}, path)
-    return sorted(wanted.keys() - fitting)
+    wanted, loaded = _parts(model, parts), set[str]()
+    for path in paths:
+        tensors, _ = read_tensors(path)
+        fitting = {name for name in wanted.keys() & tensors.keys() if wanted[name].shape == tensors[name].shape}
+        if not fitting:
+            raise ValueError(
+                f"{path} has nothing to start from: none of its {len(tensors)} tensors is one of the {len(wanted)} of "
+                "the model by name and shape; expected weights of the same backbone; give another file."
+            )
+        copy_tensors({name: tensors[name] for name in fitting}, {name: wanted[name] for name in fitting}, path)
+        loaded |= fitting
+    return sorted(wanted.keys() - loaded)
 
 
 def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, ...] | None]:

@@ -77,7 +77,7 @@ class Job:
     recipe: Recipe
     parts: tuple[str, ...]
     detector: Path | None = None
-    initial: Path | None = None
+    initial: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,7 @@ class TrainingSetup:
                 subject=schedule.detector_subject,
                 recipe=schedule.detector(source),
                 parts=DETECTOR,
-                initial=schedule.start.detector,
+                initial=schedule.start.of_detector(schedule.detector_subject),
             )
             detector = weights_folder.file(self.folder, weights_folder.DETECTOR)
         for subject in subjects:
@@ -132,7 +132,7 @@ class TrainingSetup:
                 recipe=schedule.head(source),
                 parts=(*DETECTOR, *HEAD) if detector is None else HEAD,
                 detector=detector,
-                initial=schedule.start.detector if detector is None else schedule.start.head(subject),
+                initial=schedule.start.of_detector(subject) if detector is None else schedule.start.of_head(subject),
             )
 
     def _train(self, job: Job, path: Path, source: DataSource, dtype: torch.dtype | None) -> None:
@@ -142,7 +142,7 @@ class TrainingSetup:
             category_ids=source.category_ids,
             data=source.content,
             detector=None if job.detector is None else checksum(job.detector),
-            initial=None if job.initial is None else checksum(job.initial),
+            initial=checksum(*job.initial) if job.initial else None,
             category_names=source.category_names,
             **_sizes(source.choices),
         )
@@ -150,8 +150,10 @@ class TrainingSetup:
         fresh: list[str] = []
         if job.detector is not None:
             load_parts(model, job.detector, DETECTOR, source.category_ids)
-        if job.initial is not None:
-            fresh = load_fitting(model, job.initial, job.parts)
+        if job.initial:
+            started = (*DETECTOR, *HEAD) if job.detector is None else HEAD
+            missing = load_fitting(model, job.initial, started)
+            fresh = [name for name in missing if name.partition(".")[0] in job.parts]
         elif job.detector is None and isinstance(model.backbone, ResNet50):
             _start_from_imagenet(model.backbone)
         data = source.data(job.recipe.augmentation, job.subject.seed)

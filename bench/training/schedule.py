@@ -57,7 +57,8 @@ class Schedule:
     """How the weights that a subject's `schedule` names come to be.
 
     `detector` is the recipe of a detector that all heads share and that stays as it is; None trains every head with a
-    detector of its own. It learns together with `detector_heads`. `source` opens the data, from a data set where it
+    detector of its own. It learns together with `detector_heads`, because a pyramid that learns boxes alone becomes
+    worse for masks. `source` opens the data, from a data set where it
     needs one. Recipes depend on the data. `half` keeps the final weights in 16 bits.
 
     `start` says from which weights detector and heads start, as far as they fit; without any, a ResNet-50 starts from
@@ -181,7 +182,7 @@ def own_schedule(*, views: int | None = None, input_size: int | None = None, sta
         source=partial(own, views=views, input_size=input_size),
         detector=lambda source: own_detector(_chosen(source)),
         head=lambda source: own_head(_chosen(source)),
-        detector_heads=(),
+        detector_heads=HEADS[:1],
         start=start_of(SHIPPED if start is None else start),
     )
 

@@ -15,11 +15,15 @@ class Start:
     detector: Path | None = None
     heads: Mapping[Subject, Path] = field(default_factory=dict)
 
-    def head(self, subject: Subject) -> Path | None:
+    def of_detector(self, subject: Subject) -> tuple[Path, ...]:
+        """Where a detector starts from that learns together with the head of a subject: both, where they are known."""
+        return () if self.detector is None else tuple(dict.fromkeys((self.detector, *self.of_head(subject))))
+
+    def of_head(self, subject: Subject) -> tuple[Path, ...]:
         """The file of the same head with the same module, preset and backbone, of the same seed where there is one."""
         alike = [each for each in self.heads if _kind(each) == _kind(subject)]
         same_seed = [each for each in alike if each.seed == subject.seed]
-        return self.heads[(same_seed or alike)[0]] if alike else None
+        return (self.heads[(same_seed or alike)[0]],) if alike else ()
 
 
 def _kind(subject: Subject) -> tuple[str | None, ...]:

@@ -239,7 +239,7 @@ class TestTraining:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
         command = ["train", "coco_mini", "--out", str(tmp_path / "weights")]
         assert cli.main(command) == 2
-        assert "Give that directory as `coco`" in " ".join(capsys.readouterr().err.split())
+        assert "with --coco DIR for COCO's own layout" in " ".join(capsys.readouterr().err.split())
         # Without any image at all; with 2 of the 495; with all but a file.
         for name, ids, missing in (("none", (), 495), ("two", (9, 25), 493)):
             root = write(tmp_path / name, *ids)
