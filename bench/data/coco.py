@@ -100,20 +100,18 @@ def open_images(
     category_ids = COCO_CATEGORY_IDS if instances is None else tuple(sorted(names))
     entries = [known[image_id] for image_id in ids]
     found = find_pictures(part, entries)
+    sizes = {image.id: (image.height, image.width) for image in entries}
     surveyed = Survey(rule=BY_SIZE, findings=())
     if instances is not None and not _is_coco(instances):
-        surveyed = _survey(
-            tuple(
-                (each, json_file.state(each.annotations))
-                for each in {part: None, **dict.fromkeys(parts)}
-                if each.annotations.is_file()
-            )
+        whole = (each for each in dict.fromkeys((part, *parts)) if each.annotations.is_file())
+        surveyed = _survey(tuple((each, json_file.state(each.annotations)) for each in whole)) or survey(
+            {path: sizes[image_id] for image_id, path in found.paths.items()}
         )
     of_pictures = (*found.findings, *surveyed.findings)
     tell_once(str(part.pictures), of_pictures)
     return CocoImages(
         ids=ids,
-        sizes={image.id: (image.height, image.width) for image in entries},
+        sizes=sizes,
         paths=found.paths,
         annotations={}
         if instances is None or objects is None
@@ -134,14 +132,16 @@ def _is_coco(file: AnnotationFile) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _survey(parts: tuple[tuple[Part, json_file.State], ...]) -> Survey:
-    """Look at the pictures of a data set that are there."""
+def _survey(parts: tuple[tuple[Part, json_file.State], ...]) -> Survey | None:
+    """Look at the pictures of a data set, of the first part and of others that are whole; None where it is not."""
     sizes: dict[Path, tuple[int, int]] = {}
-    for part, _ in parts:
+    for place, (part, _) in enumerate(parts):
         images = {image.id: image for image in read_annotations(part.annotations, keep=False).images}
         try:
             paths = find_pictures(part, list(images.values())).paths
-        except ValueError:  # pictures of this part are missing: whoever opens it is told
+        except ValueError:  # pictures are missing, perhaps of those that nobody asks for: whoever does is told
+            if place == 0:
+                return None
             continue
         sizes |= {path: (images[image_id].height, images[image_id].width) for image_id, path in paths.items()}
     return survey(sizes)
@@ -164,11 +164,22 @@ def _add(known: dict[int, ImageEntry], file: AnnotationFile, path: Path) -> None
             raise ValueError(f"{path} lists image {shown} twice; expected unique ids; remove or renumber one.")
         seen.add(image.id)
         before = known.setdefault(image.id, image)
+        if _is_another(before, image):
+            raise ValueError(
+                f"{path} says image {shown} is {image.file_name}, the other annotation file says {before.file_name}; "
+                "expected files about the same images; check the pair, or number the images of one anew."
+            )
         if (before.height, before.width) != (image.height, image.width):
             raise ValueError(
                 f"{path} says image {shown} is {image.height} x {image.width}, the other annotation file says "
                 f"{before.height} x {before.width}; expected files about the same images; check the pair."
             )
+
+
+def _is_another(image: ImageEntry, other: ImageEntry) -> bool:
+    """Whether two entries of one id name different pictures. COCO's years name a picture differently by its id."""
+    names = {Path(each.file_name.replace("\\", "/")).stem for each in (image, other) if each.file_name}
+    return len(names) > 1 and not all(name.endswith(f"{image.id:012d}") for name in names)
 
 
 def _by_image(objects: Objects, ids: set[int]) -> dict[int, tuple[CocoObject, ...]]:

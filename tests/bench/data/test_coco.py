@@ -151,6 +151,30 @@ def test_two_files_must_agree_on_sizes(write: Callable[..., Path], tmp_path: Pat
         open_images(coco_layout(tmp_path).val, lvis=write("lvis.json", other))
 
 
+def test_two_files_must_agree_on_pictures(write: Callable[..., Path], tmp_path: Path) -> None:
+    first, other = content(1), content(1)
+    first["images"][0]["file_name"] = "a/IMG_1.jpg"
+    other["images"][0]["file_name"] = "IMG_2.jpg"
+    write("instances_val2017.json", first, (1,))
+    with pytest.raises(ValueError, match=r"image 1 is IMG_2.jpg, the other annotation file says a/IMG_1.jpg"):
+        open_images(coco_layout(tmp_path).val, lvis=write("lvis.json", other))
+    first["images"][0]["file_name"] = "000000000001.jpg"
+    other["images"][0]["file_name"] = "COCO_val2014_000000000001.jpg"
+    write("instances_val2017.json", first)
+    assert open_images(coco_layout(tmp_path).val, lvis=write("lvis.json", other)).ids == (1,)
+
+
+def test_a_part_of_a_set_that_is_not_whole_is_read_by_its_own_rule(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "val2017").mkdir()
+    (tmp_path / "annotations").mkdir()
+    Image.new("RGB", (20, 30)).save(tmp_path / "val2017" / "000000000001.png", exif=exif)
+    (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(content(1, 2)))
+    found = open_images(coco_layout(tmp_path).val, num_images=1)
+    assert found.rule.turned
+
+
 def test_real_files_have_every_image_and_the_masks_of_pycocotools(coco_mini: Path) -> None:
     images = open_images(coco_layout(coco_mini).val, lvis=coco_mini / "annotations" / "lvis_v0.5_val.json")
     assert len(images.ids) == 276
