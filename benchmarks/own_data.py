@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 from jaxtyping import Int16, UInt8
 from PIL import Image
+from pycocotools import mask as coco_mask
 
-from bench.glyphs.annotator import coarse_polygons, polygon_area, polygon_box
 from bench.glyphs.font import CATEGORIES, outline
 from bench.glyphs.raster import SAMPLES, Filled, coverage, fill
 from bench.glyphs.shape import posed
@@ -34,7 +34,7 @@ HEADS = ("mask_rcnn", "effseg")
 _LABEL = next(place for place, category in enumerate(CATEGORIES) if category.name == "rook")
 # The shapes of the embedded data are 48 to 240 pixels long: here 20 to 100.
 _SCALE = 0.42
-_LEAST_VISIBLE = 0.5
+_LEAST_VISIBLE = 0.7
 _TRIES = 30
 _CONTRAST, _SHADING, _NOISE = 60.0, 50.0, 8.0
 _GROUND = -1
@@ -52,7 +52,7 @@ def write(folder: Path, num_pictures: int = NUM_PICTURES, seed: int = 0) -> None
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(_painted(rng, things)).save(path, quality=92)
         images.append({"id": index + 1, "file_name": name, "width": SIDE, "height": SIDE})
-        objects += _annotated(np.random.default_rng([seed, index, 1]), things, owner, index + 1, len(objects) + 1)
+        objects += _annotated(things, owner, index + 1, len(objects) + 1)
     content = {"images": images, "annotations": objects, "categories": [{"id": 1, "name": CATEGORIES[_LABEL].name}]}
     (folder / "annotations.json").write_bytes(msgspec.json.encode(content))
 
@@ -93,21 +93,22 @@ def _painted(rng: np.random.Generator, things: Sequence[Filled]) -> UInt8[np.nda
 
 
 def _annotated(
-    rng: np.random.Generator, things: Sequence[Filled], owner: Int16[np.ndarray, "Y X"], image_id: int, first_id: int
+    things: Sequence[Filled], owner: Int16[np.ndarray, "Y X"], image_id: int, first_id: int
 ) -> list[dict[str, object]]:
+    """The seen part of every object, exactly."""
     found: list[dict[str, object]] = []
     for place, thing in enumerate(things):
-        corner = np.array([thing.left, thing.top])
-        rings = coarse_polygons(rng, coverage(owner[thing.samples] == place))
-        polygons = [np.round(np.clip(ring + corner, 0, SIDE), 2) for ring in rings]
+        mask = np.zeros((SIDE, SIDE), np.uint8, order="F")
+        mask[thing.pixels] = 2 * coverage(owner[thing.samples] == place) > SAMPLES**2
+        encoded = coco_mask.encode(mask)
         found.append(
             {
                 "id": first_id + place,
                 "image_id": image_id,
                 "category_id": 1,
-                "segmentation": [ring.ravel().tolist() for ring in polygons],
-                "bbox": polygon_box(polygons),
-                "area": polygon_area(polygons),
+                "segmentation": {"size": [SIDE, SIDE], "counts": encoded["counts"].decode()},
+                "bbox": coco_mask.toBbox(encoded).tolist(),
+                "area": int(mask.sum()),
                 "iscrowd": 0,
             }
         )

@@ -65,6 +65,7 @@ class FQDet(nn.Module):
     def __init__(self, config: Config, num_classes: int) -> None:
         super().__init__()
         self.config = config
+        self.num_classes = num_classes
         channels = config.channels
         self.selector = Selector(
             channels=channels, bottleneck=config.selector_bottleneck, num_groups=config.selector_groups

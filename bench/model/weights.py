@@ -47,14 +47,16 @@ def load_parts(model: Segmenter, path: Path, parts: Collection[str], category_id
 
 
 def load_fitting(model: Segmenter, paths: Sequence[Path], parts: Collection[str]) -> list[str]:
-    """Load the tensors of some parts that fit by name and shape; give the names of those that stay as they were.
+    """Load the tensors of some parts that fit by name and shape; give the names of those that do not.
 
-    Weights of other categories do, up to the layers that have a row for every class. Raises ValueError for a file that
-    is no safetensors, and where nothing of a file fits.
+    Weights of other categories do. Of layers that have a row for every class, each new class starts from the mean of
+    the old ones; what fits in no way stays as it was. Raises ValueError for a file that is no safetensors, and where
+    nothing of a file fits.
     """
     wanted, loaded = _parts(model, parts), set[str]()
     for path in paths:
         tensors, _ = read_tensors(path)
+        task = task_of((path,))
         fitting = {name for name in wanted.keys() & tensors.keys() if wanted[name].shape == tensors[name].shape}
         if not fitting:
             raise ValueError(
@@ -63,7 +65,20 @@ def load_fitting(model: Segmenter, paths: Sequence[Path], parts: Collection[str]
             )
         copy_tensors({name: tensors[name] for name in fitting}, {name: wanted[name] for name in fitting}, path)
         loaded |= fitting
+        for name in (wanted.keys() & tensors.keys()) - fitting if task is not None else ():
+            _start_classes(wanted[name], tensors[name], model.detector.num_classes, len(task.category_ids))
     return sorted(wanted.keys() - loaded)
+
+
+def _start_classes(into: Tensor, given: Tensor, num_classes: int, num_given: int) -> None:
+    """Give rows of classes the mean of those of other classes, and rows behind them theirs, where nothing else differs.
+
+    What holds for the mean of all classes holds for a new one more than what is random.
+    """
+    behind = given.shape[0] - num_given
+    if into.shape[1:] == given.shape[1:] and behind >= 0 and into.shape[0] == num_classes + behind:
+        mean = given[:num_given].float().mean(0, keepdim=True).expand(num_classes, *given.shape[1:])
+        into.copy_(torch.cat([mean, given[num_given:].float()]))
 
 
 def read_weights(paths: Sequence[Path]) -> tuple[dict[str, Tensor], tuple[int, ...] | None]:

@@ -170,5 +170,6 @@ def own_detector(choices: Choices) -> Recipe:
 
 
 def own_head(choices: Choices) -> Recipe:
-    """A head for somebody's own data, on the frozen detector: as `small_head`."""
-    return replace(small_head(choices.head_views), name="own_head", augmentation=choices.augmentation)
+    """A head for somebody's own data, on the frozen detector: as `small_head`, in more regions of fewer pictures."""
+    recipe = small_head(choices.head_views)
+    return replace(recipe, name="own_head", max_regions=48, augmentation=choices.augmentation)

@@ -23,7 +23,7 @@ from bench.inference.predictor import Predictor, predictor, trained_files
 from bench.model.assemble import encode
 from bench.model.build import load
 from bench.model.task import Task
-from bench.model.weights import read_task
+from bench.model.weights import task_of
 from bench.planning.own_data import SHIPPED
 
 SFM = "effseg-sfm-small_fpn-small-glyphs-seed0.safetensors"
@@ -152,7 +152,7 @@ def test_a_model_is_loaded_once_and_again_when_its_file_changes(tmp_path: Path) 
     first = predictor(tmp_path)
     assert predictor(tmp_path, head="effseg") is first
     tensors = {name: tensor + 1 for name, tensor in load_file(tmp_path / SFM).items()}
-    task = read_task(SHIPPED / SFM)
+    task = task_of([SHIPPED / SFM])
     save_file(tensors, tmp_path / SFM, metadata={"task": msgspec.json.encode(task).decode()})
     assert predictor(tmp_path) is not first
 
@@ -183,7 +183,7 @@ def test_weights_that_are_not_there_or_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_the_input_size_is_that_of_the_training() -> None:
-    task = read_task(SHIPPED / SFM)
+    task = task_of([SHIPPED / SFM])
     assert task is not None
     assert image_run.test_transform(task.subject, task) == SMALL_TEST
     other = msgspec.structs.replace(task, input_size=(256, 512))
