@@ -65,8 +65,9 @@ def load_fitting(model: Segmenter, paths: Sequence[Path], parts: Collection[str]
             )
         copy_tensors({name: tensors[name] for name in fitting}, {name: wanted[name] for name in fitting}, path)
         loaded |= fitting
-        for name in (wanted.keys() & tensors.keys()) - fitting if task is not None else ():
-            _start_classes(wanted[name], tensors[name], model.detector.num_classes, len(task.category_ids))
+        if task is not None:
+            for name in (wanted.keys() & tensors.keys()) - fitting:
+                _start_classes(wanted[name], tensors[name], model.detector.num_classes, len(task.category_ids))
     return sorted(wanted.keys() - loaded)
 
 
