@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 
@@ -24,7 +25,7 @@ def of_three(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("num_classes", [1, 2, 5])
 def test_new_classes_start_from_the_mean_of_the_old(of_three: Path, num_classes: int) -> None:
     old = build(SUBJECT, 3).state_dict()
-    model = build(Subject(**{**{f: getattr(SUBJECT, f) for f in SUBJECT.__struct_fields__}, "seed": 7}), num_classes)
+    model = build(msgspec.structs.replace(SUBJECT, seed=7), num_classes)
     fresh = load_fitting(model, [of_three], (*DETECTOR, *HEAD))
     assert set(ROWS) <= set(fresh)
     new = model.state_dict()
