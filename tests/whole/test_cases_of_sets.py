@@ -135,32 +135,6 @@ def test_few_bits_are_no_black_picture(caplog: pytest.LogCaptureFixture) -> None
     assert min(picture.max() for picture in found) > 100
 
 
-@pytest.mark.parametrize(
-    ("name", "code", "words"),
-    [
-        ("all_crowd", 2, "has no object to learn from on its 3 images (found: crowds, neither trained on"),
-        ("shifted", 2, "Two different pictures may be image 1"),
-        ("truncated", 0, "1 pictures could not be read and were left out (2: 000000000002.jpg"),
-    ],
-)
-def test_training_stops_before_the_first_step_or_goes_on(
-    name: str,
-    code: int,
-    words: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    out = tmp_path / "weights"
-    command = ["train", "own", "--data", str(named(name)), "--out", str(out), "--heads", "mask_rcnn", "--views", "12"]
-    assert cli.main(command) == code
-    assert words in " ".join([*capsys.readouterr().err.split(), caplog.text])
-    assert out.is_dir() == (code == 0)
-    if code == 0:
-        record = json.loads((out / "detector.json").read_bytes())
-        assert [*record["unreadable"]] == ["2"]
-
-
 SAID = {
     "own_names": "IMG 0042 (copy).jpg",
     "roboflow": "Roboflow",
