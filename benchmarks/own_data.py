@@ -31,7 +31,7 @@ NUM_PICTURES = 157
 MOST_OBJECTS = 110
 HEADS = ("mask_rcnn", "effseg")
 
-_LABEL = next(place for place, category in enumerate(CATEGORIES) if category.name == "rook")
+_LABEL = next(place for place, category in enumerate(CATEGORIES) if category.name == "flower")
 # The shapes of the embedded data are 48 to 240 pixels long: here 20 to 100.
 _SCALE = 0.42
 _LEAST_VISIBLE = 0.7

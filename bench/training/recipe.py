@@ -172,4 +172,4 @@ def own_detector(choices: Choices) -> Recipe:
 def own_head(choices: Choices) -> Recipe:
     """A head for somebody's own data, on the frozen detector: as `small_head`, in more regions of fewer pictures."""
     recipe = small_head(choices.head_views)
-    return replace(recipe, name="own_head", max_regions=48, augmentation=choices.augmentation)
+    return replace(recipe, name="own_head", max_regions=24, augmentation=choices.augmentation)
