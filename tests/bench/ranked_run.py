@@ -62,7 +62,7 @@ def models() -> list[Cell]:
 
 def main(results: Path, coco: Path | None) -> None:
     torch.set_num_threads(1)
-    context, store = Context(data=coco_layout(coco), images=3), Store(results)
+    context, store = Context(data=None if coco is None else coco_layout(coco), images=3), Store(results)
     plans = [plan.prepare(sums(), SUMS, context, store)]
     if coco is not None:
         plans.append(plan.prepare(models(), plan.load_probes(cell.probe for cell in models()), context, store))
