@@ -170,3 +170,13 @@ def test_ids_that_contradict_file_names_are_never_joined_in_silence(tmp_path: Pa
         ValueError, match=r"contradict its file names on 3 of 4 images: .*elsewhere\.jpg; write the ids"
     ):
         scored(tmp_path, {})
+
+
+def test_objects_without_a_mask_are_left_out_when_asked() -> None:
+    folder = CASES / "box_among_polygons"
+    found = evaluate(folder / "pred.json", coco=folder / "gt.json", resamples=0, leave_out_maskless=True)
+    values = {value.name: value.value for value in found.record().values}
+    assert values["data_without_mask"] == 1
+    assert 0 < values["ap"] < TOY, "the prediction of the object that is left out is a mistake"
+    assert found.protocol["objects_without_mask"] == "left out"
+    assert "objects_without_mask" not in scored(CASES / "string_ann_id", {}).protocol
