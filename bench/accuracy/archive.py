@@ -19,7 +19,7 @@ def pack(matches: Sequence[Matches]) -> dict[str, Shaped[np.ndarray, "..."]]:
     Columns that are sorted become numbers of repetitions, booleans bits, and whole numbers take no more bytes than
     they need; `rank` follows from the rest.
     """
-    texts = [msgspec.json.encode(each.protocol).decode() for each in matches]
+    texts = [_written(each.protocol) for each in matches]
     arrays = {_PROTOCOLS: np.array(texts, np.str_)}
     for place, each in enumerate(matches):
         num_categories = len(each.category_ids)
@@ -87,3 +87,11 @@ def _repeated(sizes: Int64[np.ndarray, "C"]) -> Int32[np.ndarray, "_"]:
 
 def _booleans(bits: UInt8[np.ndarray, "*shape N_8"], length: int) -> Bool[np.ndarray, "*shape N"]:
     return np.unpackbits(bits, axis=-1, count=length).view(np.bool_)
+
+
+def _written(protocol: ScoringProtocol) -> str:
+    """A protocol as JSON, without what was not there before and is as it was then."""
+    fields = msgspec.to_builtins(protocol)
+    if not protocol.class_agnostic:
+        del fields["class_agnostic"]
+    return msgspec.json.encode(fields).decode()

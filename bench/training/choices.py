@@ -17,7 +17,7 @@ _SMALLEST_INPUT, _LARGEST_INPUT, _STEP = 320, 384, 32
 _WANTED_PIXELS = 12
 """A tenth of the objects may be smaller than this in the input: they cover one cell of the pyramid's finest level."""
 _HARDLY_VISIBLE = 6
-_EPOCHS = 6
+_EPOCHS = 8
 _FEWEST_VIEWS, _MOST_VIEWS = 600, 2_400
 _QUERIES_PER_OBJECT = 3
 _FEWEST_QUERIES, _MOST_QUERIES = 100, 600

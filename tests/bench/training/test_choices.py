@@ -68,5 +68,5 @@ def test_what_is_out_of_range_is_refused(given: dict[str, int]) -> None:
 
 def test_every_choice_has_its_reason() -> None:
     words = " ".join(choose(USUAL).reasons)
-    for part in ("input 384", "resized to", "views 720", "queries"):
+    for part in ("input 384", "resized to", "views 960", "queries"):
         assert part in words
