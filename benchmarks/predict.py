@@ -17,7 +17,7 @@ import torch
 
 from bench.contract import Context
 from bench.data.coco import COCO_CATEGORY_IDS
-from bench.data.given_pictures import find_pictures
+from bench.data.given_pictures import named_pictures
 from bench.data.images import read_any
 from bench.inference.prediction_folder import PredictionFolder
 from bench.inference.predictor import Predictor
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         task=Task(subject=subject, category_ids=COCO_CATEGORY_IDS, data=""),
         device=options.device,
     )
-    pictures = find_pictures([options.pictures]).pictures[: options.images]
+    pictures = named_pictures([options.pictures]).pictures[: options.images]
     predictor(pictures[0].path)  # one that warms up
     print(f"{torch.get_num_threads()} threads")
     print(f"{'picture':>20} {'objects':>8} {'read ms':>8} {'model ms':>9} {'show ms':>8} {'share':>6}")

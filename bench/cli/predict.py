@@ -75,11 +75,11 @@ class Predict(DataOptions):
     def _named_pictures(self) -> "GivenPictures":
         """The pictures named, or a data set's for validation. Raises ValueError for both, and for neither."""
         from bench.data.coco import open_images
-        from bench.data.given_pictures import find_pictures, of_data_set
+        from bench.data.given_pictures import named_pictures, of_data_set
 
         data = self.data_set()
         if data is None:
-            return find_pictures(self.pictures, without=self.out)
+            return named_pictures(self.pictures, without=self.out)
         if self.pictures:
             raise ValueError(
                 f"Both {self.pictures[0]} and a data set are named. Pictures are files and folders, or those of the "

@@ -4,18 +4,14 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-
-from PIL import Image
 
 from bench.data.coco import CocoImages
 from bench.data.image_ids import Id, original
 from bench.data.images import BY_SIZE, ReadingRule, Size
+from bench.data.pictures import is_picture
 
 _MAGIC = "*?["
-_NO_PICTURES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
-"""Formats of which Pillow knows the name alone, or that it draws with another program."""
 _COCO_DIGITS = 12
 
 
@@ -41,7 +37,7 @@ class GivenPictures:
     unreadable: tuple[str, ...] = ()
 
 
-def find_pictures(named: Sequence[str], *, without: Path | None = None) -> GivenPictures:
+def named_pictures(named: Sequence[str], *, without: Path | None = None) -> GivenPictures:
     """Find the pictures of files, folders and patterns.
 
     A file is taken whatever its ending. A folder is searched to the bottom, links included, for every ending of a
@@ -70,11 +66,6 @@ def of_data_set(files: CocoImages) -> GivenPictures:
         )
         found.setdefault(name, picture)
     return GivenPictures(pictures=tuple(found.values()))
-
-
-def is_picture(path: Path) -> bool:
-    """Whether Pillow opens files of this ending."""
-    return path.suffix.lower() in _endings() and not path.name.startswith(".")
 
 
 def numbers(pictures: Sequence[GivenPicture]) -> list[Id]:
@@ -128,7 +119,9 @@ def _matching(pattern: Path, without: Path | None, unreadable: list[str]) -> Ite
         raise ValueError(f"{pattern} is no pattern: {error}; expected such as photos/**/*.jpg; write it so.") from error
     hidden = [any(part.startswith(".") for part in each.relative_to(root).parts) for each in matches]
     matches = [each for each, is_hidden in zip(matches, hidden, strict=True) if not is_hidden]
-    pictures = [each for each in matches if is_picture(each) and not os.path.isdir(each) and not _below(each, without)]
+    pictures = [
+        each for each in matches if is_picture(each.name) and not os.path.isdir(each) and not _below(each, without)
+    ]
     folders = [each for each in matches if os.path.isdir(each) and not _below(each, without)]
     pictures += [each for folder in folders for each in _walk(folder, without, unreadable)]
     if not pictures:
@@ -159,7 +152,7 @@ def _walk(root: Path, without: Path | None, unreadable: list[str]) -> Iterator[P
             continue
         seen.add((status.st_dev, status.st_ino))
         below[:] = sorted(name for name in below if not name.startswith("."))
-        yield from (here / name for name in sorted(files) if is_picture(here / name))
+        yield from (here / name for name in sorted(files) if is_picture(name))
 
 
 def _same(one: Path, other: Path) -> bool:
@@ -178,9 +171,3 @@ def _named(found: dict[Path, Path]) -> list[GivenPicture]:
 def _text(name: str) -> str:
     """A name as text that can be written: bytes that are none are replaced."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-@cache
-def _endings() -> frozenset[str]:
-    known = Image.registered_extensions()
-    return frozenset(ending for ending, kind in known.items() if kind in Image.OPEN and kind not in _NO_PICTURES)

@@ -24,6 +24,9 @@ from bench.data.findings import Finding, Ledger
 from bench.data.image_ids import original
 from bench.data.layout import Part
 
+_NO_PICTURES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
+"""Formats of which Pillow knows the name alone, or that it draws with another program."""
+
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^/]*")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")
@@ -70,8 +73,9 @@ def find_pictures(part: Part, images: Sequence[ImageEntry], root: Path | None = 
 
 @cache
 def picture_endings() -> frozenset[str]:
-    """Endings of the files that Pillow opens, lower case and with their dot."""
-    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN)
+    """Endings of the pictures that Pillow opens, lower case and with their dot."""
+    known = Image.registered_extensions()
+    return frozenset(ending for ending, kind in known.items() if kind in Image.OPEN and kind not in _NO_PICTURES)
 
 
 def is_picture(name: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bench.data.given_pictures import GivenPicture, find_pictures, numbers
+from bench.data.given_pictures import GivenPicture, named_pictures, numbers
 
 
 def picture(path: Path) -> Path:
@@ -16,7 +16,7 @@ def picture(path: Path) -> Path:
 
 
 def names(*named: Path | str, without: Path | None = None) -> list[str]:
-    return [each.name for each in find_pictures([str(each) for each in named], without=without).pictures]
+    return [each.name for each in named_pictures([str(each) for each in named], without=without).pictures]
 
 
 def test_a_folder_is_searched_to_the_bottom_for_pictures(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_folders_without_permission_are_told(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     closed = tmp_path / "closed"
     closed.mkdir(mode=0)
-    assert "closed" in find_pictures([str(tmp_path)]).unreadable[0]
+    assert "closed" in named_pictures([str(tmp_path)]).unreadable[0]
     with pytest.raises(ValueError, match="has no pictures"):
         names(closed)
     closed.chmod(0o755)
