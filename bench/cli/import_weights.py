@@ -69,8 +69,9 @@ class Import:
 def _print_map(found: "Imported") -> None:
     from bench.foreign.key_map import shape_of
 
+    tensors = found.converted.model.state_dict()
     table = Table("ours", "theirs", "shape", "how", title=escape(str(found.path)))
     for entry in found.converted.entries:
         more = f" and {len(entry.theirs) - 1} more" if len(entry.theirs) > 1 else ""
-        table.add_row(entry.ours, entry.theirs[0] + more, shape_of(found.converted.tensors[entry.ours]), entry.how)
+        table.add_row(entry.ours, entry.theirs[0] + more, shape_of(tensors[entry.ours]), entry.how)
     print_table(table)

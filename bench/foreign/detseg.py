@@ -67,22 +67,24 @@ def to_ours(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Raises ValueError as `recognise`, and naming what is missing, unknown, extra or of another shape.
     """
-    return dict(convert(theirs, "The checkpoint").tensors)
+    return convert(theirs, "The checkpoint").model.state_dict()
 
 
 def convert(theirs: Mapping[str, Tensor], origin: str) -> Converted:
     """As `to_ours`, with what was recognised. Raises ValueError as that, beginning with `origin`."""
     subject = recognise(theirs, origin)
     with torch.device("meta"):
-        like = build(subject).state_dict()
+        model = build(subject)
+    like = model.state_dict()
     named = {name: tensor for name, tensor in theirs.items() if name not in _IGNORED}
     try:
         tensors = KEYS.to_ours(named, like)
     except ValueError as error:
         raise ValueError(f"{origin} was taken for {described(subject)}. {error}") from error
+    model.load_state_dict(tensors, assign=True)
     return Converted(
         subject=subject,
-        tensors=tensors,
+        model=model,
         entries=KEYS.entries(like),
         data=_DATA,
         published=PUBLISHED.get(subject.head or "") if _is_public_kind(subject) else None,
@@ -103,7 +105,7 @@ def recognise(theirs: Mapping[str, Tensor], origin: str) -> Subject:
     parts = KEYS.parts_of_theirs(theirs)
     _check_classes(theirs, origin)
     neck = next((neck for part, neck in _NECKS.items() if part in parts), None)
-    if neck is None or "core.body.lateral_convs.2.conv.weight" in theirs and _LAST_LATERAL not in theirs:
+    if neck is None:
         core = [name for name in theirs if name.startswith("core.")]
         raise ValueError(
             f"{origin} has another neck, of tensors such as {', '.join(core[:2]) or 'none'}; expected FPN or DefEnc "
@@ -119,25 +121,18 @@ def recognise(theirs: Mapping[str, Tensor], origin: str) -> Subject:
         backbone=neck,
         preset="paper",
         schedule="published",
-        **({"detector": "fqdetv2"} if "fqdetv2" in parts else {}),
+        detector="fqdetv2" if "fqdetv2" in parts else None,
     )
-
-
-_LAST_LATERAL = "core.body.lateral_convs.3.conv.weight"
 
 
 def described(subject: Subject) -> str:
     """A subject in words, such as "effseg (sfm) with fqdetv2 on r50_fpn"."""
     module = f" ({subject.module})" if subject.module else ""
-    return f"{subject.head}{module} with {_detector(subject)} on {subject.backbone}"
-
-
-def _detector(subject: Subject) -> str:
-    return getattr(subject, "detector", None) or "fqdet"
+    return f"{subject.head}{module} with {subject.detector or 'fqdet'} on {subject.backbone}"
 
 
 def _is_public_kind(subject: Subject) -> bool:
-    return _detector(subject) == "fqdetv2" and subject.backbone == "r50_fpn" and subject.module in (None, "sfm")
+    return subject.detector == "fqdetv2" and subject.backbone == "r50_fpn" and subject.module in (None, "sfm")
 
 
 def _check_classes(theirs: Mapping[str, Tensor], origin: str) -> None:
@@ -152,7 +147,7 @@ def _check_classes(theirs: Mapping[str, Tensor], origin: str) -> None:
         )
     raise ValueError(
         f"{origin} has {logits.shape[0]} class logits, of {found} classes and no object; expected "
-        f"{_NUM_CLASSES + 1}, of COCO's {_NUM_CLASSES} classes and no object; give a checkpoint that was trained on COCO."
+        f"{_NUM_CLASSES + 1}, of COCO's {_NUM_CLASSES} and no object; give a checkpoint that was trained on COCO."
     )
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-import torch
 from torch import Tensor
 
 from bench.data.coco import COCO_CATEGORY_IDS
@@ -19,7 +18,7 @@ from bench.foreign.key_map import Entry
 from bench.foreign.safe_load import load
 from bench.foreign.state_dict import StateDict, state_dict
 from bench.model import weights_folder
-from bench.model.build import build
+from bench.model.segmenter import Segmenter
 from bench.model.task import Task
 from bench.model.tensors_file import read_tensors
 from bench.model.weights import save_weights
@@ -60,10 +59,10 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """Weights under our names: of which subject, trained on which data, and where each tensor came from."""
+    """Weights in our model: of which subject, trained on which data, and where each tensor came from."""
 
     subject: Subject
-    tensors: Mapping[str, Tensor]
+    model: Segmenter
     entries: tuple[Entry, ...]
     data: str
     published: Published | None
@@ -101,11 +100,8 @@ class Import:
         path = weights_folder.file(folder, weights_folder.stem(subject))
         is_new = not path.exists()
         if is_new:
-            with torch.device("meta"):
-                model = build(subject)
-            model.load_state_dict(dict(self.converted.tensors), assign=True)
             folder.mkdir(parents=True, exist_ok=True)
-            save_weights(model, path, self.task)
+            save_weights(self.converted.model, path, self.task)
         elif not self._is_same(path):
             raise ValueError(
                 f"{path} is there and holds other weights than {self.path}; expected no file of that name, or the same "
@@ -134,7 +130,7 @@ class Import:
             found, notes = read_tensors(path)
         except ValueError:
             return False
-        own = self.converted.tensors
+        own = self.converted.model.state_dict()
         return (
             notes.get("task") == msgspec.json.encode(self.task).decode()
             and found.keys() == own.keys()

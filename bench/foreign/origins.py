@@ -1,4 +1,4 @@
-"""What weights look like they are of, by the names of their tensors: for the refusal of those that are of another code."""
+"""What weights look like they are of, by the names of their tensors: for the refusal of those of another code."""
 
 import re
 from collections.abc import Iterable

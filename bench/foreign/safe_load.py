@@ -7,10 +7,10 @@ stand-in without any behaviour: the options of the training, and the description
 
 import pickletools
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO
+from typing import IO, Any
 
 import torch
 
@@ -34,13 +34,13 @@ _EXPECTED = "expected a file that torch.save wrote"
 
 
 def load(path: Path) -> object:
-    """Read what a file of `torch.save` holds, of either format; tensors on the CPU, mapped into memory where they can be.
+    """Read what a file of `torch.save` holds, of either format; tensors are on the CPU, mapped where they can be.
 
     Raises ValueError for what cannot be read, for every other kind of file, and, before it is called, for a pickle
     that wants anything but tensors and containers.
     """
     is_zip = _check_kind(path)
-    allowed = [(Inert, name) for name in _INERT]
+    allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [(Inert, name) for name in _INERT]
     try:
         with torch.serialization.safe_globals(allowed):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)

@@ -70,7 +70,7 @@ def state_dict(content: object, origin: str, entry: str | None = None) -> StateD
 
 
 def _state_dicts(content: object, name: str) -> Iterator[tuple[str, Mapping[str, Tensor]]]:
-    """Every mapping from texts to tensors alone, with its dotted place. States of optimisers are numbered, not named."""
+    """Every mapping from texts to tensors alone, with its dotted place. States of optimisers have numbers as keys."""
     if not isinstance(content, Mapping) or not content or name.count(".") >= _DEEPEST:
         return
     if all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()):
