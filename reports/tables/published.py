@@ -215,7 +215,7 @@ def _what_it_means(models: Sequence[_Model]) -> Iterator[str]:
     yield f"{'; '.join(['diff: ours less the published', *said])}."
     if verdicts & {"DIFFERS", "OUTSIDE"}:
         yield _CAUSES
-    fewer = sorted({each.num_images(of) for each in models for of in _COMPARED} - {0, NUM_IMAGES})
+    fewer = sorted({each.num_images(of) for each in models for of in _COMPARED if each.verdict(of)} - {NUM_IMAGES})
     if fewer:
         yield (
             f"The published AP is of {NUM_IMAGES:,} images, ours of {' and '.join(map(str, fewer))}: AP of fewer "
@@ -237,21 +237,26 @@ def _failed(failures: Sequence[Record]) -> Iterator[str]:
 
 def _sizes(models: Sequence[_Model]) -> Table:
     known = {each: found for each in models if (found := each.compared("mask")) is not None}
-    shown = measured_of(_SIZES, known.values())
     columns = [Column(name="Model")]
-    for field in shown:
-        columns += [field.column(), Column(name="published", digits=1), Column(name="diff", digits=1, signed=True)]
-    rows: list[tuple[CellValue, ...]] = []
-    for each, found in known.items():
-        cells: list[CellValue] = [each.name]
-        for field in shown:
-            ours, theirs = field.number(found), each.published(field.name)
-            cells += [ours, theirs, _difference(ours, theirs)]
-        rows.append(tuple(cells))
+    rows: list[list[CellValue]] = [[each.name] for each in known]
+    for field in measured_of(_SIZES, known.values()):
+        ours = [field.number(found) for found in known.values()]
+        theirs = [each.published(field.name) for each in known]
+        shown: list[tuple[Column, Sequence[CellValue]]] = [(field.column(), ours)]
+        if any(number is not None for number in theirs):
+            differences = [_difference(*pair) for pair in zip(ours, theirs, strict=True)]
+            shown += [
+                (Column(name="published", digits=1), theirs),
+                (Column(name="diff", digits=1, signed=True), differences),
+            ]
+        for column, numbers in shown:
+            columns.append(column)
+            for row, number in zip(rows, numbers, strict=True):
+                row.append(number)
     return Table(
         title="Published models, continued: mask AP by overlap and size",
         columns=tuple(columns),
-        rows=tuple(rows),
+        rows=tuple(map(tuple, rows)),
         caption=("Masks are finished as for the published AP. diff: ours less the published.",),
     )
 

@@ -140,6 +140,8 @@ def test_sizes_and_costs_are_those_of_the_records() -> None:
 
 def test_models_nobody_published_numbers_of_have_none() -> None:
     other = subject("effseg", detector=None, backbone="r50_defenc")
+    _, sizes, *_ = shown(model(other, 50.0, 44.0))
+    assert [column.name for column in sizes.columns] == ["Model", "AP50", "APS"]
     compared, *_ = shown([*model(other, 50.0, 44.0), *model(subject("effseg"), 46.99, 42.39)])
     assert [row[0] for row in compared.rows] == ["EffSeg R50+FPN", "EffSeg R50+DefEnc"]
     assert cells(compared, "EffSeg R50+DefEnc", "published") == [None, None]
