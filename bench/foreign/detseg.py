@@ -95,12 +95,12 @@ def recognise(theirs: Mapping[str, Tensor], origin: str) -> Subject:
     """Say by names and shapes whose weights they are. Raises ValueError, beginning with `origin`, for other models."""
     if not any(name.startswith(_DETECTOR) for name in theirs):
         raise ValueError(
-            f"{origin} looks like {looks_like(theirs)}; {_PUBLIC} of the authors' code; get one from the page {PAGE}."
+            f"{origin} looks like {looks_like(theirs)}; {_PUBLIC} of the authors' code; download one from {PAGE}."
         )
     if any(name.startswith(_OTHER_V2) for name in theirs):
         raise ValueError(
             f"{origin} has the detector that the authors call FQDetV2 too, with 21 anchors a cell and a score of "
-            f"boxes: it is of their detection models and has no mask head; {_PUBLIC}; get one from the page {PAGE}."
+            f"boxes: it is of their detection models and has no mask head; {_PUBLIC}; download one from {PAGE}."
         )
     parts = KEYS.parts_of_theirs(theirs)
     _check_classes(theirs, origin)
@@ -113,7 +113,7 @@ def recognise(theirs: Mapping[str, Tensor], origin: str) -> Subject:
         )
     head = next((head for head in _HEADS if head in parts), None)
     if head is None:
-        raise ValueError(f"{origin} has no mask head that is known here; {_PUBLIC}; get one from the page {PAGE}.")
+        raise ValueError(f"{origin} has no mask head that is known here; {_PUBLIC}; download one from {PAGE}.")
     return Subject(
         head=head,
         backend="sps" if head == "effseg" else None,
@@ -143,7 +143,7 @@ def _check_classes(theirs: Mapping[str, Tensor], origin: str) -> None:
     if found == _NUM_PANOPTIC:
         raise ValueError(
             f"{origin} is a panoptic model, with {found} classes of things and stuff; {_PUBLIC}, with {_NUM_CLASSES} "
-            f"classes; get one from the page {PAGE}."
+            f"classes; download one from {PAGE}."
         )
     raise ValueError(
         f"{origin} has {logits.shape[0]} class logits, of {found} classes and no object; expected "
