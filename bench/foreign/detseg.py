@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.foreign.importing import Converted, Published
-from bench.foreign.key_map import KeyMap
+from bench.foreign.key_map import KeyMap, listed
 from bench.foreign.origins import origin as looks_like
 from bench.model.build import build
 from bench.record import Subject
@@ -42,6 +42,7 @@ _NECKS = {"fpn": "r50_fpn", "defenc": "r50_defenc"}
 _HEADS = ("effseg", "refine_mask", "point_rend", "mask_rcnn")
 """A model with a point head has the parts of a Mask R-CNN too."""
 
+_BACKBONE = "backbone.body."
 _DETECTOR = "heads.gvd."
 _CLASS_LOGITS = ("heads.gvd.heads.0.logits.weight", "heads.gvd.heads.0.logits.2.weight")
 """Of FQDetV2 and FQDet."""
@@ -104,12 +105,12 @@ def recognise(theirs: Mapping[str, Tensor], origin: str) -> Subject:
         )
     parts = KEYS.parts_of_theirs(theirs)
     _check_classes(theirs, origin)
+    _check_backbone(theirs, origin)
     neck = next((neck for part, neck in _NECKS.items() if part in parts), None)
     if neck is None:
-        core = [name for name in theirs if name.startswith("core.")]
         raise ValueError(
-            f"{origin} has another neck, of tensors such as {', '.join(core[:2]) or 'none'}; expected FPN or DefEnc "
-            "with the levels P2 to P7; give a checkpoint with one of these."
+            f"{origin} has {_other_neck(theirs)}; expected FPN or DefEnc with the levels P2 to P7; give a checkpoint "
+            "with one of these."
         )
     head = next((head for head in _HEADS if head in parts), None)
     if head is None:
@@ -149,6 +150,24 @@ def _check_classes(theirs: Mapping[str, Tensor], origin: str) -> None:
         f"{origin} has {logits.shape[0]} class logits, of {found} classes and no object; expected "
         f"{_NUM_CLASSES + 1}, of COCO's {_NUM_CLASSES} and no object; give a checkpoint that was trained on COCO."
     )
+
+
+def _check_backbone(theirs: Mapping[str, Tensor], origin: str) -> None:
+    """ResNet-50 has bottlenecks, unlike ResNet-34, and six of them in its third part, unlike ResNet-101."""
+    own, deeper = ("layer1.0.conv3.weight", "layer3.5.conv1.weight"), "layer3.6.conv1.weight"
+    if not all(f"{_BACKBONE}{name}" in theirs for name in own) or f"{_BACKBONE}{deeper}" in theirs:
+        found = [name for name in theirs if name.startswith(_BACKBONE)]
+        raise ValueError(
+            f"{origin} has another backbone, of {len(found)} tensors such as {listed(found[-2:]) or 'none'}; expected "
+            "ResNet-50; give a checkpoint with that."
+        )
+
+
+def _other_neck(theirs: Mapping[str, Tensor]) -> str:
+    found = [name for name in theirs if name.startswith("core.")]
+    if any(name.startswith("core.body.lateral_convs.") for name in found):
+        return "an FPN without the level P2, as the authors' models that detect boxes alone"
+    return f"another neck, of tensors such as {listed(found[:2]) or 'none'}"
 
 
 def _module(theirs: Mapping[str, Tensor], parts: tuple[str, ...], origin: str) -> str:
