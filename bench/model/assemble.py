@@ -127,8 +127,8 @@ def assemble(
     `detections` are those that the head got (per prediction for a class-specific head). Sizes are (height, width):
     of the resized images without padding, and of the files. Predictions whose mask is empty are dropped.
     """
-    probabilities = compose(stages).float().sigmoid().split(detections.region_counts)
-    boxes = detections.boxes.float().split(detections.region_counts)
+    probabilities = _precise(compose(stages)).sigmoid().split(detections.region_counts)
+    boxes = _precise(detections.boxes).split(detections.region_counts)
     counts = detections.prediction_counts
     parts = zip(
         probabilities,
@@ -161,6 +161,11 @@ def assemble(
         )
         first_region += len(maps)
     return images
+
+
+def _precise(values: Float[Tensor, "*_"]) -> Float[Tensor, "*_"]:
+    """The same in at least 32 bits: positions and thresholds need the digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 def encode(predictions: ImagePredictions) -> list[RunLengths]:

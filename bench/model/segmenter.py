@@ -5,7 +5,7 @@ One `Segmenter` holds the detector, which is the same for every head, and a head
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import torch
@@ -114,9 +114,11 @@ class Segmenter(nn.Module):
     def detections(self, pyramid: Pyramid, size: tuple[int, int], given: Sequence[Boxes] | None = None) -> Detections:
         """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors."""
         if given is None:
-            return detect(self.detector(pyramid, size), num_predictions=self.detector.config.num_detections)
-        queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
-        return _own_regions(given, queries)
+            found = detect(self.detector(pyramid, size), num_predictions=self.detector.config.num_detections)
+        else:
+            queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
+            found = _own_regions(given, queries)
+        return replace(found, image_size=size)
 
     def regions(self, detections: Detections) -> Detections:
         """The regions that the head computes masks for: one per prediction if its masks depend on the class."""
@@ -228,8 +230,8 @@ def _matched_regions(
         queries.append(output.queries[image, matched.query])
         index.append(matched.object + first_object)
         first_object += len(truth.labels)
-    detections = _own_regions(given, queries)
     height, width = image_size(batch.images)
+    detections = replace(_own_regions(given, queries), image_size=(height, width))
     masks = [
         F.pad(truth.masks, (0, width - truth.masks.shape[2], 0, height - truth.masks.shape[1])) for truth in objects
     ]

@@ -178,7 +178,7 @@ def test_semantic_features_are_computed_once_per_image() -> None:
 @torch.no_grad()
 def test_a_stage_joins_instance_semantics_and_mask_cell_by_cell() -> None:
     """With torchvision's RoIAlign and products written out, from features of both memory layouts."""
-    stage = Refinement(14, 8, 6, 4).eval()
+    stage = Refinement(14, 8, 6, 4, fade_at_border=False).eval()
     generator = torch.Generator().manual_seed(0)
     instance = torch.randn(3, 8, 14, 14, generator=generator)
     semantic = torch.randn(2, 6, 16, 20, generator=generator)
@@ -225,7 +225,7 @@ def test_the_paper_preset_has_the_parameters_of_the_paper() -> None:
     head = paper_head()
     assert sum(parameter.numel() for parameter in head.parameters()) == 6_580_590
     with torch.device("meta"):
-        stages = [Refinement(side, features, 256, 80) for side, features in ((14, 256), (28, 128), (56, 64))]
+        stages = [Refinement(side, features, 256, 80, fade_at_border=True) for side, features in ((14, 256), (28, 128), (56, 64))]
     sizes = [sum(p.numel() for name, p in s.named_parameters() if not name.startswith("logits")) for s in stages]
     assert sizes == [2_066_047, 533_311, 141_727]
 
