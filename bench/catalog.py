@@ -17,6 +17,10 @@ BACKBONES = {
     "small_fpn": "A small ResNet with GroupNorm and a feature pyramid network, for the small preset.",
 }
 
+DETECTORS = {
+    "fqdet": "FQDet v1, the detector of the paper: 300 queries, selected among the anchors of a pyramid.",
+}
+
 
 def plugins(package: str) -> dict[str, str]:
     """First docstring line of every plug-in of a package, by name: its public modules."""

@@ -27,8 +27,9 @@ Scalar = str | int | float | bool | None
 class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What is measured. A field is None where it does not apply: only EffSeg has a backend and a module.
 
-    `kernel` None is the backend's default. `schedule` is "none" and `weights` is "random" for untrained weights,
-    which are drawn from `seed`, and "none" for a subject that has none; otherwise it is the "sha256:..." of their file.
+    `kernel` None is the backend's default, `detector` None the paper's, FQDet v1. `schedule` is "none" and `weights` is
+    "random" for untrained weights, which are drawn from `seed`, and "none" for a subject that has none; otherwise it is
+    the "sha256:..." of their file.
     """
 
     head: str | None = None
@@ -36,6 +37,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     kernel: str | None = None
     module: str | None = None
     backbone: str | None = None
+    detector: str | None = None
     preset: str | None = None
     schedule: str = "none"
     seed: int = 0
@@ -44,8 +46,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def name(self) -> str:
         """Name, such as `effseg-sps-sfm-r50_fpn-paper-none-seed0`: that of its directory, if a file may have it."""
-        parts = (self.head, self.backend, self.kernel, self.module, self.backbone, self.preset, self.schedule)
-        return "-".join([part for part in parts if part is not None] + [f"seed{self.seed}"])
+        parts = (self.head, self.backend, self.kernel, self.module, self.backbone, self.detector, self.preset)
+        return "-".join([*(part for part in parts if part is not None), self.schedule, f"seed{self.seed}"])
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -253,8 +255,11 @@ class _Version(msgspec.Struct):
 
 def key(subject: Subject, protocol: dict[str, Scalar], machine: Machine | None) -> str:
     """Eight hex digits that name a measurement: what, how, and - for time and memory, else None - on which machine."""
+    of = msgspec.to_builtins(subject)
+    if subject.detector is None:  # records from before there was a choice keep their keys
+        del of["detector"]
     parts = {
-        "subject": msgspec.to_builtins(subject),
+        "subject": of,
         "protocol": protocol,
         "machine": None if machine is None else machine.identity(),
     }

@@ -18,6 +18,7 @@ BACKENDS = {
     "sps": "SPS",
 }
 BACKBONES = {"r50_fpn": "R50+FPN", "r50_defenc": "R50+DefEnc"}
+DETECTORS = {"fqdet": "FQDet", "fqdetv2": "FQDetV2"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@
     anchors    nine boxes per pyramid cell;  boxes: their deltas
     selector   which anchors become queries
     decoder    queries look at the pyramid (deform) and at each other
-    fqdet      the detector itself, FQDetOutput;  detect: its inference rule;  losses: its training
+    fqdet      the detector itself, its FQDetOutput in output;  detect: its inference rule;  losses: its training
 
 Shapes in this package: B images, N anchors or cells of all levels (level-major), Q queries of an image, C channels,
 L levels, P points. Boxes are xyxy in input pixels, in at least 32 bits, and may reach outside the image.

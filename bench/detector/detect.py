@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torchvision.ops import nms
 
-from bench.detector.fqdet import FQDetOutput
+from bench.detector.output import FQDetOutput
 from heads import Detections
 
 

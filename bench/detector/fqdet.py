@@ -10,8 +10,13 @@ from torch import Tensor, nn
 from bench.detector.anchors import ANCHORS_PER_CELL, best_anchors, pyramid_anchors
 from bench.detector.blocks import prediction_head
 from bench.detector.boxes import decode
+from bench.detector.contract import Learned
 from bench.detector.decoder import AnchorEncoding, DecoderLayer
+from bench.detector.detect import detect
+from bench.detector.losses import MatchedQueries, detector_losses
+from bench.detector.output import FQDetOutput
 from bench.detector.selector import Selector, Transition
+from heads import Detections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,32 +46,18 @@ PRESETS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class FQDetOutput:
-    """The output of the detector for every image: scores of all anchors, and the queries of the selected ones.
-
-    `anchor_index`: flat indices into the anchors of the pyramid, all different, best selection logit first.
-    `queries`: raw output of the last decoder layer. The last of the K classes is "no object".
-    `deltas`: the predicted boxes relative to `anchor_boxes`; `boxes`: the same as xyxy.
-    """
-
-    selection_logits: Float[Tensor, "B N"]
-    anchor_index: Int[Tensor, "B Q"]
-    anchor_boxes: Float[Tensor, "B Q 4"]
-    queries: Float[Tensor, "B Q C"]
-    class_logits: Float[Tensor, "B Q K"]
-    deltas: Float[Tensor, "B Q 4"]
-    boxes: Float[Tensor, "B Q 4"]
-
-
 class FQDet(nn.Module):
-    """The detector on top of a pyramid. No shape depends on data, so it can be traced and run on meta tensors."""
+    """The detector on top of a pyramid (a `Detector`).
+
+    No shape of what a call gives depends on data, so it can be traced and run on meta tensors.
+    """
 
     def __init__(self, config: Config, num_classes: int) -> None:
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        channels = config.channels
+        self.query_size = channels = config.channels
+        self.max_given = config.num_queries
         self.selector = Selector(
             channels=channels, bottleneck=config.selector_bottleneck, num_groups=config.selector_groups
         )
@@ -141,6 +132,45 @@ class FQDet(nn.Module):
             found.append(queries[(wanted[:, None] == selected).int().argmax(dim=1)])
         return found
 
+    def detections(self, output: FQDetOutput) -> Detections:
+        """Keep the best (query, class) pairs, as `bench.detector.detect` says."""
+        return detect(output, num_predictions=self.config.num_detections)
+
+    def class_scores(self, queries: Float[Tensor, "R C"]) -> Float[Tensor, "R K"]:
+        """The probability of each class that queries show."""
+        logits: Tensor = self.class_head(queries)
+        return logits[:, :-1].float().sigmoid()
+
+    def learn(
+        self,
+        pyramid: Mapping[int, Tensor],
+        image_size: tuple[int, int],
+        boxes: Sequence[Tensor],
+        labels: Sequence[Tensor],
+        *,
+        true_boxes: bool = False,
+        include: Sequence[Tensor] | None = None,
+    ) -> tuple[dict[str, Tensor], list[Learned]]:
+        """Losses `selection`, `class` and `box`; heads learn on the predicted boxes of matched queries.
+
+        With `true_boxes` they learn on those of the objects, with the queries of their best anchors.
+        """
+        anchors = self.anchors(pyramid)
+        wanted = [best_anchors(of_image, anchors)[:, 0] for of_image in boxes] if true_boxes else None
+        output = self(pyramid, image_size, include=wanted or include)
+        losses, matches = detector_losses(output, boxes, labels, anchors)
+        if wanted is not None:
+            matches = [_each_object(index, best) for index, best in zip(output.anchor_index, wanted, strict=True)]
+        places = boxes if true_boxes else None
+        return losses, [
+            Learned(
+                boxes=output.boxes[image, of.query].detach() if places is None else places[image][of.object],
+                queries=output.queries[image, of.query],
+                object=of.object,
+            )
+            for image, of in enumerate(matches)
+        ]
+
     def _select(self, logits: Float[Tensor, "B N"], include: Sequence[Tensor] | None) -> Int[Tensor, "B Q"]:
         num_queries = self.config.num_queries
         if include is not None:
@@ -154,3 +184,15 @@ class FQDet(nn.Module):
 def _size(features: Float[Tensor, "B C H W"]) -> tuple[int, int]:
     # int(): while tracing, sizes are tensors.
     return int(features.shape[-2]), int(features.shape[-1])
+
+
+def _each_object(anchor_index: Int[Tensor, "Q"], wanted: Int[Tensor, "G"]) -> MatchedQueries:
+    """Match every object to the query of its best anchor, which is there because it was asked for."""
+    query = (wanted[:, None] == anchor_index).int().argmax(dim=1)
+    return MatchedQueries(query=query, object=torch.arange(len(wanted), device=wanted.device))
+
+
+def build(config: Config, channels: int, num_classes: int) -> FQDet:
+    """Build the detector on a pyramid of `channels` channels, which must be those of the configuration."""
+    assert config.channels == channels
+    return FQDet(config, num_classes)

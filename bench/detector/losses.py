@@ -11,7 +11,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from bench.detector.anchors import best_anchors
 from bench.detector.boxes import centre_size, encode
-from bench.detector.fqdet import FQDetOutput
+from bench.detector.output import FQDetOutput
 
 _NUM_SELECTED = 5  # anchors per object that selection should find
 _NUM_MATCHED = 15  # anchors per object whose queries are matched to it

@@ -57,7 +57,7 @@ class Predictor:
         if boxes is None:
             parts = [self._predict(self.model.detect(batch))]
         else:
-            most = self.model.detector.config.num_queries
+            most = self.model.detector.max_given
             parts = [self._predict_in(batch, part) for part in boxes.parts(most)]
         found = self._prediction(read, parts)
         return found.above(min_score)
@@ -119,7 +119,7 @@ class Predictor:
     def _classified(self, output: DetectorOutput, *, keep_scores: bool) -> DetectorOutput:
         """Give every region the class that its query has, and the score unless it was given."""
         found = output.detections
-        score, label = self.model.detector.class_head(found.queries)[:, :-1].float().sigmoid().max(dim=1)
+        score, label = self.model.detector.class_scores(found.queries).max(dim=1)
         scores = found.scores if keep_scores else score[found.region]
         return replace(output, detections=replace(found, labels=label[found.region], scores=scores))
 

@@ -1,19 +1,21 @@
 """From a subject to a model: which parts, which sizes, which weights."""
 
 import dataclasses
+import importlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 import heads
-from bench.catalog import BACKBONES, check
+from bench.catalog import BACKBONES, DETECTORS, check
 from bench.contract import Context
-from bench.detector import fqdet
 from bench.detector.backbone import ResNet50, SmallResNet, imagenet_weights, load_imagenet
+from bench.detector.contract import Detector
 from bench.detector.deform_encoder import DeformEncoder
 from bench.detector.fpn import FPN
 from bench.model import weights_folder
@@ -63,7 +65,9 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     """
     preset, backbone_name, head_name = subject.preset or "paper", subject.backbone or "r50_fpn", subject.head or ""
     check("preset", preset, CHANNELS)
+    detector_name = subject.detector or "fqdet"
     check("backbone", backbone_name, BACKBONES)
+    check("detector", detector_name, DETECTORS)
     head = heads.head(head_name)
     config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
     for part, value in (("module", subject.module), ("backend", backend_name(subject))):
@@ -78,11 +82,14 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
         backbone, neck = _BUILDERS[backbone_name](preset)
+        kind = importlib.import_module(f"bench.detector.{detector_name}")
+        sized = _sized(kind.PRESETS[_BASE.get(preset, preset)], task)
+        detector: Detector = kind.build(sized, channels, num_classes)
         model = Segmenter(
             backbone=backbone,
             neck=neck,
-            detector=fqdet.FQDet(_sized(fqdet.PRESETS[_BASE.get(preset, preset)], task), num_classes),
-            head=head.build(config, channels, channels, num_classes),
+            detector=detector,
+            head=head.build(config, channels, detector.query_size, num_classes),
         )
     # A convolution follows the layout of its weights, and channels last is the one that fast kernels work in.
     for parameter in model.parameters():
@@ -91,7 +98,7 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     return model
 
 
-def _sized(config: fqdet.Config, task: Task | None) -> fqdet.Config:
+def _sized(config: Any, task: Task | None) -> Any:
     wanted = {} if task is None else {name: getattr(task, name) for name in ("num_queries", "num_detections")}
     return dataclasses.replace(config, **{name: number for name, number in wanted.items() if number is not None})
 

@@ -15,10 +15,7 @@ from torch import Tensor, nn
 
 from bench.data.image_ids import Id, original
 from bench.data.samples import Batch, Objects
-from bench.detector.anchors import best_anchors
-from bench.detector.detect import detect
-from bench.detector.fqdet import FQDet, FQDetOutput
-from bench.detector.losses import MatchedQueries, detector_losses
+from bench.detector.contract import Detector, Learned
 from bench.model.assemble import ImagePredictions, RunLengths, assemble, encode
 from heads import Detections, MaskHead, Pyramid, Targets
 
@@ -63,9 +60,9 @@ def _no_lap(phase: str) -> None:
 
 
 class Segmenter(nn.Module):
-    """A common detector (backbone, neck, FQDet) with one head."""
+    """A common detector (backbone, neck, detector) with one head."""
 
-    def __init__(self, *, backbone: nn.Module, neck: nn.Module, detector: FQDet, head: MaskHead) -> None:
+    def __init__(self, *, backbone: nn.Module, neck: nn.Module, detector: Detector, head: MaskHead) -> None:
         super().__init__()
         self.backbone = backbone
         self.neck = neck
@@ -114,15 +111,19 @@ class Segmenter(nn.Module):
     def detections(self, pyramid: Pyramid, size: tuple[int, int], given: Sequence[Boxes] | None = None) -> Detections:
         """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors."""
         if given is None:
-            found = detect(self.detector(pyramid, size), num_predictions=self.detector.config.num_detections)
+            found = self.detector.detections(self.detector(pyramid, size))
         else:
             queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
             found = _own_regions(given, queries)
         return replace(found, image_size=size)
 
     def regions(self, detections: Detections) -> Detections:
-        """The regions that the head computes masks for: one per prediction if its masks depend on the class."""
-        return detections.per_prediction() if self.head.class_specific else detections
+        """The regions that the head computes masks for: one per prediction if its masks depend on the class.
+
+        Raises ValueError for a box that is not finite.
+        """
+        found = _finite(detections)
+        return found.per_prediction() if self.head.class_specific else found
 
     def forward(
         self,
@@ -135,10 +136,9 @@ class Segmenter(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of one training step by name, to be summed: those of the detector and of the head, per image.
 
-        The head learns on the predicted boxes of matched queries, or with `true_boxes` on the boxes of the objects
-        themselves, with the queries of their best anchors. `include` are anchors that become queries in any case
-        (`FQDet.forward`). Of an image's boxes the head learns in `max_regions` at most, drawn at random; the detector
-        learns from all. Raises ValueError for a batch without annotations.
+        The head learns on the regions that `Detector.learn` gives, which explains `true_boxes` and `include`. Of an
+        image's it learns on `max_regions` at most, drawn at random; the detector learns from all. Raises ValueError for
+        a batch without annotations.
         """
         objects = batch.objects
         if objects is None:
@@ -147,20 +147,20 @@ class Segmenter(nn.Module):
                 "leave out images that only an LVIS file lists."
             )
         pyramid: Pyramid = self.neck(self.backbone(batch.images))
-        anchors = self.detector.anchors(pyramid)
-        boxes = [of_image.boxes for of_image in objects]
-        labels = [of_image.labels for of_image in objects]
-        wanted = [best_anchors(boxes_of_image, anchors)[:, 0] for boxes_of_image in boxes] if true_boxes else None
-        output = self.detector(pyramid, image_size(batch.images), include=wanted or include)
-        losses, matches = detector_losses(output, boxes, labels, anchors)
-        if wanted is not None:
-            matches = [_each_object(index, best) for index, best in zip(output.anchor_index, wanted, strict=True)]
+        losses, learned = self.detector.learn(
+            pyramid,
+            image_size(batch.images),
+            [of_image.boxes for of_image in objects],
+            [of_image.labels for of_image in objects],
+            true_boxes=true_boxes,
+            include=include,
+        )
         if max_regions is not None:
-            matches = [_drawn(of_image, max_regions, generator) for of_image in matches]
-        detections, targets = _matched_regions(output, matches, batch, objects, boxes if true_boxes else None)
+            learned = [_drawn(of_image, max_regions, generator) for of_image in learned]
+        detections, targets = _learned_regions(learned, batch, objects)
         losses |= self.head.loss(self.head(pyramid, detections, generator), targets)
         # The losses of the paper are sums over one image; more images a step must not change the learning rate.
-        return {name: loss / len(boxes) for name, loss in losses.items()}
+        return {name: loss / len(objects) for name, loss in losses.items()}
 
 
 def coco_results(
@@ -195,43 +195,47 @@ def _own_regions(given: Sequence[Boxes], queries: Sequence[Tensor]) -> Detection
     )
 
 
+def _finite(detections: Detections) -> Detections:
+    """The same detections. Raises ValueError for a box that is not finite: native code would read anywhere in memory."""
+    boxes = detections.boxes
+    if boxes.is_meta or bool(boxes.isfinite().all()):
+        return detections
+    region = int(boxes.isfinite().all(1).logical_not().nonzero()[0, 0])
+    image = int(detections.image[region])
+    place = region - sum(detections.region_counts[:image])
+    raise ValueError(
+        f"Box {place} of image {image} of the batch is {boxes[region].tolist()}; expected four finite numbers (x and y "
+        "of the upper left corner, then of the lower right one); correct the given boxes, or look at the weights: those "
+        "of a training that diverged predict such boxes."
+    )
+
+
 def _image_index(counts: Sequence[int], device: torch.device) -> Int[Tensor, "R"]:
     return torch.repeat_interleave(torch.tensor(counts, device=device), output_size=sum(counts))
 
 
-def _each_object(anchor_index: Int[Tensor, "Q"], wanted: Int[Tensor, "G"]) -> MatchedQueries:
-    """Match every object to the query of its best anchor, which is there because it was asked for."""
-    query = (wanted[:, None] == anchor_index).int().argmax(dim=1)
-    return MatchedQueries(query=query, object=torch.arange(len(wanted), device=wanted.device))
-
-
-def _drawn(matches: MatchedQueries, count: int, generator: torch.Generator | None) -> MatchedQueries:
-    """Keep at most `count` pairs of an image, in their order."""
-    if len(matches.query) <= count:
-        return matches
-    order = torch.randperm(len(matches.query), generator=generator, device=matches.query.device)
+def _drawn(learned: Learned, count: int, generator: torch.Generator | None) -> Learned:
+    """Keep at most `count` regions of an image, in their order."""
+    if len(learned.boxes) <= count:
+        return learned
+    order = torch.randperm(len(learned.boxes), generator=generator, device=learned.boxes.device)
     kept = order[:count].sort().values
-    return MatchedQueries(query=matches.query[kept], object=matches.object[kept])
+    return Learned(boxes=learned.boxes[kept], queries=learned.queries[kept], object=learned.object[kept])
 
 
-def _matched_regions(
-    output: FQDetOutput,
-    matches: Sequence[MatchedQueries],
-    batch: Batch,
-    objects: Sequence[Objects],
-    true_boxes: Sequence[Tensor] | None,
+def _learned_regions(
+    learned: Sequence[Learned], batch: Batch, objects: Sequence[Objects]
 ) -> tuple[Detections, Targets]:
-    """Regions of matched queries, with the classes and masks of their objects. Boxes carry no gradient."""
-    given, queries, index, first_object = [], [], [], 0
-    for image, (matched, truth) in enumerate(zip(matches, objects, strict=True)):
-        boxes = output.boxes[image, matched.query].detach() if true_boxes is None else true_boxes[image][matched.object]
-        labels = truth.labels[matched.object]
+    """The regions of a batch that the head learns on, with the classes and masks of their objects."""
+    given, index, first_object = [], [], 0
+    for of_image, truth in zip(learned, objects, strict=True):
+        labels, boxes = truth.labels[of_image.object], of_image.boxes
         given.append(Boxes(boxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))))
-        queries.append(output.queries[image, matched.query])
-        index.append(matched.object + first_object)
+        index.append(of_image.object + first_object)
         first_object += len(truth.labels)
     height, width = image_size(batch.images)
-    detections = replace(_own_regions(given, queries), image_size=(height, width))
+    detections = _own_regions(given, [of_image.queries for of_image in learned])
+    detections = replace(_finite(detections), image_size=(height, width))
     masks = [
         F.pad(truth.masks, (0, width - truth.masks.shape[2], 0, height - truth.masks.shape[1])) for truth in objects
     ]

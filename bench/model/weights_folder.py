@@ -18,8 +18,8 @@ DETECTOR = "detector"
 
 def stem(subject: Subject) -> str:
     """Name of a subject's file without its ending: what weights depend on. No backend does: all compute the same."""
-    parts = (subject.head, subject.module, subject.backbone, subject.preset, subject.schedule, f"seed{subject.seed}")
-    return "-".join(part for part in parts if part is not None)
+    parts = (subject.head, subject.module, subject.backbone, subject.detector, subject.preset, subject.schedule)
+    return "-".join([*(part for part in parts if part is not None), f"seed{subject.seed}"])
 
 
 def file(folder: Path, name: str) -> Path:

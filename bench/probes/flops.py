@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,6 @@ from torch import Tensor, nn
 
 from bench.contract import Context, Measurement
 from bench.data.input_size import nominal_sizes, resized
-from bench.detector.detect import detect
-from bench.detector.fqdet import FQDetOutput
 from bench.inference.image_run import images_protocol, input_protocol, open_run
 from bench.model.build import build, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
@@ -98,11 +97,8 @@ def _measured(subject: Subject, context: Context) -> Measurement:
         size, first = image_size(batch.images), not images
         counts, pyramid, output = _count_detector(model, batch.images, fvcore=first)
         given = run.given(batch)
-        most = model.detector.config.num_detections
         detections = (
-            detect(output, num_predictions=most)
-            if given is None
-            else model.detections(as_pyramid(pyramid), size, given)
+            model.detector.detections(output) if given is None else model.detections(as_pyramid(pyramid), size, given)
         )
         found = model.regions(detections)
         counts["head"], _ = _count_head(model, pyramid, found, size, fvcore=first)
@@ -132,14 +128,14 @@ def _measurement(images: Sequence[dict[str, Ruled]], regions: Sequence[int], che
 
 def _count_detector(
     model: Segmenter, images: Tensor, *, fvcore: bool = False
-) -> tuple[dict[str, Ruled], tuple[Tensor, ...], FQDetOutput]:
+) -> tuple[dict[str, Ruled], tuple[Tensor, ...], Any]:
     """Count everything before the head; give the pyramid P2..P7 and the detector's output."""
     counts = {}
     counts["backbone"], features = _count(BackbonePart(model), (images,), fvcore)
     counts["neck"], pyramid = _count(NeckPart(model), features, fvcore)
-    counts["detector"], fields = _count(DetectorPart(model, image_size(images)), pyramid, fvcore)
-    names = FQDetOutput.__dataclass_fields__
-    return counts, pyramid, FQDetOutput(**dict(zip(names, fields, strict=True)))
+    part = DetectorPart(model, image_size(images))
+    counts["detector"], fields = _count(part, pyramid, fvcore)
+    return counts, pyramid, part.whole(fields)
 
 
 def _count_head(

@@ -1,11 +1,12 @@
 """The walk cut into parts with tensors in and tensors out: what both rulers can count (fvcore traces nothing else)."""
 
+import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.detector.fqdet import FQDetOutput
 from bench.model.assemble import paste_canvas
 from bench.model.segmenter import Segmenter
 from heads import Detections, compose
@@ -36,7 +37,7 @@ class NeckPart(nn.Module):
     def forward(self, *features: Tensor) -> tuple[Tensor, ...]:
         """Give the maps in the order of their levels."""
         pyramid: dict[int, Tensor] = self.neck(dict(enumerate(features, start=2)))
-        return tuple(pyramid[level] for level in PYRAMID_LEVELS)
+        return tuple(pyramid[level] for level in sorted(pyramid))
 
 
 class DetectorPart(nn.Module):
@@ -46,11 +47,19 @@ class DetectorPart(nn.Module):
         super().__init__()
         self.detector = model.detector
         self.size = size
+        self._output: type[Any] | None = None
 
     def forward(self, *pyramid: Tensor) -> tuple[Tensor, ...]:
-        """Give the fields of `FQDetOutput` in their order."""
-        output: FQDetOutput = self.detector(as_pyramid(pyramid), self.size)
+        """Give the fields of what the detector says, in their order; `whole` puts them together again."""
+        output = self.detector(as_pyramid(pyramid), self.size)
+        self._output = type(output)
         return tuple(vars(output).values())
+
+    def whole(self, fields: Sequence[Tensor]) -> Any:
+        """What the detector said, from the fields that `forward` gave."""
+        assert self._output is not None, "nothing was given yet"
+        names = [field.name for field in dataclasses.fields(self._output)]
+        return self._output(**dict(zip(names, fields, strict=True)))
 
 
 class HeadPart(nn.Module):
@@ -84,5 +93,5 @@ class HeadPart(nn.Module):
 
 
 def as_pyramid(maps: Sequence[Tensor]) -> dict[int, Tensor]:
-    """P2..P7 by level."""
-    return dict(zip(PYRAMID_LEVELS, maps, strict=True))
+    """The maps of P2, P3 and so on by level."""
+    return dict(enumerate(maps, start=PYRAMID_LEVELS[0]))

@@ -104,5 +104,5 @@ def _check(data: TrainingData, recipe: Recipe) -> None:
 def _freeze(model: Segmenter, recipe: Recipe) -> None:
     model.train()
     if recipe.trained == "head":
-        for part in (model.backbone, model.neck, model.detector):
-            part.requires_grad_(False).eval()
+        for part in ("backbone", "neck", "detector"):
+            model.get_submodule(part).requires_grad_(False).eval()

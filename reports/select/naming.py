@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from bench.record import Subject
 from reports import paper
 
-_FIELDS = ("module", "backend", "kernel", "backbone", "preset", "schedule", "seed", "weights")
+_FIELDS = ("module", "backend", "kernel", "backbone", "detector", "preset", "schedule", "seed", "weights")
 
 
 def names(subjects: Sequence[Subject]) -> list[str]:
@@ -35,7 +35,7 @@ def _word(subject: Subject, field: str) -> str:
     text = str(value)
     if text.startswith("sha256:"):
         return text[7:15]  # the first digits tell files apart
-    return paper.MODULES.get(text, paper.BACKBONES.get(text, text))
+    return (paper.MODULES | paper.BACKBONES | paper.DETECTORS).get(text, text)
 
 
 def _count(told: Sequence[Sequence[str]]) -> int:

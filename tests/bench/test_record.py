@@ -254,6 +254,7 @@ def test_key_sees_what_matters() -> None:
     others = [
         key(msgspec.structs.replace(SUBJECT, seed=1), protocol, MACHINE),
         key(msgspec.structs.replace(SUBJECT, kernel="native"), protocol, MACHINE),
+        key(msgspec.structs.replace(SUBJECT, detector="fqdetv2"), protocol, MACHINE),
         key(SUBJECT, protocol | {"version": 2}, MACHINE),
         key(SUBJECT, protocol | {"images": 50}, MACHINE),
         key(SUBJECT, protocol | {"probe": "memory"}, MACHINE),
@@ -275,6 +276,9 @@ def test_key_ignores_what_does_not() -> None:
 def test_names_of_directories() -> None:
     assert SUBJECT.name == "effseg-sps-sfm-r50_fpn-paper-none-seed0"
     assert Subject(head="mask_rcnn", schedule="12ep", seed=3).name == "mask_rcnn-12ep-seed3"
+    assert (
+        msgspec.structs.replace(SUBJECT, detector="fqdetv2").name == "effseg-sps-sfm-r50_fpn-fqdetv2-paper-none-seed0"
+    )
     assert MACHINE.name == "xeon-platinum-8481c-2c"
     assert msgspec.structs.replace(
         MACHINE, cpu="AMD EPYC 9B14 96-Core Processor", gpu="NVIDIA H100 80GB HBM3"

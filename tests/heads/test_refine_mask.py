@@ -225,7 +225,10 @@ def test_the_paper_preset_has_the_parameters_of_the_paper() -> None:
     head = paper_head()
     assert sum(parameter.numel() for parameter in head.parameters()) == 6_580_590
     with torch.device("meta"):
-        stages = [Refinement(side, features, 256, 80, fade_at_border=True) for side, features in ((14, 256), (28, 128), (56, 64))]
+        stages = [
+            Refinement(side, features, 256, 80, fade_at_border=True)
+            for side, features in ((14, 256), (28, 128), (56, 64))
+        ]
     sizes = [sum(p.numel() for name, p in s.named_parameters() if not name.startswith("logits")) for s in stages]
     assert sizes == [2_066_047, 533_311, 141_727]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from bench.detector.detect import class_wise_nms, detect
-from bench.detector.fqdet import FQDetOutput
+from bench.detector.output import FQDetOutput
 
 FAR = -20.0  # a logit of no consequence
 

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from bench.detector.anchors import best_anchors
+from bench.detector.contract import Detector
 from bench.detector.deform import MultiScaleDeformableAttention
 from bench.detector.deform_encoder import DeformEncoder
-from bench.detector.fqdet import PRESETS, Config, FQDet, FQDetOutput
+from bench.detector.fqdet import PRESETS, Config, FQDet
+from bench.detector.output import FQDetOutput
 
 SIZE = (128, 160)
 TINY = Config(
@@ -280,3 +282,20 @@ def test_dtype_follows_the_features_and_boxes_stay_float32() -> None:
     output = detector({k: v.bfloat16() for k, v in pyramid().items()}, SIZE)
     assert output.queries.dtype == output.class_logits.dtype == torch.bfloat16
     assert output.boxes.dtype == output.anchor_boxes.dtype == torch.float32
+
+
+def test_is_a_detector(detector: FQDet) -> None:
+    assert isinstance(detector, Detector)
+
+
+def test_heads_learn_on_matched_or_true_boxes(detector: FQDet) -> None:
+    detector.train()
+    boxes, labels = [torch.tensor([[8.0, 8, 40, 40], [20, 4, 60, 30]])] * 2, [torch.tensor([1, 3])] * 2
+    losses, learned = detector.learn(pyramid(), SIZE, boxes, labels)
+    assert set(losses) == {"selection", "class", "box"}
+    assert all(not of.boxes.requires_grad and of.queries.requires_grad for of in learned)
+    assert all(set(of.object.tolist()) <= {0, 1} for of in learned)
+    _, on_true = detector.learn(pyramid(), SIZE, boxes, labels, true_boxes=True)
+    for of, places in zip(on_true, boxes, strict=True):
+        torch.testing.assert_close(of.boxes, places)
+        assert of.object.tolist() == [0, 1]

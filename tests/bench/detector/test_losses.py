@@ -9,8 +9,9 @@ from torch import Tensor
 
 from bench.detector.anchors import best_anchors, pyramid_anchors
 from bench.detector.boxes import decode, encode
-from bench.detector.fqdet import PRESETS, FQDet, FQDetOutput
+from bench.detector.fqdet import PRESETS, FQDet
 from bench.detector.losses import detector_losses, match
+from bench.detector.output import FQDetOutput
 
 NO_BOXES, NO_LABELS = torch.empty(0, 4), torch.empty(0, dtype=torch.long)
 
