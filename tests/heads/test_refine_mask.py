@@ -87,6 +87,14 @@ def test_cells_count_near_the_boundary_of_the_predicted_or_the_wanted_mask() -> 
     assert not counted_cells(nothing, nothing).any()
 
 
+def test_targets_are_those_of_boxes_cut_at_the_image() -> None:
+    """A box that reaches out by its own size: its target is that of the part inside, stretched to all its cells."""
+    targets = make_targets(right_half(112))
+    beyond = dataclasses.replace(targets, boxes=torch.tensor([[0.0, 0.0, 224.0, 224.0]]).repeat(NUM_REGIONS, 1))
+    losses = small_head().loss(make_stages(*(logits_of(right_half(side)) for side in SIDES)), beyond)
+    assert sum(losses.values()) < 1e-6
+
+
 def test_losses_of_undecided_masks_are_their_weights() -> None:
     # Logits of 0 cost ln 2 in every cell, so a mean costs ln 2 over any set of cells.
     stages = make_stages(*(constant(0.0, side) for side in SIDES))
@@ -256,3 +264,11 @@ def test_the_cost_is_that_of_the_formula() -> None:
     assert counter.get_total_flops() / 2 == num_regions * region + image
     # The paper's ruler also counts bilinear resampling and so arrives at 280.8 G.
     assert num_regions * region + image == pytest.approx(280.8e9, rel=2e-3)
+
+
+def test_the_paper_preset_fades_at_the_border_and_the_small_ones_do_not() -> None:
+    assert {name: config.fade_at_border for name, config in PRESETS.items()} == {
+        "paper": True,
+        "small": False,
+        "small_agnostic": False,
+    }
