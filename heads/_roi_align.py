@@ -61,10 +61,7 @@ def _corners(
     places = (torch.arange(side * num_samples, device=low.device, dtype=low.dtype) + 0.5) / (side * num_samples)
     position = low[:, None] + places * extent[:, None]
     is_near = (position >= -1) & (position <= size)
-    if fading:
-        position = position.clamp(-1, size)
-    else:
-        position = position.clamp(0, size - 1)
+    position = position.clamp(-1, size) if fading else position.clamp(0, size - 1)
     cell = position.floor()
     beyond = position - cell
     weight = torch.stack((1 - beyond, beyond), -1) * (is_near.to(low.dtype) / num_samples)[..., None]

@@ -197,8 +197,9 @@ class EffSeg(nn.Module):
         """
         if self.stretch_maps and detections.image_size is None:
             raise ValueError(
-                "EffSeg got detections without the size of their images; it stretches the pyramid over them, so it "
-                "needs `image_size`, the (height, width) of the padded input; give it, or build with stretch_maps=False."
+                "EffSeg got detections without the size of their images; it stretches the pyramid over "
+                "them, so it needs `image_size`, the (height, width) of the padded input; give it, or build with "
+                "stretch_maps=False."
             )
         boxes, image, region_counts = detections.boxes, detections.image, detections.region_counts
         aligned = align_regions(pyramid, boxes, image, REGION_SIDE)

@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from bench.contract import Finishing
+from bench.model.finishing import Dilation
 from heads import Detections, Stage, compose
 
 
@@ -121,11 +123,13 @@ def assemble(
     detections: Detections,
     input_sizes: Sequence[tuple[int, int]],
     original_sizes: Sequence[tuple[int, int]],
+    finishing: Finishing = "exact",
 ) -> list[ImagePredictions]:
     """Make the predictions of every image: scores at input resolution (Eq. 3), masks at the original one.
 
     `detections` are those that the head got (per prediction for a class-specific head). Sizes are (height, width):
-    of the resized images without padding, and of the files. Predictions whose mask is empty are dropped.
+    of the resized images without padding, and of the files. `finishing` says how masks come from one to the other.
+    Predictions whose mask is empty are dropped.
     """
     probabilities = _precise(compose(stages)).sigmoid().split(detections.region_counts)
     boxes = _precise(detections.boxes).split(detections.region_counts)
@@ -142,10 +146,7 @@ def assemble(
     )
     images, first_region = [], 0
     for maps, places, region, labels, scores, input_size, size in parts:
-        scale = places.new_tensor([size[1] / input_size[1], size[0] / input_size[0]] * 2)
-        crops = [
-            Crop(mask=crop > 0.5, top=top, left=left) for crop, (top, left) in paste_each(maps, places * scale, size)
-        ]
+        crops = list(_finished(maps, places, input_size, size, finishing))
         found = torch.stack([crop.mask.any() for crop in crops]) if crops else labels.new_zeros(0, dtype=torch.bool)
         index = region - first_region
         scores = scores * mask_scores(maps, places, input_size)[index]
@@ -161,6 +162,25 @@ def assemble(
         )
         first_region += len(maps)
     return images
+
+
+def _finished(
+    probabilities: Float[Tensor, "R S S"],
+    boxes: Float[Tensor, "R 4"],
+    input_size: tuple[int, int],
+    size: tuple[int, int],
+    finishing: Finishing,
+) -> Iterator[Crop]:
+    """The mask of every region in an image of `size`; boxes are in pixels of the input."""
+    if finishing == "dilated":
+        dilated = Dilation(input_size, size, boxes.device)
+        for crop, (top, left) in paste_each(probabilities, boxes, input_size):
+            mask, (top, left) = dilated(crop > 0.5, top, left)
+            yield Crop(mask=mask, top=top, left=left)
+        return
+    scale = boxes.new_tensor([size[1] / input_size[1], size[0] / input_size[0]] * 2)
+    for crop, (top, left) in paste_each(probabilities, boxes * scale, size):
+        yield Crop(mask=crop > 0.5, top=top, left=left)
 
 
 def _precise(values: Float[Tensor, "*_"]) -> Float[Tensor, "*_"]:

@@ -146,6 +146,7 @@ def load_files(
 
 
 def _placed(model: Segmenter, context: Context) -> Segmenter:
+    model.finishing = context.finishing
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
 
 

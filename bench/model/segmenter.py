@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bench.contract import Finishing
 from bench.data.image_ids import Id, original
 from bench.data.samples import Batch, Objects
 from bench.detector.contract import Detector, Learned
@@ -68,6 +69,7 @@ class Segmenter(nn.Module):
         self.neck = neck
         self.detector = detector
         self.head = head
+        self.finishing: Finishing = "exact"
 
     @torch.inference_mode()
     def predict(
@@ -104,7 +106,7 @@ class Segmenter(nn.Module):
         regions = self.regions(output.detections)
         stages = self.head(output.pyramid, regions)
         lap("head")
-        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes)
+        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes, self.finishing)
         lap("assemble")
         return predictions
 
@@ -196,7 +198,7 @@ def _own_regions(given: Sequence[Boxes], queries: Sequence[Tensor]) -> Detection
 
 
 def _finite(detections: Detections) -> Detections:
-    """The same detections. Raises ValueError for a box that is not finite: native code would read anywhere in memory."""
+    """The same detections. Raises ValueError for a box that is not finite: native code would read beyond the maps."""
     boxes = detections.boxes
     if boxes.is_meta or bool(boxes.isfinite().all()):
         return detections
@@ -205,8 +207,8 @@ def _finite(detections: Detections) -> Detections:
     place = region - sum(detections.region_counts[:image])
     raise ValueError(
         f"Box {place} of image {image} of the batch is {boxes[region].tolist()}; expected four finite numbers (x and y "
-        "of the upper left corner, then of the lower right one); correct the given boxes, or look at the weights: those "
-        "of a training that diverged predict such boxes."
+        "of the upper left corner, then of the lower right one); correct the given boxes, or look at the weights: "
+        "those of a training that diverged predict such boxes."
     )
 
 
