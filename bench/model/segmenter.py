@@ -106,7 +106,7 @@ class Segmenter(nn.Module):
         regions = self.regions(output.detections)
         stages = self.head(output.pyramid, regions)
         lap("head")
-        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes, self.finishing)
+        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes, finishing=self.finishing)
         lap("assemble")
         return predictions
 
@@ -243,6 +243,7 @@ def _learned_regions(
     ]
     targets = Targets(
         masks=torch.cat(masks),
+        image=_image_index([len(truth.masks) for truth in objects], detections.boxes.device),
         index=torch.cat(index),
         boxes=detections.boxes,
         image_sizes=detections.boxes.new_tensor(batch.input_sizes)[detections.image],

@@ -44,7 +44,7 @@ def measure(subject: Subject, context: Context) -> Measurement:
             detector("all")
             head = Clock(context.device)
             stages = model.head(pyramid, regions)
-            assemble(stages, regions, batch.input_sizes, batch.original_sizes, model.finishing)
+            assemble(stages, regions, batch.input_sizes, batch.original_sizes, finishing=model.finishing)
             head("all")
         for name, clock in (("whole", whole), ("detector", detector), ("head", head)):
             times[name].append(clock.total_ms)
