@@ -9,5 +9,5 @@
     fqdetv2    the second version: other parts on the same walk;  quality_losses: its training
 
 Shapes in this package: B images, N anchors or cells of all levels (level-major), Q queries of an image, C channels,
-L levels, P points. Boxes are xyxy in input pixels, float32, and may reach outside the image.
+L levels, P points. Boxes are xyxy in input pixels, in at least 32 bits, and may reach outside the image.
 """

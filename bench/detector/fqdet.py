@@ -135,9 +135,10 @@ class FQDet(nn.Module):
         )
 
     def anchors(self, pyramid: Mapping[int, Tensor]) -> Float[Tensor, "N 4"]:
-        """All anchors of a pyramid (xyxy, input pixels): what `anchor_index` counts in."""
+        """All anchors of a pyramid (xyxy, input pixels, at least 32 bits): what `anchor_index` counts in."""
         shapes = {level: _size(pyramid[level]) for level in self.config.levels}
-        return pyramid_anchors(shapes, pyramid[self.config.levels[0]].device)
+        first = pyramid[self.config.levels[0]]
+        return pyramid_anchors(shapes, first.device, torch.promote_types(first.dtype, torch.float32))
 
     def queries_at(
         self, pyramid: Mapping[int, Tensor], image_size: tuple[int, int], boxes: Sequence[Tensor]

@@ -101,6 +101,22 @@ def test_weights_make_the_round_trip(tmp_path: Path) -> None:
         assert torch.equal(loaded.state_dict()[name], value)
 
 
+def test_a_run_says_how_masks_are_finished(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save(build(small()), path)
+    assert load(small(), Context(weights=path)).finishing == "exact"
+    assert load(small(), Context(weights=path, finishing="dilated")).finishing == "dilated"
+
+
+def test_the_encoder_of_the_paper_has_the_positions_of_its_source() -> None:
+    with torch.device("meta"):
+        paper, little = (
+            build(Subject(head="mask_rcnn", backbone="r50_defenc", preset=preset)) for preset in ("paper", "small")
+        )
+    assert paper.neck.source_positions is True
+    assert little.neck.source_positions is False
+
+
 def test_weights_of_another_architecture_are_refused_by_key(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     save(build(small("mask_rcnn")), path)
