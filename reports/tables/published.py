@@ -225,6 +225,8 @@ def _what_it_means(models: Sequence[_Model]) -> Iterator[str]:
         of = [each.name for each in models if each.finishing == finishing and each.ours("mask") is not None]
         if of:
             yield f"Mask AP of {', '.join(of)}: masks finished {how}."
+    if any(each.row is not None and each.finishing == "exact" and each.ours("mask") is not None for each in models):
+        yield "There masks are ranked by Eq. 3, as of all heads: mask AP need not be the published one, box AP must."
     yield "95%: our interval, over images; it does not speak of training."
 
 
