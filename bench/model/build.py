@@ -14,10 +14,10 @@ from torch import nn
 import heads
 from bench.catalog import BACKBONES, DETECTORS, check
 from bench.contract import Context
-from bench.detector.backbone import ResNet50, SmallResNet, imagenet_weights, load_imagenet
+from bench.detector.backbone import PaddedResNet50, ResNet50, SmallResNet, imagenet_weights, load_imagenet
 from bench.detector.contract import Detector
 from bench.detector.deform_encoder import DeformEncoder
-from bench.detector.fpn import FPN
+from bench.detector.fpn import FPN, TorchvisionFPN
 from bench.model import weights_folder
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task, check_categories
@@ -41,6 +41,11 @@ def _r50_defenc(channels: int) -> tuple[nn.Module, nn.Module]:
     return backbone, DeformEncoder(backbone.channels, channels)
 
 
+def _r50_tvfpn(channels: int) -> tuple[nn.Module, nn.Module]:
+    backbone = PaddedResNet50()
+    return backbone, TorchvisionFPN(backbone.channels, channels)
+
+
 def _small_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
     backbone = SmallResNet()
     return backbone, FPN(backbone.channels, channels)
@@ -49,9 +54,13 @@ def _small_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
 _BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
     "r50_fpn": _r50_fpn,
     "r50_defenc": _r50_defenc,
+    "r50_tvfpn": _r50_tvfpn,
     "small_fpn": _small_fpn,
 }
 
+
+_TOGETHER = {"torchvision": "r50_tvfpn", "torchvision_v2": "r50_tvfpn"}
+"""Detectors that go with one backbone alone, which no other detector goes with: their pyramids have other levels."""
 
 _BASE = {"small_agnostic": "small"}
 """What a part takes that has no preset of its own by that name: the detector is the same, EffSeg is class-agnostic."""
@@ -68,6 +77,7 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     detector_name = subject.detector or "fqdet"
     check("backbone", backbone_name, BACKBONES)
     check("detector", detector_name, DETECTORS)
+    _check_together(detector_name, backbone_name)
     head = heads.head(head_name)
     config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
     for part, value in (("module", subject.module), ("backend", backend_name(subject))):
@@ -96,6 +106,17 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
+
+
+def _check_together(detector: str, backbone: str) -> None:
+    """Raise ValueError for a detector on a backbone whose pyramid it is not for."""
+    if _TOGETHER.get(detector, backbone) == backbone and (detector in _TOGETHER or backbone not in _TOGETHER.values()):
+        return
+    fitting = [_TOGETHER[detector]] if detector in _TOGETHER else sorted(BACKBONES.keys() - set(_TOGETHER.values()))
+    raise ValueError(
+        f"The detector {detector} was given the backbone {backbone}, whose pyramid has other levels; expected "
+        f"{' or '.join(fitting)}; choose that backbone, or another detector."
+    )
 
 
 def _sized(config: Any, task: Task | None) -> Any:
