@@ -33,9 +33,9 @@ from bench.foreign import torchvision as source
 from heads import compose
 
 SIZE = (128, 160)
-FEW = 40
+FEW = 30
 """Proposals and detections, so that a comparison takes a second."""
-KEPT = 20
+KEPT = 15
 
 
 def fewer() -> dict[str, Any]:
@@ -68,7 +68,7 @@ def make_varied(model: nn.Module) -> None:
         elif name.endswith(("running_mean", "bias")):
             tensor.copy_(draw(tensor) / 10)
         elif "rpn.head" in name:
-            tensor.copy_(draw(tensor) / 20)
+            tensor.copy_(draw(tensor) / (1000 if "bbox" in name else 40))
 
 
 @torch.inference_mode()
@@ -90,8 +90,8 @@ def spread_classes(model: MaskRCNN, image: Tensor) -> None:
     theirs(model, image)
     hook.remove()
     features = seen[0]
-    weight = torch.randn(91, features.shape[1], generator=torch.Generator().manual_seed(1))
-    weight *= 3 / (features - features.mean(0)).norm(dim=1).mean()
+    weight = torch.randn(91, features.shape[1], generator=torch.Generator().manual_seed(1)).to(features)
+    weight *= 2 / (features - features.mean(0)).norm(dim=1).mean()
     predictor.cls_score.weight.copy_(weight)
     predictor.cls_score.bias.copy_(-weight @ features.mean(0))
 
@@ -100,12 +100,12 @@ def spread_classes(model: MaskRCNN, image: Tensor) -> None:
 def image() -> Tensor:
     generator = torch.Generator().manual_seed(2)
     coarse = torch.randn(1, 3, SIZE[0] // 8, SIZE[1] // 8, generator=generator)
-    return nn.functional.interpolate(coarse, SIZE, mode="bilinear")
+    return nn.functional.interpolate(coarse, SIZE, mode="bilinear").double()
 
 
 def prepared(make: Callable[[], MaskRCNN], image: Tensor) -> MaskRCNN:
     torch.manual_seed(0)
-    model = make().eval()
+    model = make().double().eval()  # so that rounding decides nothing
     make_varied(model)
     spread_classes(model, image)
     return model
@@ -117,7 +117,7 @@ def ours(model: nn.Module) -> Segmenter:
     found = converted.model
     kind = {"torchvision": first, "torchvision_v2": second}[str(converted.subject.detector)]
     config = replace(kind.PRESETS["paper"], num_proposals=FEW, num_detections=KEPT)
-    detector = kind.build(config, 256, 80)
+    detector = kind.build(config, 256, 80).double()
     detector.load_state_dict(found.get_submodule("detector").state_dict())
     found.detector = detector
     return found.eval()
@@ -131,33 +131,32 @@ def test_boxes_classes_scores_and_masks_are_those_of_torchvision(make: Callable[
     with torch.inference_mode():
         maps = model.neck(model.backbone(image))
         for level, wanted in enumerate(pyramid.values(), start=2):
-            torch.testing.assert_close(maps[level], wanted, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(maps[level], wanted)
         found = model.detector.detections(model.detector(maps, SIZE))
         masks = compose(model.head(maps, model.regions(found))).sigmoid()
     # torchvision also gives ids that no category of COCO has; trained weights never do.
     of_category = torch.isin(expected["labels"], torch.tensor(COCO_CATEGORY_IDS)).nonzero()[:KEPT, 0]
-    assert len(of_category) == KEPT == len(found.boxes)
-    assert len(expected["labels"]) < 4 * KEPT or of_category[-1] < len(expected["labels"]) - 1
+    assert len(expected["labels"]) < 4 * KEPT, "torchvision left out detections that count here"
+    assert len(of_category) == len(found.boxes) > KEPT / 2
     labels = torch.tensor(COCO_CATEGORY_IDS)[found.labels]
     assert len(labels.unique()) > 4
     assert labels.equal(expected["labels"][of_category])
-    torch.testing.assert_close(found.boxes, expected["boxes"][of_category], rtol=0, atol=1e-3)
-    torch.testing.assert_close(found.scores, expected["scores"][of_category], rtol=0, atol=1e-5)
-    torch.testing.assert_close(masks, expected["masks"][of_category, 0], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found.boxes, expected["boxes"][of_category], rtol=0, atol=1e-7)
+    torch.testing.assert_close(found.scores, expected["scores"][of_category], rtol=0, atol=1e-9)
+    torch.testing.assert_close(masks, expected["masks"][of_category, 0], rtol=0, atol=1e-9)
     assert masks.std() > 0.05, "masks without contrast prove nothing"
 
 
-def test_normalisation_that_was_not_frozen_has_its_epsilon(image: Tensor) -> None:
-    original = maskrcnn_resnet50_fpn(weights=None, weights_backbone=None).eval()
-    make_varied(original)
-    with torch.no_grad():
-        for name, buffer in original.backbone.named_buffers():
-            if name.endswith("running_var"):
-                buffer.mul_(1e-3)
-        small = image[..., :64, :64]
-        expected = original.backbone(small)["0"]
-        model = convert(original.state_dict(), "It").model.eval()
-        torch.testing.assert_close(model.neck(model.backbone(small))[2], expected, rtol=1e-3, atol=1e-3)
+@pytest.mark.parametrize("is_frozen", [True, False], ids=["frozen", "not frozen"])
+def test_normalisation_has_the_epsilon_that_it_had(is_frozen: bool) -> None:
+    original = (first_version() if is_frozen else maskrcnn_resnet50_fpn(weights=None, weights_backbone=None)).eval()
+    norm = original.backbone.body.layer1[0].bn2
+    norm.running_var.fill_(1e-5)  # as small as the epsilon
+    features = torch.randn(1, 64, 4, 4, generator=torch.Generator().manual_seed(4))
+    layer = convert(original.state_dict(), "It").model.get_submodule("backbone.layer1.0.bn2").eval()
+    expected = features / (1e-5 if is_frozen else 2e-5) ** 0.5
+    torch.testing.assert_close(norm(features), expected)
+    torch.testing.assert_close(layer(features), expected)
 
 
 def test_sides_that_32_does_not_divide_are_padded_as_by_torchvision() -> None:
