@@ -18,10 +18,8 @@ _SAMPLES = 2
 _USUAL_SIZE, _USUAL_LEVEL = 224, 4  # a box of ImageNet's size is read from P4, as in Eq. 1
 
 
-def align_as_torchvision(
-    pyramid: Pyramid, boxes: Sequence[Float[Tensor, "G 4"]], side: int
-) -> Float[Tensor, "R C side side"]:
-    """RoIAlign of the boxes (xyxy, input pixels) of every image by torchvision's own module, each from its level 2..5.
+def align_as_torchvision(pyramid: Pyramid, boxes: Sequence[Tensor], side: int) -> Float[Tensor, "R C side side"]:
+    """RoIAlign of the boxes [G 4] (xyxy, input pixels) of every image by torchvision's module, each from its level.
 
     Computed in the wider of the two number types, given in that of the pyramid.
     """
@@ -33,9 +31,9 @@ def align_as_torchvision(
     if places[0].is_meta:
         # Boxes without values have no size. The level changes neither the shape nor the cost of what comes out.
         finest = maps[str(FINEST_LEVEL)]
-        return roi_align(finest, places, (side, side), 1 / 2**FINEST_LEVEL, _SAMPLES).to(dtype)  # type: ignore[no-any-return]
+        return roi_align(finest, places, (side, side), 1 / 2**FINEST_LEVEL, _SAMPLES).to(dtype)
     pool = MultiScaleRoIAlign(list(maps), side, _SAMPLES)
     # Said rather than left to it to find out: it takes them from the sizes of the first images that it sees.
     pool.scales = [1 / 2**level for level in levels]
     pool.map_levels = LevelMapper(FINEST_LEVEL, COARSEST_LEVEL, _USUAL_SIZE, _USUAL_LEVEL)
-    return pool(maps, places, []).to(dtype)  # type: ignore[no-any-return]
+    return pool(maps, places, []).to(dtype)

@@ -40,7 +40,7 @@ class FPN(nn.Module):
 
 
 class TorchvisionFPN(FeaturePyramidNetwork):
-    """The pyramid of torchvision's detectors, named as in its state dicts: P6 is every second cell of P5, without P7."""
+    """The pyramid of torchvision's detectors, named as in its state dicts. P6 is every second cell of P5; no P7."""
 
     def __init__(self, in_channels: Mapping[int, int], channels: int = 256) -> None:
         super().__init__([in_channels[level] for level in sorted(in_channels)], channels, LastLevelMaxPool())

@@ -207,7 +207,7 @@ class TorchvisionDetector(nn.Module):
 
     def _features(self, maps: Mapping[int, Tensor], boxes: Sequence[Tensor]) -> Float[Tensor, "R C"]:
         aligned = align_as_torchvision(maps, [of_image.to(self._dtype) for of_image in boxes], _REGION_SIDE)
-        return self.roi_heads.box_head(aligned)  # type: ignore[no-any-return]
+        return self.roi_heads.box_head(aligned)
 
     @contextmanager
     def _exactly(self, pyramid: Mapping[int, Tensor]) -> Iterator[dict[int, Tensor]]:

@@ -39,7 +39,10 @@ _PLACES = (
 _FORMER_NAMES: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"(backbone\.fpn\.(?:inner|layer)_blocks\.\d+)\.(weight|bias)", lambda found: f"{found[1]}.0.{found[2]}"),
     (r"rpn\.head\.conv\.(weight|bias)", lambda found: f"rpn.head.conv.0.0.{found[1]}"),
-    (r"roi_heads\.mask_head\.mask_fcn(\d+)\.(\w+)", lambda found: f"roi_heads.mask_head.{int(found[1]) - 1}.0.{found[2]}"),
+    (
+        r"roi_heads\.mask_head\.mask_fcn(\d+)\.(\w+)",
+        lambda found: f"roi_heads.mask_head.{int(found[1]) - 1}.0.{found[2]}",
+    ),
 )
 """Names of torchvision before its version 0.13, which its first file has, and what they became."""
 
@@ -109,7 +112,9 @@ def _recognise(theirs: Mapping[str, Tensor], origin: str) -> Subject:
         what = "a Faster R-CNN of torchvision, without masks" if "rpn.head.cls_logits.weight" in given else None
         raise ValueError(f"{origin} looks like {what or looks_like(theirs)}; {_EXPECTED}; give one of these.")
     if "backbone.body.layer4.2.conv3.weight" not in given or "backbone.body.layer3.6.conv1.weight" in given:
-        raise ValueError(f"{origin} is a Mask R-CNN of torchvision on another backbone; {_EXPECTED}; give one of these.")
+        raise ValueError(
+            f"{origin} is a Mask R-CNN of torchvision on another backbone; {_EXPECTED}; give one of these."
+        )
     logits = theirs.get("roi_heads.box_predictor.cls_score.weight")
     if logits is not None and len(logits) != _NUM_IDS:
         raise ValueError(

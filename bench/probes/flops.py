@@ -164,9 +164,7 @@ def _nominal_regions(subject: Subject, context: Context) -> tuple[int, ...]:
 
 def _any_head(subject: Subject) -> Subject:
     """The detector is the same for all heads: counted once, under the name of one of them."""
-    return Subject(
-        head="mask_rcnn", backbone=subject.backbone, detector=subject.detector, preset=subject.preset
-    )
+    return Subject(head="mask_rcnn", backbone=subject.backbone, detector=subject.detector, preset=subject.preset)
 
 
 @cache

@@ -24,12 +24,12 @@ from bench.contract import Context
 from bench.data.coco import COCO_CATEGORY_IDS
 from bench.detector import torchvision as first
 from bench.detector import torchvision_v2 as second
+from bench.foreign import torchvision as source
 from bench.foreign.importing import read
 from bench.foreign.torchvision import convert
 from bench.model.build import load
 from bench.model.segmenter import Segmenter
 from bench.record import Subject
-from bench.foreign import torchvision as source
 from heads import compose
 
 SIZE = (128, 160)
@@ -163,7 +163,7 @@ def test_sides_that_32_does_not_divide_are_padded_as_by_torchvision() -> None:
     picture = torch.rand(3, 70, 90, generator=torch.Generator().manual_seed(3))
     model.transform.min_size, model.transform.max_size = (70,), 90
     images, _ = model.transform([picture])
-    mean, deviation = (torch.tensor(each)[:, None, None] for each in (model.transform.image_mean, model.transform.image_std))
+    mean, deviation = torch.tensor([model.transform.image_mean, model.transform.image_std])[:, :, None, None]
     found = convert(model.state_dict(), "It").model
     with torch.no_grad():
         expected = model.backbone(images.tensors)
@@ -212,23 +212,34 @@ def without(name: str) -> dict[str, Tensor]:
     return {key: tensor for key, tensor in first_version().state_dict().items() if key != name}
 
 
+def with_tensor(name: str, size: int) -> dict[str, Tensor]:
+    return first_version().state_dict() | {name: torch.zeros(size)}
+
+
+def on(backbone: str) -> dict[str, Tensor]:
+    return MaskRCNN(resnet_fpn_backbone(backbone_name=backbone, weights=None), 91).state_dict()
+
+
+RANDOM: dict[str, Any] = {"weights": None, "weights_backbone": None}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (lambda: keypointrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict(), "Keypoint R-CNN"),
-        (lambda: fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None).state_dict(), "without masks"),
+        (lambda: keypointrcnn_resnet50_fpn(**RANDOM).state_dict(), "Keypoint R-CNN"),
+        (lambda: fasterrcnn_resnet50_fpn(**RANDOM).state_dict(), "without masks"),
         (lambda: {"layer4.2.conv1.weight": torch.zeros(1)}, "a ResNet without a detector"),
-        (lambda: maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=21).state_dict(), "has 21 class"),
-        (lambda: MaskRCNN(resnet_fpn_backbone(backbone_name="resnet18", weights=None), 91).state_dict(), "another back"),
-        (lambda: MaskRCNN(resnet_fpn_backbone(backbone_name="resnet101", weights=None), 91).state_dict(), "another back"),
+        (lambda: maskrcnn_resnet50_fpn(**RANDOM, num_classes=21).state_dict(), "has 21 class logits"),
+        (lambda: on("resnet18"), "on another backbone"),
+        (lambda: on("resnet101"), "on another backbone"),
         (lambda: without("rpn.head.cls_logits.bias"), "1 missing: rpn.head.cls_logits.bias;"),
-        (lambda: first_version().state_dict() | {"more": torch.zeros(1)}, "1 unknown: more;"),
+        (lambda: with_tensor("more", 1), "1 unknown: more;"),
         (
-            lambda: first_version().state_dict() | {"rpn.head.cls_logits.bias": torch.zeros(4)},
+            lambda: with_tensor("rpn.head.cls_logits.bias", 4),
             "1 of another shape: rpn.head.cls_logits.bias, which becomes 4 instead of 3;",
         ),
         (
-            lambda: first_version().state_dict() | {"roi_heads.box_predictor.bbox_pred.bias": torch.zeros(7)},
+            lambda: with_tensor("roi_heads.box_predictor.bbox_pred.bias", 7),
             "1 of another shape: roi_heads.box_predictor.bbox_pred.bias;",
         ),
     ],
