@@ -58,6 +58,9 @@ def small(head: str = "mask_rcnn") -> Subject:
         (Subject(head="effseg", kernel="reference"), "has the kernel reference and no backend"),
         (Subject(head="mask_rcnn", module="sfm"), "has no module"),
         (Subject(head="mask_rcnn", preset="tiny"), "preset named 'tiny'"),
+        (Subject(head="mask_rcnn", detector="torchvison"), "Did you mean 'torchvision'"),
+        (Subject(head="mask_rcnn", detector="torchvision"), "was given the backbone r50_fpn.* expected r50_tvfpn;"),
+        (Subject(head="mask_rcnn", backbone="r50_tvfpn"), "expected r50_defenc or r50_fpn or small_fpn;"),
     ],
 )
 def test_unknown_names_are_refused_with_the_closest(subject: Subject, message: str) -> None:
