@@ -20,6 +20,7 @@ BACKBONES = {
 
 DETECTORS = {
     "fqdet": "FQDet v1, the detector of the paper: 300 queries, selected among the anchors of a pyramid.",
+    "fqdetv2": "FQDetV2, that of the authors' public models: 600 queries, and losses by the overlap of boxes.",
     "torchvision": "torchvision's Mask R-CNN without its masks, as its COCO weights need it; it does not learn.",
     "torchvision_v2": "The same of torchvision's second version, with better boxes.",
 }

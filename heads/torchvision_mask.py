@@ -32,20 +32,24 @@ class Config:
 
     features: int = 256
     num_convs: int = 4
+    class_agnostic: bool = False
 
 
-PRESETS = {"paper": Config(), "small": Config(features=64)}
+PRESETS = {
+    "paper": Config(),
+    "small": Config(features=64),
+    "small_agnostic": Config(features=64, class_agnostic=True),
+}
 
 
 class TorchvisionMask(nn.Module):
     """torchvision's mask branch (a `MaskHead`), named as in its state dicts. It looks at no query."""
 
-    class_specific = True
-
-    def __init__(self, *, mask_head: MaskRCNNHeads, mask_predictor: MaskRCNNPredictor) -> None:
+    def __init__(self, *, mask_head: MaskRCNNHeads, mask_predictor: MaskRCNNPredictor, class_specific: bool) -> None:
         super().__init__()
         self.mask_head = mask_head
         self.mask_predictor = mask_predictor
+        self.class_specific = class_specific
 
     def forward(
         self, pyramid: Pyramid, detections: Detections, generator: torch.Generator | None = None
@@ -59,7 +63,7 @@ class TorchvisionMask(nn.Module):
     def loss(self, stages: Sequence[Stage], targets: Targets) -> dict[str, Tensor]:
         """Cross-entropy of every cell, with targets of boxes that are cut at the image border."""
         (stage,) = stages
-        target = segmentation_target(coverage(targets, stage.side, clip=True))
+        target = segmentation_target(coverage(targets, stage.side, clip=True), with_half=True)
         return {f"mask_{stage.side}": mask_loss(stage.mask_logits, target, len(targets.boxes))}
 
 
@@ -67,5 +71,6 @@ def build(config: Config, pyramid_channels: int, query_size: int, num_classes: i
     """Build the mask branch; `query_size` is not used."""
     return TorchvisionMask(
         mask_head=MaskRCNNHeads(pyramid_channels, [config.features] * config.num_convs, 1),
-        mask_predictor=MaskRCNNPredictor(config.features, config.features, num_classes),
+        mask_predictor=MaskRCNNPredictor(config.features, config.features, 1 if config.class_agnostic else num_classes),
+        class_specific=not config.class_agnostic,
     )

@@ -31,27 +31,27 @@ CHANNELS = {"paper": 256, "small": 64, "small_agnostic": 64}
 log = logging.getLogger(__name__)
 
 
-def _r50_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = ResNet50()
-    return backbone, FPN(backbone.channels, channels)
+    return backbone, FPN(backbone.channels, CHANNELS[preset])
 
 
-def _r50_defenc(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_defenc(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = ResNet50()
-    return backbone, DeformEncoder(backbone.channels, channels)
+    return backbone, DeformEncoder(backbone.channels, CHANNELS[preset], source_positions=preset == "paper")
 
 
-def _r50_tvfpn(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_tvfpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = PaddedResNet50()
-    return backbone, TorchvisionFPN(backbone.channels, channels)
+    return backbone, TorchvisionFPN(backbone.channels, CHANNELS[preset])
 
 
-def _small_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+def _small_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = SmallResNet()
-    return backbone, FPN(backbone.channels, channels)
+    return backbone, FPN(backbone.channels, CHANNELS[preset])
 
 
-_BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
+_BUILDERS: dict[str, Callable[[str], tuple[nn.Module, nn.Module]]] = {
     "r50_fpn": _r50_fpn,
     "r50_defenc": _r50_defenc,
     "r50_tvfpn": _r50_tvfpn,
@@ -88,10 +88,13 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
                 f"The head {head_name} has no {part} and was given {value!r}; expected none; leave it out."
             )
         config = dataclasses.replace(config, **{part: value})
+    if backbone_name in _TOGETHER.values() and hasattr(config, "stretch_maps"):
+        # Maps of padded images have exactly the stride of their level: nothing is rounded up that could be stretched.
+        config = dataclasses.replace(config, stretch_maps=False)
     channels = CHANNELS[preset]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
-        backbone, neck = _BUILDERS[backbone_name](channels)
+        backbone, neck = _BUILDERS[backbone_name](preset)
         kind = importlib.import_module(f"bench.detector.{detector_name}")
         sized = _sized(kind.PRESETS[_BASE.get(preset, preset)], task)
         detector: Detector = kind.build(sized, channels, num_classes)
@@ -167,6 +170,7 @@ def load_files(
 
 
 def _placed(model: Segmenter, context: Context) -> Segmenter:
+    model.finishing = context.finishing
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
 
 

@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
 
 
 def variants() -> list[Variant]:
-    """Every head with its small preset and each choice it has: class-agnostic masks, processing module, backend."""
+    """Every head with its small preset and each choice it has: where it reads, how many masks, module, backend."""
     found: list[Variant] = []
     for name in names("heads"):
         fields = {field.name for field in dataclasses.fields(heads.head(name).Config)}
@@ -53,8 +53,8 @@ def variants() -> list[Variant]:
             found += [(name, {"module": module, "backend": backend}) for module, backend in pairs]
         else:
             found.append((name, {}))
-        if "class_agnostic" in fields:
-            found.append((name, {"class_agnostic": True}))
+        choices = ("class_agnostic", "fade_at_border", "stretch_maps")
+        found += [(name, {choice: True}) for choice in choices if choice in fields]
     return found
 
 
@@ -88,6 +88,7 @@ def make_detections(which: list[int], dtype: torch.dtype = torch.float32) -> Det
         scores=torch.linspace(0.9, 0.1, len(which), dtype=dtype),
         region_counts=counts,
         prediction_counts=counts,
+        image_size=IMAGE_SIZE,
     )
 
 
