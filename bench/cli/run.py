@@ -104,6 +104,11 @@ class Run(DataOptions):
         """Make the weights of every schedule in the recipe, then measure with these."""
         from bench.training.schedule import SCHEDULES
 
+        if self.recipe == recipes.frozen.__name__:
+            raise ValueError(
+                f"--train was given for the recipe {self.recipe}. Its heads are trained on a detector that only you "
+                f"can choose. Train them first: run_bench.py train {train.HEADS_ON_FROZEN} --weights PATH."
+            )
         folder = self.weights or Path("weights")
         chosen = recipes.select(
             recipes.load(self.recipe), heads=self.heads, backbones=self.backbones, modules=self.modules
