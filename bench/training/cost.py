@@ -17,10 +17,11 @@ from bench.training.joint import Joint
 from bench.training.loop import freeze
 from bench.training.order import Order, randomness
 from bench.training.recipe import Recipe
+from bench.training.step import draws_true_boxes
 from heads import MaskHead
 
-_NUM_TRIED = 20
-"""Images that are looked at for some that can be read and have an object."""
+_NUM_TRIED = 10
+"""Images that are looked at for some that can be read and have a region to learn on."""
 
 _NUM_IMAGES = 2
 """That are timed, after one that is not: it meets cold caches."""
@@ -46,7 +47,7 @@ class Cost:
         images = (recipe.num_steps - done) * recipe.images_per_step
 
         def each(seconds: float) -> str:
-            return f"{seconds:.2g} s an image, {duration(seconds * images / processes)}"
+            return f"{seconds:.{2 if seconds < 1 else 1}f} s an image, {duration(seconds * images / processes)}"
 
         begun = f" ({done} of {recipe.num_steps} steps are done)" if done else ""
         yield (
@@ -64,8 +65,9 @@ class Cost:
 
 
 def measure(model: Segmenter, recipe: Recipe, order: Order) -> Cost | None:
-    """Time the parts of a model whose heads learn side by side, on its first images; None where none can be read.
+    """Time the parts of a model whose heads learn side by side, on its first images; None where none of these serves.
 
+    Such are images that can be read and whose objects the detector finds, so that there are regions to learn on.
     No weight changes, and nothing is drawn that a training draws.
     """
     freeze(model, recipe)
@@ -76,13 +78,16 @@ def measure(model: Segmenter, recipe: Recipe, order: Order) -> Cost | None:
     for position in range(_NUM_TRIED):
         clock = Clock(str(weight.device))
         image = order[position]
-        if not isinstance(image, Sample) or image.objects is None or not len(image.objects.boxes):
+        if not isinstance(image, Sample) or image.objects is None:
             continue
         batch = collate([image]).to(weight.device)
         clock("reading")
         generator = randomness(order.seed, position, weight.device)
         with torch.no_grad():
-            lesson = model.lesson(batch, generator, max_regions=recipe.max_regions)
+            true_boxes = draws_true_boxes(recipe, generator)
+            lesson = model.lesson(batch, generator, true_boxes=true_boxes, max_regions=recipe.max_regions)
+        if not len(lesson.detections.boxes):
+            continue
         clock("detector")
         for name, head in joint.heads.items():
             stages = head(lesson.pyramid, lesson.detections, generator)

@@ -174,10 +174,14 @@ class TrainingSetup:
         directory = self._directory(job)
         done = ranks.from_first(lambda: steps(directory)[-1:] if directory.is_dir() else [])
         begun = done[0] if done else 0
-        cost = measure(model, job.recipe, order) if begun < job.recipe.num_steps else None
-        if cost is not None:
-            for sentence in cost.sentences(job.recipe, done=begun, workers=self.workers):
-                self.tell(sentence)
+        if begun >= job.recipe.num_steps:
+            return
+        cost = measure(model, job.recipe, order)
+        if cost is None:
+            self.tell("cost: not known, because none of the first images has a region to learn on.")
+            return
+        for sentence in cost.sentences(job.recipe, done=begun, workers=self.workers):
+            self.tell(sentence)
 
     def _record(self, job: Job, task: Task, lines: Sequence[Line]) -> TrainingRecord:
         unreadable = {image_id: reason for line in lines for image_id, reason in line.unreadable.items()}

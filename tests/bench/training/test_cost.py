@@ -10,7 +10,7 @@ from bench.training.joint import Joint
 from bench.training.order import Order
 from tests.bench.training.made_up import RECIPE, Instead, Shapes, model, task
 
-RECIPE = dataclasses.replace(RECIPE, trained="head", max_norm=None)
+RECIPE = dataclasses.replace(RECIPE, trained="head", max_norm=None, true_boxes=1.0)
 COST = Cost(
     num_images=2,
     regions=30.4,
@@ -55,9 +55,9 @@ def test_parts_are_told_for_the_images_that_are_left(workers: int) -> None:
     )
     assert "30 regions" in first
     assert parts[:3] == [
-        "  detector, once for all heads: 3 s an image, 3 h 0 min",
-        "  mask_rcnn: 1 s an image, 60 min (2.9 M parameters)",
-        "  effseg-sfm: 0.5 s an image, 30 min (0.0 M parameters)",
+        "  detector, once for all heads: 3.0 s an image, 3 h 0 min",
+        "  mask_rcnn: 1.0 s an image, 60 min (2.9 M parameters)",
+        "  effseg-sfm: 0.50 s an image, 30 min (0.0 M parameters)",
     ]
     # Workers read while the others compute.
     assert parts[3:] == ([] if workers else ["  reading: 0.05 s an image, 3 min"])
@@ -69,4 +69,4 @@ def test_processes_share_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
     first, detector, *_ = COST.sentences(dataclasses.replace(RECIPE, num_steps=3_600), done=0, workers=1)
     assert "10800 images, 3 a step, on 2 processes" in first
     assert "steps are done" not in first
-    assert detector.endswith("3 s an image, 4 h 30 min")
+    assert detector.endswith("3.0 s an image, 4 h 30 min")
