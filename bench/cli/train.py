@@ -94,7 +94,8 @@ class Train(DataOptions):
         )
         recipe = {"own": "own", HEADS_ON_FROZEN: "frozen"}.get(self.schedule)
         if code == COMPLETE and recipe is not None:
-            tell(escape(f"Next: run_bench.py run {recipe} {self.said()} --weights {shlex.quote(str(out))}"))
+            data = f" {self.said()}" if self.said() else ""
+            tell(escape(f"Next: run_bench.py run {recipe}{data} --weights {shlex.quote(str(out))}"))
         return code
 
     def _schedule(self) -> "Schedule":

@@ -109,7 +109,7 @@ def _checked(path: Path) -> Task:
     if task is None:
         raise ValueError(
             f"{path} does not say which model it is of. Expected weights that were imported or trained here, whose "
-            "notes do. Import the original, or give another file."
+            "notes do. Give another file, or import the original."
         )
     if task.detector is not None:
         raise ValueError(

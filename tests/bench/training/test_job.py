@@ -192,11 +192,9 @@ def frozen_schedule(whole: Path, data: type[GlyphDataset] = GlyphDataset) -> Sch
 
     found = heads_on_frozen(whole)
     recipe = found.head(source(None))
-    return dataclasses.replace(
-        found,
-        source=source,
-        head=lambda _: dataclasses.replace(recipe, num_steps=steps, images_per_step=1, true_boxes=1.0),
-    )
+    # Random weights find nothing: the heads learn in true boxes.
+    quick = dataclasses.replace(recipe, num_steps=2, images_per_step=1, true_boxes=1.0)
+    return dataclasses.replace(found, source=source, head=lambda _: quick)
 
 
 @pytest.fixture(scope="module")
@@ -349,3 +347,27 @@ class TestVerb:
     ) -> None:
         assert cli.main(["train", *arguments, "--out", str(tmp_path)]) == 2
         assert message in " ".join(capsys.readouterr().err.split())
+
+    def test_run_chooses_no_detector(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main(["run", "frozen", "--train"]) == 2
+        assert "run_bench.py train heads-on-frozen --weights PATH" in " ".join(capsys.readouterr().err.split())
+
+    def test_what_comes_next_names_the_data_and_the_folder(
+        self, made: tuple[Path, str], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(schedules, "heads_on_frozen", lambda *_: frozen_schedule(whole))
+            command = [
+                "train",
+                "heads-on-frozen",
+                "--weights",
+                str(whole),
+                "--out",
+                str(made[0]),
+                "--heads",
+                "mask_rcnn",
+            ]
+            assert cli.main(command) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        assert "In the folder" in told
+        assert f"Next: run_bench.py run frozen --weights {made[0]}" in " ".join(told.split())
