@@ -19,6 +19,7 @@ BACKBONES = {
 
 DETECTORS = {
     "fqdet": "FQDet v1, the detector of the paper: 300 queries, selected among the anchors of a pyramid.",
+    "fqdetv2": "FQDetV2, that of the authors' public models: 600 queries, and losses by the overlap of boxes.",
 }
 
 

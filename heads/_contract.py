@@ -22,7 +22,8 @@ class Detections:
 
     A region is a box with its query; a prediction is a (region, class) pair with a score. One region may carry
     several predictions. Boxes are xyxy in input pixels and need not lie inside the image; labels are 0-based.
-    `region_counts` and `prediction_counts` hold the numbers per image, on the host.
+    `region_counts` and `prediction_counts` hold the numbers per image, on the host. `image_size` is the (height, width)
+    of the padded input that the pyramid is of, which its maps do not tell; heads may ask for it.
     """
 
     boxes: Float[Tensor, "R 4"]
@@ -33,6 +34,7 @@ class Detections:
     scores: Float[Tensor, "D"]
     region_counts: tuple[int, ...]
     prediction_counts: tuple[int, ...]
+    image_size: tuple[int, int] | None = None
 
     def per_prediction(self) -> "Detections":
         """One region per prediction: what a class-specific head computes masks for."""
@@ -45,6 +47,7 @@ class Detections:
             scores=self.scores,
             region_counts=self.prediction_counts,
             prediction_counts=self.prediction_counts,
+            image_size=self.image_size,
         )
 
 
@@ -59,6 +62,9 @@ class Stage:
     `overwrite` says which values replace those of the upsampled mask of the stages before:
     `all` of them, only the `selected` (sparse) ones, or only those at the `boundary` of the mask so far.
     `align_corners` is the convention of the x2 bilinear upsampling *into* this stage.
+
+    `quality` [R], where a head predicts it, is in [0, 1] how well it thinks that its mask fits; only the last stage's
+    is read. A head whose loss needs more of a stage subclasses it, frozen as this, and adds fields.
     """
 
     side: int
@@ -68,17 +74,20 @@ class Stage:
     point: Float[Tensor, "A 2"] | None = None
     overwrite: Literal["all", "selected", "boundary"] = "all"
     align_corners: bool = False
+    quality: Float[Tensor, "R"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
     """Ground truth of the regions of a training step.
 
-    `masks` [G H W] bool: all objects of the batch at (padded) input resolution. `index` [R]: the object of each
-    region. `boxes` [R 4]: the regions' boxes. `image_sizes` [R 2]: (height, width) of each region's unpadded image.
+    `masks` [G H W] bool: all objects of the batch at (padded) input resolution, `image` [G]: the image of each.
+    `index` [R]: the object of each region. `boxes` [R 4]: the regions' boxes. `image_sizes` [R 2]: (height, width) of
+    each region's unpadded image.
     """
 
     masks: Bool[Tensor, "G H W"]
+    image: Int[Tensor, "G"]
     index: Int[Tensor, "R"]
     boxes: Float[Tensor, "R 4"]
     image_sizes: Float[Tensor, "R 2"]

@@ -31,22 +31,22 @@ CHANNELS = {"paper": 256, "small": 64, "small_agnostic": 64}
 log = logging.getLogger(__name__)
 
 
-def _r50_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = ResNet50()
-    return backbone, FPN(backbone.channels, channels)
+    return backbone, FPN(backbone.channels, CHANNELS[preset])
 
 
-def _r50_defenc(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_defenc(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = ResNet50()
-    return backbone, DeformEncoder(backbone.channels, channels)
+    return backbone, DeformEncoder(backbone.channels, CHANNELS[preset], source_positions=preset == "paper")
 
 
-def _small_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+def _small_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = SmallResNet()
-    return backbone, FPN(backbone.channels, channels)
+    return backbone, FPN(backbone.channels, CHANNELS[preset])
 
 
-_BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
+_BUILDERS: dict[str, Callable[[str], tuple[nn.Module, nn.Module]]] = {
     "r50_fpn": _r50_fpn,
     "r50_defenc": _r50_defenc,
     "small_fpn": _small_fpn,
@@ -81,7 +81,7 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     channels = CHANNELS[preset]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
-        backbone, neck = _BUILDERS[backbone_name](channels)
+        backbone, neck = _BUILDERS[backbone_name](preset)
         kind = importlib.import_module(f"bench.detector.{detector_name}")
         sized = _sized(kind.PRESETS[_BASE.get(preset, preset)], task)
         detector: Detector = kind.build(sized, channels, num_classes)
@@ -146,6 +146,7 @@ def load_files(
 
 
 def _placed(model: Segmenter, context: Context) -> Segmenter:
+    model.finishing = context.finishing
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
 
 

@@ -5,7 +5,7 @@ One `Segmenter` holds the detector, which is the same for every head, and a head
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bench.contract import Finishing
 from bench.data.image_ids import Id, original
 from bench.data.samples import Batch, Objects
 from bench.detector.contract import Detector, Learned
@@ -78,6 +79,7 @@ class Segmenter(nn.Module):
         self.neck = neck
         self.detector = detector
         self.head = head
+        self.finishing: Finishing = "exact"
 
     @torch.inference_mode()
     def predict(
@@ -114,20 +116,26 @@ class Segmenter(nn.Module):
         regions = self.regions(output.detections)
         stages = self.head(output.pyramid, regions)
         lap("head")
-        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes)
+        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes, finishing=self.finishing)
         lap("assemble")
         return predictions
 
     def detections(self, pyramid: Pyramid, size: tuple[int, int], given: Sequence[Boxes] | None = None) -> Detections:
         """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors."""
         if given is None:
-            return self.detector.detections(self.detector(pyramid, size))
-        queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
-        return _own_regions(given, queries)
+            found = self.detector.detections(self.detector(pyramid, size))
+        else:
+            queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
+            found = _own_regions(given, queries)
+        return replace(found, image_size=size)
 
     def regions(self, detections: Detections) -> Detections:
-        """The regions that the head computes masks for: one per prediction if its masks depend on the class."""
-        return detections.per_prediction() if self.head.class_specific else detections
+        """The regions that the head computes masks for: one per prediction if its masks depend on the class.
+
+        Raises ValueError for a box that is not finite.
+        """
+        found = _finite(detections)
+        return found.per_prediction() if self.head.class_specific else found
 
     def forward(
         self,
@@ -215,6 +223,21 @@ def _own_regions(given: Sequence[Boxes], queries: Sequence[Tensor]) -> Detection
     )
 
 
+def _finite(detections: Detections) -> Detections:
+    """The same detections. Raises ValueError for a box that is not finite: native code would read beyond the maps."""
+    boxes = detections.boxes
+    if boxes.is_meta or bool(boxes.isfinite().all()):
+        return detections
+    region = int(boxes.isfinite().all(1).logical_not().nonzero()[0, 0])
+    image = int(detections.image[region])
+    place = region - sum(detections.region_counts[:image])
+    raise ValueError(
+        f"Box {place} of image {image} of the batch is {boxes[region].tolist()}; expected four finite numbers (x and y "
+        "of the upper left corner, then of the lower right one); correct the given boxes, or look at the weights: "
+        "those of a training that diverged predict such boxes."
+    )
+
+
 def _image_index(counts: Sequence[int], device: torch.device) -> Int[Tensor, "R"]:
     return torch.repeat_interleave(torch.tensor(counts, device=device), output_size=sum(counts))
 
@@ -238,13 +261,15 @@ def _learned_regions(
         given.append(Boxes(boxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))))
         index.append(of_image.object + first_object)
         first_object += len(truth.labels)
-    detections = _own_regions(given, [of_image.queries for of_image in learned])
     height, width = image_size(batch.images)
+    detections = _own_regions(given, [of_image.queries for of_image in learned])
+    detections = replace(_finite(detections), image_size=(height, width))
     masks = [
         F.pad(truth.masks, (0, width - truth.masks.shape[2], 0, height - truth.masks.shape[1])) for truth in objects
     ]
     targets = Targets(
         masks=torch.cat(masks),
+        image=_image_index([len(truth.masks) for truth in objects], detections.boxes.device),
         index=torch.cat(index),
         boxes=detections.boxes,
         image_sizes=detections.boxes.new_tensor(batch.input_sizes)[detections.image],

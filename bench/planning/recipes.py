@@ -7,11 +7,13 @@ Imports no torch.
 import dataclasses
 import importlib
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from bench import catalog
+from bench.contract import Finishing
 from bench.files import checksum
 from bench.model import weights_folder
 from bench.planning.frozen import frozen
@@ -251,13 +253,14 @@ def cells(
     images: int | None = None,
     regions: int | None = None,
     budget: int | None = None,
+    finishing: Finishing | None = None,
 ) -> list[Cell]:
-    """Every subject with every probe, subject by subject; the limits are those of `Cell`.
+    """Every subject with every probe, subject by subject; limits and finishing are those of `Cell`.
 
     `recipe` names the directory of the records.
     """
-    limits = {"images": images, "regions": regions, "budget": budget}
-    return [Cell(recipe=recipe, subject=subject, probe=probe, **limits) for subject in subjects for probe in probes]
+    of_recipe = partial(Cell, recipe=recipe, images=images, regions=regions, budget=budget, finishing=finishing)
+    return [of_recipe(subject=subject, probe=probe) for subject in subjects for probe in probes]
 
 
 def load(name: str, weights: Path | None = None) -> list[Cell]:

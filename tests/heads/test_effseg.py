@@ -126,6 +126,7 @@ def test_backends_give_the_same_masks_losses_and_gradients(module: str) -> None:
     masks = torch.rand(2, 8, 8, generator=generator).gt(0.5).repeat_interleave(32, 1).repeat_interleave(32, 2)
     targets = Targets(
         masks=masks,
+        image=torch.arange(len(masks)),
         index=detections.image,
         boxes=detections.boxes,
         image_sizes=torch.full((5, 2), 256.0),
@@ -175,6 +176,7 @@ def test_without_regions_every_parameter_has_a_gradient() -> None:
     head, detections = build(), make_detections(generator, (0, 0))
     targets = Targets(
         masks=torch.zeros(0, 256, 256, dtype=torch.bool),
+        image=torch.zeros(0, dtype=torch.long),
         index=torch.zeros(0, dtype=torch.long),
         boxes=detections.boxes,
         image_sizes=torch.zeros(0, 2),
@@ -199,6 +201,7 @@ def test_losses_carry_their_weights_and_the_number_of_regions() -> None:
     ]
     targets = Targets(
         masks=torch.ones(1, 256, 256, dtype=torch.bool),
+        image=torch.zeros(1, dtype=torch.long),
         index=torch.zeros(3, dtype=torch.long),
         boxes=detections.boxes,
         image_sizes=torch.full((3, 2), 256.0),
@@ -221,7 +224,13 @@ def test_training_on_one_image_learns_a_disc() -> None:
             for (x, y), (w, h) in zip(centers.tolist(), extents.tolist(), strict=True)
         ]
     )
-    targets = Targets(masks=masks, index=torch.arange(2), boxes=detections.boxes, image_sizes=torch.full((2, 2), 256.0))
+    targets = Targets(
+        masks=masks,
+        image=torch.zeros(2, dtype=torch.long),
+        index=torch.arange(2),
+        boxes=detections.boxes,
+        image_sizes=torch.full((2, 2), 256.0),
+    )
     pyramid = make_pyramid(generator, 1)
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     history = []
@@ -246,3 +255,22 @@ def test_position_encoding_is_the_code_of_cell_centres() -> None:
         assert code[192 + index, 3, 9].item() == pytest.approx(math.cos(angle / period), abs=1e-5)
     with pytest.raises(ValueError, match="multiple of 4"):
         effseg.sine_encoding(14, 6, torch.zeros(1))
+
+
+def test_it_does_not_read_stretched_maps_of_an_unknown_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pyramid, detections = make_pyramid(generator, 1), make_detections(generator, (2,))
+    head = build(stretch_maps=True).eval()
+    with pytest.raises(ValueError, match=r"needs `image_size`"):
+        head(pyramid, detections)
+    with torch.no_grad():
+        stretched = compose(head(pyramid, dataclasses.replace(detections, image_size=(250, 251))))
+        by_stride = compose(build(stretch_maps=False).eval()(pyramid, detections))
+        whole = compose(head(pyramid, dataclasses.replace(detections, image_size=(256, 256))))
+    assert torch.equal(whole, by_stride), "strides divide the size"
+    assert not torch.allclose(stretched, by_stride, atol=1e-4)
+
+
+def test_the_paper_preset_reads_as_the_authors_code_and_the_small_one_by_stride() -> None:
+    assert effseg.PRESETS["paper"].stretch_maps
+    assert not effseg.PRESETS["small"].stretch_maps

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize
 
 from bench.model.assemble import Crop, assemble, encode, encode_crop, mask_scores, paste_canvas, paste_each
 from heads import Detections, Stage, boundary, compose
@@ -222,6 +223,22 @@ class TestAssemble:
         assert encode(empty) == []
         assert len(encode(full)) == 1
 
+    def test_scores_follow_the_predicted_quality_only_where_asked(self) -> None:
+        boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0], [1.0, 1.0, 8.0, 8.0], [0.0, 2.0, 9.0, 9.0]])
+        detections = make_detections(boxes, per_region=2, counts=(1, 2))
+        stage = Stage(side=8, mask_logits=torch.ones(3, 8, 8))
+        judged = Stage(side=8, mask_logits=torch.ones(3, 8, 8), quality=torch.tensor([0.5, 0.25, 1.0]))
+        sizes = [(9, 9)] * 2
+        first, second = assemble([stage, judged], detections, sizes, sizes, by_quality=True)
+        torch.testing.assert_close(first.scores, detections.scores[:2] * 0.5)
+        torch.testing.assert_close(second.scores, detections.scores[2:] * torch.tensor([0.25, 0.25, 1.0, 1.0]))
+        for one, other in zip(
+            assemble([judged], detections, sizes, sizes), assemble([stage], detections, sizes, sizes), strict=True
+        ):
+            assert torch.equal(one.scores, other.scores)
+        with pytest.raises(ValueError, match="predicts no quality"):
+            assemble([judged, stage], detections, sizes, sizes, by_quality=True)
+
     def test_a_hundred_masks_on_a_large_image_need_no_canvases(self) -> None:
         corner = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([3700.0, 2700.0])
         detections = make_detections(torch.cat([corner, corner + 250], 1))
@@ -259,3 +276,25 @@ class TestEncode:
         encoded = encode_crop(Crop(mask=mask, top=top, left=left), size)
         assert encoded["size"] == list(size)
         assert encoded["counts"] == expected["counts"].decode()
+
+
+def test_dilated_masks_are_those_of_the_authors_way_and_the_scores_stay() -> None:
+    """On canvases: masks cut at input size, then resized as booleans."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(6, 28, 28, generator=generator)
+    corner = 80 * torch.rand(6, 2, generator=generator) - 10
+    boxes = torch.cat([corner, corner + 5 + 60 * torch.rand(6, 2, generator=generator)], 1)
+    stages, detections, sizes = [Stage(side=28, mask_logits=logits)], make_detections(boxes), ((90, 120), (140, 203))
+    (exact,) = assemble(stages, detections, *([size] for size in sizes))
+    (dilated,) = assemble(stages, detections, *([size] for size in sizes), finishing="dilated")
+    at_input = paste_canvas(logits.sigmoid(), boxes, sizes[0]) > 0.5
+    expected = resize(at_input, list(sizes[1]), antialias=False)
+    assert dilated.labels.tolist() == exact.labels.tolist() == list(range(6))
+    assert torch.equal(dilated.scores, exact.scores)
+    area = {"exact": 0, "dilated": 0}
+    for name, image in (("exact", exact), ("dilated", dilated)):
+        found = torch.from_numpy(np.stack([coco_mask.decode(mask) for mask in encode(image)])).bool()  # type: ignore[arg-type]
+        area[name] = int(found.sum())
+        if name == "dilated":
+            assert torch.equal(found, expected)
+    assert area["dilated"] > 1.05 * area["exact"]

@@ -18,6 +18,12 @@ DETECTOR = 34_601_022
 HEADS = {"mask_rcnn": 2_906_192, "point_rend": 3_191_968, "refine_mask": 6_580_590, "effseg": 4_208_872}
 TOTALS_R50_FPN = {"mask_rcnn": 37.507, "point_rend": 37.793, "refine_mask": 41.182, "effseg": 38.810}
 TOTALS_R50_DEFENC = {"mask_rcnn": 45.020, "point_rend": 45.306, "refine_mask": 48.694, "effseg": 46.323}
+TRAINABLE_FQDETV2 = {
+    "mask_rcnn": 40_524_174,
+    "point_rend": 40_809_950,
+    "refine_mask": 44_198_572,
+    "effseg": 41_826_854,
+}
 MODULES = {"mlp": 38.359, "conv": 38.531, "deform_conv": 38.535, "sfm": 38.810, "dense_sfm": 38.810}
 
 
@@ -37,6 +43,13 @@ def test_parameters_of_table_3_and_4(head: str) -> None:
     assert round(count(head=head, backbone="r50_defenc")["params_trainable"] / 1e6, 3) == TOTALS_R50_DEFENC[head]
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_parameters_with_the_second_detector(head: str) -> None:
+    values = count(head=head, detector="fqdetv2")
+    assert values["params_head"] == HEADS[head]
+    assert values["params_trainable"] == TRAINABLE_FQDETV2[head]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_parameters_of_table_5(module: str) -> None:
     assert round(count(head="effseg", module=module)["params_trainable"] / 1e6, 3) == MODULES[module]
@@ -51,6 +64,7 @@ def small(head: str = "mask_rcnn") -> Subject:
     [
         (Subject(head="efseg"), "Did you mean 'effseg'"),
         (Subject(head="effseg", backbone="r50_fnp"), "Did you mean 'r50_fpn'"),
+        (Subject(head="effseg", detector="fqdetv3"), "Did you mean 'fqdetv2'"),
         (Subject(head="effseg", module="smf"), "processing module named 'smf'"),
         (Subject(head="effseg", backend="spss"), "Did you mean 'sps'"),
         (Subject(head="effseg", backend="sps", kernel="refrence"), "Did you mean 'reference'"),
@@ -85,6 +99,22 @@ def test_weights_make_the_round_trip(tmp_path: Path) -> None:
     assert not loaded.training
     for name, value in trained.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value)
+
+
+def test_a_run_says_how_masks_are_finished(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save(build(small()), path)
+    assert load(small(), Context(weights=path)).finishing == "exact"
+    assert load(small(), Context(weights=path, finishing="dilated")).finishing == "dilated"
+
+
+def test_the_encoder_of_the_paper_has_the_positions_of_its_source() -> None:
+    with torch.device("meta"):
+        paper, little = (
+            build(Subject(head="mask_rcnn", backbone="r50_defenc", preset=preset)) for preset in ("paper", "small")
+        )
+    assert paper.neck.source_positions is True
+    assert little.neck.source_positions is False
 
 
 def test_weights_of_another_architecture_are_refused_by_key(tmp_path: Path) -> None:
