@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from safetensors.torch import save
+from safetensors.torch import save_file
 
-from bench.files import checksum, write_whole
+from bench.files import checksum, whole
 from bench.model.task import Task
 from bench.model.tensors_file import read_tensors
 from bench.model.weights import DETECTOR as PARTS
@@ -54,10 +54,10 @@ class GivenDetector:
                     "detector. Give another folder, or the weights of then."
                 )
             return into
-        whole = [path for path in subjects_in(folder).values() if _whole(path) is not None]
-        if whole:
+        models = [path for path in subjects_in(folder).values() if _whole(path) is not None]
+        if models:
             raise ValueError(
-                f"The folder {folder} holds whole models, such as {whole[0].name}. A detector beside them would be "
+                f"The folder {folder} holds whole models, such as {models[0].name}. A detector beside them would be "
                 "taken for theirs. Give another folder for the heads."
             )
         tensors = {name: each for name, each in read_tensors(self.path)[0].items() if name.partition(".")[0] in PARTS}
@@ -67,7 +67,8 @@ class GivenDetector:
             )
         task = msgspec.structs.replace(self.task, initial=checksum(self.path))
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(into, save(tensors, metadata={"task": msgspec.json.encode(task).decode()}))
+        with whole(into) as place:
+            save_file(tensors, place, metadata={"task": msgspec.json.encode(task).decode()})
         return into
 
     def _is_kept(self, into: Path) -> bool:
@@ -88,14 +89,14 @@ def given_detector(weights: Path) -> GivenDetector:
     common = file(weights, DETECTOR)
     if common.is_file():
         return GivenDetector(path=common, task=_checked(common))
-    whole = {path: task for path in subjects_in(weights).values() if (task := _whole(path)) is not None}
-    if not whole:
+    models = {path: task for path in subjects_in(weights).values() if (task := _whole(path)) is not None}
+    if not models:
         raise ValueError(
             f"There is no detector in the folder {weights}. Expected whole models, as they are imported, or a detector "
             f"with its heads ({DETECTOR}.safetensors). Check the path, or import weights first."
         )
-    first = min(whole, key=lambda path: (whole[path].subject.head != _PREFERRED, path.name))
-    return GivenDetector(path=first, task=whole[first], others=tuple(path for path in whole if path != first))
+    first = min(models, key=lambda path: (models[path].subject.head != _PREFERRED, path.name))
+    return GivenDetector(path=first, task=models[first], others=tuple(path for path in models if path != first))
 
 
 def _whole(path: Path) -> Task | None:
