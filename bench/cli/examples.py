@@ -62,6 +62,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "train": (
         "train glyphs --heads my_head --out weights      # beside the shipped heads, on their detector",
         "train 12ep --coco coco --device cuda            # the paper's schedule",
+        "train heads-on-frozen --coco coco --weights weights --device cuda  # all heads on one imported detector",
         "train 12ep --coco coco --device cuda --seeds 1  # torchrun --nproc-per-node 8 run_bench.py ... on 8 GPUs",
     ),
 }
