@@ -28,7 +28,6 @@ BACKBONES = {
     "r50_fpn": "R50+FPN",
     "r50_defenc": "R50+DefEnc",
     "r50_tvfpn": "R50+TvFPN",
-    "r50_tvfpn_v2": "R50+TvFPNv2",
 }
 DETECTORS = {
     "fqdet": "FQDet",
@@ -184,10 +183,7 @@ _WITH_FQDETV2 = {
     "refine_mask": (46.80, 42.65, 62.83, 46.86, 23.16, 45.83, 61.68),
     "effseg": (46.99, 42.39, 62.53, 46.39, 22.50, 45.03, 62.07),
 }
-_TORCHVISION = {
-    "v1": ("r50_tvfpn", "torchvision", 37.9, 34.6),
-    "v2": ("r50_tvfpn_v2", "torchvision_v2", 47.4, 41.8),
-}
+_TORCHVISION = {"torchvision": (37.9, 34.6), "torchvision_v2": (47.4, 41.8)}
 PUBLISHED = (
     *(
         Row(
@@ -205,17 +201,17 @@ PUBLISHED = (
     ),
     *(
         Row(
-            id=f"torchvision/{version}",
+            id=f"torchvision/{detector}",
             head="torchvision_mask",
             module=None,
-            backbone=backbone,
+            backbone="r50_tvfpn",
             schedule="published",
             values={"box_ap": box_ap, "ap": ap},
             detector=detector,
             source="torchvision's documentation of the weights COCO_V1",
             finishing="exact",
         )
-        for version, (backbone, detector, box_ap, ap) in _TORCHVISION.items()
+        for detector, (box_ap, ap) in _TORCHVISION.items()
     ),
 )
 """Models whose weights are public, with what is stated of them: COCO's AP, on val2017.

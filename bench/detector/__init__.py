@@ -7,6 +7,7 @@
     decoder    queries look at the pyramid (deformable attention) and at each other
     fqdet      the detector itself, its FQDetOutput in output;  detect: its inference rule;  losses: its training
     fqdetv2    the second version: other parts on the same walk;  quality_losses: its training
+    torchvision, torchvision_v2   detectors made of torchvision's parts, on its own pyramid (TorchvisionFPN in fpn)
 
 Shapes in this package: B images, N anchors or cells of all levels (level-major), Q queries of an image, C channels,
 L levels, P points. Boxes are xyxy in input pixels, in at least 32 bits, and may reach outside the image.

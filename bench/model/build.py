@@ -14,10 +14,10 @@ from torch import nn
 import heads
 from bench.catalog import BACKBONES, DETECTORS, check
 from bench.contract import Context
-from bench.detector.backbone import ResNet50, SmallResNet, imagenet_weights, load_imagenet
+from bench.detector.backbone import PaddedResNet50, ResNet50, SmallResNet, imagenet_weights, load_imagenet
 from bench.detector.contract import Detector
 from bench.detector.deform_encoder import DeformEncoder
-from bench.detector.fpn import FPN
+from bench.detector.fpn import FPN, TorchvisionFPN
 from bench.model import weights_folder
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task, check_categories
@@ -41,6 +41,11 @@ def _r50_defenc(preset: str) -> tuple[nn.Module, nn.Module]:
     return backbone, DeformEncoder(backbone.channels, CHANNELS[preset], source_positions=preset == "paper")
 
 
+def _r50_tvfpn(preset: str) -> tuple[nn.Module, nn.Module]:
+    backbone = PaddedResNet50()
+    return backbone, TorchvisionFPN(backbone.channels, CHANNELS[preset])
+
+
 def _small_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = SmallResNet()
     return backbone, FPN(backbone.channels, CHANNELS[preset])
@@ -49,9 +54,13 @@ def _small_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
 _BUILDERS: dict[str, Callable[[str], tuple[nn.Module, nn.Module]]] = {
     "r50_fpn": _r50_fpn,
     "r50_defenc": _r50_defenc,
+    "r50_tvfpn": _r50_tvfpn,
     "small_fpn": _small_fpn,
 }
 
+
+_TOGETHER = {"torchvision": "r50_tvfpn", "torchvision_v2": "r50_tvfpn"}
+"""Detectors that go with one backbone alone, which no other detector goes with: their pyramids have other levels."""
 
 _BASE = {"small_agnostic": "small"}
 """What a part takes that has no preset of its own by that name: the detector is the same, EffSeg is class-agnostic."""
@@ -68,6 +77,7 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     detector_name = subject.detector or "fqdet"
     check("backbone", backbone_name, BACKBONES)
     check("detector", detector_name, DETECTORS)
+    _check_together(detector_name, backbone_name)
     head = heads.head(head_name)
     config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
     for part, value in (("module", subject.module), ("backend", backend_name(subject))):
@@ -78,6 +88,9 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
                 f"The head {head_name} has no {part} and was given {value!r}; expected none; leave it out."
             )
         config = dataclasses.replace(config, **{part: value})
+    if backbone_name in _TOGETHER.values() and hasattr(config, "stretch_maps"):
+        # Maps of padded images have exactly the stride of their level: nothing is rounded up that could be stretched.
+        config = dataclasses.replace(config, stretch_maps=False)
     channels = CHANNELS[preset]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
@@ -96,6 +109,17 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
+
+
+def _check_together(detector: str, backbone: str) -> None:
+    """Raise ValueError for a detector on a backbone whose pyramid it is not for."""
+    if _TOGETHER.get(detector, backbone) == backbone and (detector in _TOGETHER or backbone not in _TOGETHER.values()):
+        return
+    fitting = [_TOGETHER[detector]] if detector in _TOGETHER else sorted(BACKBONES.keys() - set(_TOGETHER.values()))
+    raise ValueError(
+        f"The detector {detector} was given the backbone {backbone}, whose pyramid has other levels; expected "
+        f"{' or '.join(fitting)}; choose that backbone, or another detector."
+    )
 
 
 def _sized(config: Any, task: Task | None) -> Any:

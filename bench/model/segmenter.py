@@ -47,6 +47,16 @@ class DetectorOutput:
     original_sizes: tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a head learns on in one step, the same for all heads on one detector, with the losses of the detector."""
+
+    pyramid: Pyramid
+    detections: Detections
+    targets: Targets
+    losses: dict[str, Float[Tensor, ""]]
+
+
 class CocoResult(TypedDict):
     """One prediction in COCO's result format. There is no `bbox`: with one, evaluators take its area for the mask's."""
 
@@ -138,6 +148,24 @@ class Segmenter(nn.Module):
     ) -> dict[str, Tensor]:
         """Losses of one training step by name, to be summed: those of the detector and of the head, per image.
 
+        Explained and raises as `lesson`.
+        """
+        given = self.lesson(batch, generator, true_boxes=true_boxes, include=include, max_regions=max_regions)
+        losses = given.losses | self.head.loss(self.head(given.pyramid, given.detections, generator), given.targets)
+        # The losses of the paper are sums over one image; more images a step must not change the learning rate.
+        return {name: loss / len(batch.input_sizes) for name, loss in losses.items()}
+
+    def lesson(
+        self,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        *,
+        true_boxes: bool = False,
+        include: Sequence[Tensor] | None = None,
+        max_regions: int | None = None,
+    ) -> Lesson:
+        """The part of `forward` that is the same for all heads on one detector.
+
         The head learns on the regions that `Detector.learn` gives, which explains `true_boxes` and `include`. Of an
         image's it learns on `max_regions` at most, drawn at random; the detector learns from all. Raises ValueError for
         a batch without annotations.
@@ -160,9 +188,7 @@ class Segmenter(nn.Module):
         if max_regions is not None:
             learned = [_drawn(of_image, max_regions, generator) for of_image in learned]
         detections, targets = _learned_regions(learned, batch, objects)
-        losses |= self.head.loss(self.head(pyramid, detections, generator), targets)
-        # The losses of the paper are sums over one image; more images a step must not change the learning rate.
-        return {name: loss / len(objects) for name, loss in losses.items()}
+        return Lesson(pyramid=pyramid, detections=detections, targets=targets, losses=losses)
 
 
 def coco_results(

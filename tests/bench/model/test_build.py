@@ -72,6 +72,9 @@ def small(head: str = "mask_rcnn") -> Subject:
         (Subject(head="effseg", kernel="reference"), "has the kernel reference and no backend"),
         (Subject(head="mask_rcnn", module="sfm"), "has no module"),
         (Subject(head="mask_rcnn", preset="tiny"), "preset named 'tiny'"),
+        (Subject(head="mask_rcnn", detector="torchvison"), "Did you mean 'torchvision'"),
+        (Subject(head="mask_rcnn", detector="torchvision"), "was given the backbone r50_fpn.* expected r50_tvfpn;"),
+        (Subject(head="mask_rcnn", backbone="r50_tvfpn"), "expected r50_defenc or r50_fpn or small_fpn;"),
     ],
 )
 def test_unknown_names_are_refused_with_the_closest(subject: Subject, message: str) -> None:
@@ -84,6 +87,16 @@ def test_the_kernel_of_a_subject_is_that_of_its_head() -> None:
         model = build(Subject(head="effseg", backbone="small_fpn", preset="small", backend="sps", kernel="reference"))
     assert isinstance(model.head, EffSeg)
     assert model.head.grid == backend("sps:reference")
+
+
+@pytest.mark.parametrize(("backbone", "detector"), [("r50_fpn", "fqdet"), ("r50_tvfpn", "torchvision_v2")])
+def test_maps_of_padded_images_are_not_stretched(backbone: str, detector: str) -> None:
+    with torch.device("meta"):
+        model = build(Subject(head="effseg", backbone=backbone, detector=detector, preset="paper"))
+        maps = model.backbone(torch.zeros(1, 3, 130, 200))
+    assert isinstance(model.head, EffSeg)
+    assert model.head.stretch_maps is (backbone == "r50_fpn")
+    assert maps[2].shape[2:] == ((33, 50) if model.head.stretch_maps else (160 / 4, 224 / 4))
 
 
 def save(model: torch.nn.Module, path: Path) -> None:
