@@ -296,6 +296,7 @@ def _costs(models: Sequence[_Model]) -> Table:
         if any(field.number(each.records.get(str(field.probe))) is not None for each in known)
     ]
     machines = sorted({each.records["speed"].machine for each in known if "speed" in each.records})
+    counted = {each.records["flops"].protocol.get("kind") for each in known if "flops" in each.records}
     return Table(
         title="Published models: costs",
         columns=(Column(name="Model"), *(field.column() for field in shown)),
@@ -303,8 +304,12 @@ def _costs(models: Sequence[_Model]) -> Table:
             (each.name, *(field.number(each.records.get(str(field.probe))) for field in shown)) for each in known
         ),
         caption=(
-            "Trainable parameters. GMACs, a multiply-add being one, and regions: means over the images that they were "
-            "counted on.",
+            "Trainable parameters. GMACs, a multiply-add being one, and regions: means over images.",
+            *(
+                ["Nominal: the sizes of 100 images, and a number of regions that was given."]
+                if "nominal" in counted
+                else []
+            ),
             *([f"FPS: the mean of 1/t over images, on {', '.join(machines)}."] if machines else []),
         ),
     )

@@ -136,6 +136,9 @@ def test_sizes_and_costs_are_those_of_the_records() -> None:
     assert cells(sizes, "Mask R-CNN++", "published") == [62.22, 21.78]
     assert cells(sizes, "Mask R-CNN++", "APS") == [pytest.approx(21.28)]
     assert costs.rows == (("Mask R-CNN++", 40.5, 2.9, 250.0, 70.0, 97.0, 12.5),)
+    assert "Nominal" not in said(costs)
+    (nominal,) = shown([record(subject(), "flops", {"macs": 250e9, "regions": 100}, kind="nominal")])
+    assert "Nominal" in said(nominal)
 
 
 def test_models_nobody_published_numbers_of_have_none() -> None:
