@@ -1,6 +1,6 @@
 """From a checkpoint of the authors' code to the table of published models, as a user goes, with weights of a formula.
 
-The pictures are strips: resized by the rule of the paper, they have an eighth of the cells of a photograph.
+The pictures are strips: resized by the rule of the paper, they have a fifteenth of the cells of a photograph.
 """
 
 import json
@@ -19,7 +19,7 @@ from bench.planning.published import published
 from tests import formula
 
 SEED = "a formula is no training"
-WIDTH, HEIGHT = 640, 64
+WIDTH, HEIGHT = 640, 32
 NUM_IMAGES = 2
 NUM_OBJECTS = 8
 
@@ -44,7 +44,7 @@ def strips(folder: Path) -> Path:
         Image.fromarray(pixels).save(folder / "val2017" / f"{number:012d}.jpg")
     objects = []
     for place in range(NUM_IMAGES * NUM_OBJECTS):
-        left, top = 20 + 75 * (place % NUM_OBJECTS), 25
+        left, top = 20 + 75 * (place % NUM_OBJECTS), 9
         right, bottom = left + 9, top + 14
         objects.append(
             {
