@@ -99,6 +99,10 @@ class _Model:
         """A value that the authors state."""
         return None if self.row is None else self.row.values.get(name)
 
+    def difference(self, ours: Number | None, theirs: float | None) -> float | None:
+        """Ours less theirs; None where there is nothing to compare."""
+        return None if ours is None or theirs is None or self.finds_nothing else ours - theirs
+
     def num_images(self, of: str) -> int:
         """On how many images the AP was measured; 0 where it was not."""
         found = self.compared(of)
@@ -189,13 +193,9 @@ def _headline(models: Sequence[_Model], notes: tuple[str, ...]) -> Table:
         cells: list[CellValue] = [each.name]
         for of in shown:
             ours, theirs = each.ours(of), each.published(_COMPARED[of].name)
-            cells += [ours, interval(ours), theirs, _difference(ours, theirs), each.verdict(of)]
+            cells += [ours, interval(ours), theirs, each.difference(ours, theirs), each.verdict(of)]
         rows.append(tuple(cells))
     return Table(title="Published models, measured", columns=tuple(columns), rows=tuple(rows), caption=notes)
-
-
-def _difference(ours: Number | None, theirs: float | None) -> float | None:
-    return None if ours is None or theirs is None else ours - theirs
 
 
 def _what_it_means(models: Sequence[_Model]) -> Iterator[str]:
@@ -215,7 +215,8 @@ def _what_it_means(models: Sequence[_Model]) -> Iterator[str]:
     yield f"{'; '.join(['diff: ours less the published', *said])}."
     if verdicts & {"DIFFERS", "OUTSIDE"}:
         yield _CAUSES
-    fewer = sorted({each.num_images(of) for each in models for of in _COMPARED if each.verdict(of)} - {NUM_IMAGES})
+    compared = {each.num_images(of) for each in models for of in _COMPARED if each.verdict(of) not in ("", "nothing")}
+    fewer = sorted(compared - {NUM_IMAGES})
     if fewer:
         yield (
             f"The published AP is of {NUM_IMAGES:,} images, ours of {' and '.join(map(str, fewer))}: AP of fewer "
@@ -246,7 +247,7 @@ def _sizes(models: Sequence[_Model]) -> Table:
         theirs = [each.published(field.name) for each in known]
         shown: list[tuple[Column, Sequence[CellValue]]] = [(field.column(), ours)]
         if any(number is not None for number in theirs):
-            differences = [_difference(*pair) for pair in zip(ours, theirs, strict=True)]
+            differences = [each.difference(*pair) for each, *pair in zip(known, ours, theirs, strict=True)]
             shown += [
                 (Column(name="published", digits=1), theirs),
                 (Column(name="diff", digits=1, signed=True), differences),

@@ -128,6 +128,8 @@ def test_weights_that_find_nothing_are_told_first() -> None:
     compared, *_ = shown([*formula, *model(subject("effseg"), 47.5, 42.0, images=2, width=9)])
     assert compared.caption[0].startswith("THE WEIGHTS OF Mask R-CNN++ FIND NOTHING")
     assert cells(compared, "Mask R-CNN++", "verdict") == ["nothing", "nothing"]
+    assert cells(compared, "Mask R-CNN++", "diff") == [None, None]
+    assert "fewer images" not in said(shown(formula)[0])
     assert cells(compared, "EffSeg", "verdict") == ["inside", "inside"]
 
 
