@@ -9,7 +9,8 @@ Files with an underscore are private to this package: what others need is handed
 
     to use heads      head, processing_module; Pyramid, Detections, Stage, Targets, MaskHead; compose, boundary
     to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL, COARSEST_LEVEL
-                      its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks
+                      its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
+                      MultiScaleDeformableAttention
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
                       its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss,
                       dice_loss
@@ -32,6 +33,7 @@ from heads._blocks import (
 )
 from heads._compose import boundary, compose
 from heads._contract import Detections, MaskHead, Pyramid, Stage, Targets
+from heads._deform import MultiScaleDeformableAttention
 from heads._losses import dice_loss
 from heads._pointwise import Linear, in_blocks
 from heads._regions import COARSEST_LEVEL, FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
@@ -49,6 +51,7 @@ __all__ = [
     "GridConv",
     "Linear",
     "MaskHead",
+    "MultiScaleDeformableAttention",
     "Pyramid",
     "QueryFusion",
     "SemanticFusion",

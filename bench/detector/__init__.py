@@ -4,7 +4,7 @@
     fpn        FPN: C2..C5 -> pyramid P2..P7; deform_encoder: the stronger neck DeformEncoder
     anchors    nine boxes per pyramid cell;  boxes: their deltas
     selector   which anchors become queries
-    decoder    queries look at the pyramid (deform) and at each other
+    decoder    queries look at the pyramid (deformable attention) and at each other
     fqdet      the detector itself, its FQDetOutput in output;  detect: its inference rule;  losses: its training
 
 Shapes in this package: B images, N anchors or cells of all levels (level-major), Q queries of an image, C channels,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bench.detector.blocks import Residual, linear_block
 from bench.detector.boxes import centre_size
-from bench.detector.deform import MultiScaleDeformableAttention
+from heads import MultiScaleDeformableAttention
 
 
 class AnchorEncoding(nn.Module):
@@ -54,7 +54,7 @@ class DecoderLayer(nn.Module):
         centres, sizes = centre_size(anchors)
         unit = 0.5 * sizes[:, :, None] / self.num_points
         place = self.cross_norm(queries) + encoding
-        queries = queries + self.cross_attention(place, centres, unit, features, shapes)
+        queries = queries + self.cross_attention(place, centres[:, :, None], unit, features, shapes)
         normed = self.self_norm(queries)
         place = normed + encoding
         queries = queries + self.self_attention(place, place, normed, need_weights=False)[0]

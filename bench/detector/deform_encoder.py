@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from bench.detector.deform import MultiScaleDeformableAttention
+from heads import MultiScaleDeformableAttention
 
 ENCODED_LEVELS = (3, 4, 5, 6, 7)
 
@@ -91,7 +91,7 @@ class DeformEncoder(nn.Module):
         position, centre = torch.cat(positions)[None].to(rows.dtype), torch.cat(centres)[None]
         sides = centre.new_tensor([(width, height) for height, width in shapes])
         for layer in self.layers:
-            rows = layer(rows, position, centre, 1 / sides[None, None], shapes)
+            rows = layer(rows, position, centre[:, :, None], 1 / sides[None, None], shapes)
         pieces = rows.transpose(1, 2).split([height * width for height, width in shapes], dim=2)
         return {
             level: piece.unflatten(2, shape) for level, piece, shape in zip(ENCODED_LEVELS, pieces, shapes, strict=True)
@@ -117,7 +117,7 @@ class EncoderLayer(nn.Module):
         self,
         features: Float[Tensor, "B N C"],
         position: Float[Tensor, "1 N C"],
-        centres: Float[Tensor, "1 N 2"],
+        centres: Float[Tensor, "1 N 1 2"],
         unit: Float[Tensor, "1 1 L 2"],
         shapes: Sequence[tuple[int, int]],
     ) -> Float[Tensor, "B N C"]:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from bench.detector.anchors import best_anchors
 from bench.detector.contract import Detector
-from bench.detector.deform import MultiScaleDeformableAttention
 from bench.detector.deform_encoder import DeformEncoder
 from bench.detector.fqdet import PRESETS, Config, FQDet
 from bench.detector.output import FQDetOutput
+from heads import MultiScaleDeformableAttention
 
 SIZE = (128, 160)
 TINY = Config(

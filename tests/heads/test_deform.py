@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.detector.deform import MultiScaleDeformableAttention
+from heads import MultiScaleDeformableAttention
 
 SHAPES = [(5, 7), (3, 4), (1, 2)]
 
@@ -79,11 +79,24 @@ def test_equals_a_loop_over_single_samples(seed: int) -> None:
     queries, centres, unit, features = inputs(generator)
     with torch.no_grad():
         expected = naive(module, queries, centres, unit, features)
-        torch.testing.assert_close(module(queries, centres, unit, features, SHAPES), expected)
+        torch.testing.assert_close(module(queries, centres[:, :, None], unit, features, SHAPES), expected)
         # One unit for all levels, as in the decoder.
         shared = unit[:, :, :1]
         expected = naive(module, queries, centres, shared.expand_as(unit), features)
-        torch.testing.assert_close(module(queries, centres, shared, features, SHAPES), expected)
+        torch.testing.assert_close(module(queries, centres[:, :, None], shared, features, SHAPES), expected)
+
+
+def test_centres_may_differ_by_level() -> None:
+    """What a level reads depends on its own centres only: with the others' weights at 0 they are of no account."""
+    generator = torch.Generator().manual_seed(0)
+    module = randomised(attention(), generator)
+    queries, centres, unit, features = inputs(generator)
+    with torch.no_grad():
+        module.attention_weights.weight.zero_()
+        module.attention_weights.bias.copy_(torch.tensor([-1e9, -1e9, 0, 0, -1e9, -1e9]).repeat(2))
+        each = torch.stack([centres + 0.1, centres, centres - 0.2], dim=2)
+        expected = naive(module, queries, centres, unit, features)
+        torch.testing.assert_close(module(queries, each, unit, features, SHAPES), expected)
 
 
 def test_starts_as_a_mean_over_points_on_squares() -> None:
@@ -106,7 +119,7 @@ def test_gradients() -> None:
     queries, centres, unit, features = inputs(generator)
     queries, features = queries.requires_grad_(), features.requires_grad_()
     assert torch.autograd.gradcheck(
-        lambda q, f: module(q, centres, unit, f, SHAPES), (queries, features), fast_mode=True
+        lambda q, f: module(q, centres[:, :, None], unit, f, SHAPES), (queries, features), fast_mode=True
     )
 
 
@@ -114,7 +127,7 @@ def test_weighted_sum_is_counted_as_levels_times_points_times_outputs() -> None:
     module = attention()
     queries, centres, unit, features = (value.float() for value in inputs(torch.Generator().manual_seed(0)))
     with FlopCounterMode(display=False) as counter:
-        module(queries, centres, unit, features, SHAPES)
+        module(queries, centres[:, :, None], unit, features, SHAPES)
     rows, cells = queries.shape[0] * queries.shape[1], features.shape[0] * features.shape[1]
     projections = rows * 8 * (8 + 2 * 3 * 2 * 2 + 2 * 3 * 2) + cells * 8 * 8
     assert counter.get_total_flops() / 2 == projections + 3 * 2 * queries.numel()

@@ -52,22 +52,22 @@ class MultiScaleDeformableAttention(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "B Q C"],
-        centres: Float[Tensor, "#B Q 2"],
+        centres: Float[Tensor, "#B Q #L 2"],
         unit: Float[Tensor, "#B #Q #L 2"],
         features: Float[Tensor, "B N C"],
         shapes: Sequence[tuple[int, int]],
     ) -> Float[Tensor, "B Q C"]:
         """Attend from each query to the maps of all levels, flattened and concatenated in `features`.
 
-        `centres` (x, y) in [0, 1] of the maps' extent; an offset of 1 moves a sample by `unit`, per level, in the same
-        coordinates. Samples outside a map count as zero. `shapes`: (height, width) of each level.
+        `centres` (x, y) in [0, 1] of the maps' extent, per level or for all; an offset of 1 moves a sample by `unit`,
+        per level, in the same coordinates. Samples outside a map count as zero. `shapes`: (height, width) by level.
         """
         batch, num_queries, channels = queries.shape
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
         offsets = self.sampling_offsets(queries).view(batch, num_queries, heads, levels, points, 2)
         # Positions need more digits than 16 bits have, and torch reads beyond the map when it samples with fewer.
         precision = torch.promote_types(queries.dtype, torch.float32)
-        places = centres[:, :, None, None, None].to(precision) + offsets * unit[:, :, None, :, None]
+        places = centres[:, :, None, :, None].to(precision) + offsets * unit[:, :, None, :, None]
         grids = (2 * places - 1).permute(3, 0, 2, 1, 4, 5).flatten(1, 2)
         weights = self.attention_weights(queries).view(batch, num_queries, heads, levels * points).softmax(dim=-1)
         values = self.values(features).view(batch, -1, heads, channels // heads).permute(0, 2, 3, 1)
