@@ -15,7 +15,7 @@ from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
 from bench.cli.progress import Progress, tell_data, tell_lacking
 from bench.contract import Context, Dtype
-from bench.planning import plan, recipes, session
+from bench.planning import narrow, plan, recipes, session
 from bench.planning.plan import Outcome, Step
 from bench.planning.session import Selection
 from bench.record import encode
@@ -105,7 +105,7 @@ class Run(DataOptions):
         from bench.training.schedule import SCHEDULES
 
         folder = self.weights or Path("weights")
-        chosen = recipes.select(
+        chosen = narrow.select(
             recipes.load(self.recipe), heads=self.heads, backbones=self.backbones, modules=self.modules
         )
         subjects = {cell.subject: None for cell in chosen if cell.subject.weights != "none"}
