@@ -58,6 +58,7 @@ def small(head: str = "mask_rcnn") -> Subject:
         (Subject(head="effseg", kernel="reference"), "has the kernel reference and no backend"),
         (Subject(head="mask_rcnn", module="sfm"), "has no module"),
         (Subject(head="mask_rcnn", preset="tiny"), "preset named 'tiny'"),
+        (Subject(head="mask_rcnn", preset="small_dynamic"), "preset named 'small_dynamic'"),
     ],
 )
 def test_unknown_names_are_refused_with_the_closest(subject: Subject, message: str) -> None:
@@ -115,3 +116,15 @@ def test_random_weights_are_announced(caplog: pytest.LogCaptureFixture, monkeypa
     for _ in range(2):
         load(Subject(head="mask_rcnn", backbone="r50_fpn", preset="paper"), Context())
     assert caplog.text.count("everything is random") == 1
+
+
+def test_a_head_may_have_presets_of_its_own_on_the_detector_of_the_size_they_begin_with() -> None:
+    with torch.device("meta"):
+        small, dynamic = (
+            build(Subject(head="query_dot", backbone="small_fpn", preset=preset))
+            for preset in ("small", "small_dynamic")
+        )
+    assert [weight.shape for weight in small.detector.parameters()] == [
+        weight.shape for weight in dynamic.detector.parameters()
+    ]
+    assert sum(weight.numel() for weight in dynamic.head.parameters()) == 56_945
