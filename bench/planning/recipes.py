@@ -7,13 +7,16 @@ Imports no torch.
 import dataclasses
 import importlib
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from bench import catalog
+from bench.contract import Finishing
 from bench.files import checksum
 from bench.model import weights_folder
+from bench.planning.frozen import frozen
 from bench.planning.plan import Cell
 from bench.record import Subject
 
@@ -164,6 +167,7 @@ RECIPES: dict[str, Recipe] = {
         coco_mini,
         coco_mini_r50,
         own,
+        frozen,
         policies,
         budget,
         views,
@@ -254,24 +258,26 @@ def cells(
     images: int | None = None,
     regions: int | None = None,
     budget: int | None = None,
+    finishing: Finishing | None = None,
 ) -> list[Cell]:
-    """Every subject with every probe, subject by subject; the limits are those of `Cell`.
+    """Every subject with every probe, subject by subject; limits and finishing are those of `Cell`.
 
     `recipe` names the directory of the records.
     """
-    limits = {"images": images, "regions": regions, "budget": budget}
-    return [Cell(recipe=recipe, subject=subject, probe=probe, **limits) for subject in subjects for probe in probes]
+    of_recipe = partial(Cell, recipe=recipe, images=images, regions=regions, budget=budget, finishing=finishing)
+    return [of_recipe(subject=subject, probe=probe) for subject in subjects for probe in probes]
 
 
 def load(name: str, weights: Path | None = None) -> list[Cell]:
     """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none.
 
-    The recipe `own` is about the heads that are among the weights, where there are any.
+    The recipes `own` and `frozen` are about the heads that are among the weights, where there are any.
     """
     module_name, colon, function = name.partition(":")
     if not colon:
         catalog.check("recipe", name, RECIPES)
-        return own(weights) if name == own.__name__ else RECIPES[name]()
+        of_weights = {of.__name__: of for of in (own, frozen)}
+        return of_weights[name](weights) if name in of_weights else RECIPES[name]()
     try:
         recipe = getattr(importlib.import_module(module_name), function)
     except (ImportError, AttributeError) as error:
