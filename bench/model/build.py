@@ -26,7 +26,7 @@ from bench.model.weights import read_weights, task_of
 from bench.record import Subject
 
 NUM_CLASSES = 80
-CHANNELS = {"paper": 256, "small": 64, "small_agnostic": 64}
+CHANNELS = {"paper": 256, "small": 64}
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +59,13 @@ _BUILDERS: dict[str, Callable[[str], tuple[nn.Module, nn.Module]]] = {
 }
 
 
+def base_preset(preset: str) -> str:
+    """What a part takes that has no preset of that name: `small` for `small_agnostic`, the detector for instance."""
+    return preset.partition("_")[0]
+
+
 _TOGETHER = {"torchvision": "r50_tvfpn", "torchvision_v2": "r50_tvfpn"}
 """Detectors that go with one backbone alone, which no other detector goes with: their pyramids have other levels."""
-
-_BASE = {"small_agnostic": "small"}
-"""What a part takes that has no preset of its own by that name: the detector is the same, EffSeg is class-agnostic."""
 
 
 def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = None) -> Segmenter:
@@ -73,13 +75,15 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     and where the subject asks a head for a part it does not have.
     """
     preset, backbone_name, head_name = subject.preset or "paper", subject.backbone or "r50_fpn", subject.head or ""
-    check("preset", preset, CHANNELS)
     detector_name = subject.detector or "fqdet"
     check("backbone", backbone_name, BACKBONES)
     check("detector", detector_name, DETECTORS)
     _check_together(detector_name, backbone_name)
     head = heads.head(head_name)
-    config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
+    # A head without this one is class-agnostic anyway.
+    check("preset", preset, {*head.PRESETS, "small_agnostic"})
+    base = base_preset(preset)
+    config = head.PRESETS[preset if preset in head.PRESETS else base]
     for part, value in (("module", subject.module), ("backend", backend_name(subject))):
         if value is None:
             continue
@@ -91,12 +95,12 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     if backbone_name in _TOGETHER.values() and hasattr(config, "stretch_maps"):
         # Maps of padded images have exactly the stride of their level: nothing is rounded up that could be stretched.
         config = dataclasses.replace(config, stretch_maps=False)
-    channels = CHANNELS[preset]
+    channels = CHANNELS[base]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
-        backbone, neck = _BUILDERS[backbone_name](preset)
+        backbone, neck = _BUILDERS[backbone_name](base)
         kind = importlib.import_module(f"bench.detector.{detector_name}")
-        sized = _sized(kind.PRESETS[_BASE.get(preset, preset)], task)
+        sized = _sized(kind.PRESETS[base], task)
         detector: Detector = kind.build(sized, channels, num_classes)
         model = Segmenter(
             backbone=backbone,

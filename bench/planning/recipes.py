@@ -6,7 +6,7 @@ Imports no torch.
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -62,8 +62,8 @@ def main() -> list[Cell]:
 
 
 def heads() -> list[Cell]:
-    """Table 4: the cost of the heads alone."""
-    return cells("heads", [subject(head) for head in HEADS], ("params", "flops", "head_cost", "time_budget"))
+    """Table 4: the cost of the heads alone, of the paper's and of all others."""
+    return cells("heads", [subject(head) for head in every_head()], ("params", "flops", "head_cost", "time_budget"))
 
 
 def modules() -> list[Cell]:
@@ -74,7 +74,7 @@ def modules() -> list[Cell]:
 
 def overfit() -> list[Cell]:
     """Can every head learn? The small preset on four real images."""
-    subjects = [subject(head, backbone="small_fpn", preset="small") for head in HEADS]
+    subjects = [subject(head, backbone="small_fpn", preset="small") for head in every_head()]
     return cells("overfit", subjects, ("overfit",))
 
 
@@ -181,6 +181,11 @@ RECIPES: dict[str, Recipe] = {
         overfit,
     )
 }
+
+
+def every_head() -> list[str]:
+    """The heads of the paper, then all others that there are: what needs no trained weights takes these."""
+    return [*HEADS, *(head for head in catalog.plugins("heads") if head not in HEADS)]
 
 
 def backends() -> list[Subject]:
@@ -291,48 +296,6 @@ def load(name: str, weights: Path | None = None) -> list[Cell]:
     return made
 
 
-def select(
-    cells: Iterable[Cell],
-    *,
-    heads: Collection[str] = (),
-    backbones: Collection[str] = (),
-    modules: Collection[str] = (),
-    backends: Sequence[str] = (),
-    probes: Sequence[str] = (),
-) -> list[Cell]:
-    """Part of a recipe; nothing given for a part keeps all of it.
-
-    A recipe says which heads, backbones and modules belong together: these are filters, and a subject without a
-    module, or without weights, passes. A probe that the recipe lacks is for all its subjects. `backends` take the place
-    of the recipe's own, as in `backends=("dense", "sps:native")`.
-    Raises ValueError for an unknown name and where no cell is left.
-    """
-    _check_names(heads, backbones, modules, backends)
-    all_cells = list(cells)
-    kept = [
-        cell
-        for cell in all_cells
-        if cell.subject.weights == "none"
-        or (
-            (not heads or cell.subject.head in heads)
-            and (not backbones or cell.subject.backbone in backbones)
-            and (not modules or cell.subject.module is None or cell.subject.module in modules)
-        )
-    ]
-    if not kept:
-        have = "; ".join(_have(all_cells, field) for field in ("head", "backbone", "module"))
-        raise ValueError(f"No cell of the recipe is left. It has {have}. Choose among these, or another recipe.")
-    if probes:
-        order = list(dict.fromkeys(cell.subject for cell in kept))
-        chosen = [cell for probe in probes for cell in _with_probe(kept, probe)]
-        kept = sorted(chosen, key=lambda cell: order.index(cell.subject))
-    if backends:
-        kept = [
-            dataclasses.replace(cell, subject=other) for cell in kept for other in _on(cell.subject, tuple(backends))
-        ]
-    return list(dict.fromkeys(kept))
-
-
 def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
     """Fill in whose weights are measured: those of a file or folder, or None for random ones, which know no schedule.
 
@@ -356,39 +319,6 @@ def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
         else cell
         for cell in found
     ]
-
-
-def _check_names(
-    heads: Iterable[str], backbones: Iterable[str], modules: Iterable[str], backends: Iterable[str]
-) -> None:
-    for head in heads:
-        catalog.check("head", head, catalog.plugins("heads"))
-    for backbone in backbones:
-        catalog.check("backbone", backbone, catalog.BACKBONES)
-    for module in modules:
-        catalog.check("processing module", module, catalog.plugins("heads._modules"))
-    for backend in backends:
-        catalog.check_backend(backend)
-
-
-def _have(cells: Iterable[Cell], field: str) -> str:
-    values = dict.fromkeys(getattr(cell.subject, field) for cell in cells)
-    return f"{field} " + ", ".join(str(value) for value in values if value is not None)
-
-
-def _with_probe(cells: Sequence[Cell], probe: str) -> list[Cell]:
-    """The cells of a probe; where the recipe has none, one for every subject."""
-    own = [cell for cell in cells if cell.probe == probe]
-    subjects = {cell.subject: cell for cell in cells}
-    return own or [dataclasses.replace(cell, probe=probe) for cell in subjects.values()]
-
-
-def _on(subject: Subject, backends: tuple[str, ...]) -> list[Subject]:
-    """The subject on every backend and kernel; itself where it has no backend."""
-    if subject.backend is None:
-        return [subject]
-    parts = [backend.partition(":") for backend in backends]
-    return [msgspec.structs.replace(subject, backend=name, kernel=kernel or None) for name, _, kernel in parts]
 
 
 def _with_subject(cell: Cell, *, schedule: str, weights: str) -> Cell:

@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
 
 
 def variants() -> list[Variant]:
-    """Every head with its small preset and each choice it has: where it reads, how many masks, module, backend."""
+    """Every head with each of its small presets, and each choice it has: where it reads, module, backend."""
     found: list[Variant] = []
     for name in names("heads"):
         fields = {field.name for field in dataclasses.fields(heads.head(name).Config)}
@@ -53,7 +53,9 @@ def variants() -> list[Variant]:
             found += [(name, {"module": module, "backend": backend}) for module, backend in pairs]
         else:
             found.append((name, {}))
-        choices = ("class_agnostic", "fade_at_border", "stretch_maps")
+        others = [preset for preset in heads.head(name).PRESETS if preset not in ("paper", "small")]
+        found += [(name, {"preset": preset}) for preset in others]
+        choices = ("fade_at_border", "stretch_maps")
         found += [(name, {choice: True}) for choice in choices if choice in fields]
     return found
 
@@ -63,7 +65,8 @@ def build(variant: Variant, dtype: torch.dtype = torch.float32) -> Any:
     module = heads.head(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = dataclasses.replace(module.PRESETS["small"], **choices)
+        config = module.PRESETS[str(choices.get("preset", "small"))]
+        config = dataclasses.replace(config, **{part: value for part, value in choices.items() if part != "preset"})
         return module.build(config, CHANNELS, QUERY_SIZE, NUM_CLASSES).to(dtype)
 
 
@@ -136,6 +139,9 @@ def check_shapes(variant: Variant, training: bool) -> None:
         assert stage.mask_logits.isfinite().all()
         if stage.refine_logits is not None:
             assert stage.refine_logits.shape == stage.mask_logits.shape
+        if stage.quality is not None:
+            assert stage.quality.shape == (num_regions,)
+            assert ((stage.quality >= 0) & (stage.quality <= 1)).all()
         if stage.region is None:
             assert stage.point is None
             assert stage.mask_logits.shape == (num_regions, stage.side, stage.side)

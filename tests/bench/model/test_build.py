@@ -72,6 +72,7 @@ def small(head: str = "mask_rcnn") -> Subject:
         (Subject(head="effseg", kernel="reference"), "has the kernel reference and no backend"),
         (Subject(head="mask_rcnn", module="sfm"), "has no module"),
         (Subject(head="mask_rcnn", preset="tiny"), "preset named 'tiny'"),
+        (Subject(head="mask_rcnn", preset="small_dynamic"), "preset named 'small_dynamic'"),
         (Subject(head="mask_rcnn", detector="torchvison"), "Did you mean 'torchvision'"),
         (Subject(head="mask_rcnn", detector="torchvision"), "was given the backbone r50_fpn.* expected r50_tvfpn;"),
         (Subject(head="mask_rcnn", backbone="r50_tvfpn"), "expected r50_defenc or r50_fpn or small_fpn;"),
@@ -158,3 +159,15 @@ def test_random_weights_are_announced(caplog: pytest.LogCaptureFixture, monkeypa
     for _ in range(2):
         load(Subject(head="mask_rcnn", backbone="r50_fpn", preset="paper"), Context())
     assert caplog.text.count("everything is random") == 1
+
+
+def test_a_head_may_have_presets_of_its_own_on_the_detector_of_the_size_they_begin_with() -> None:
+    with torch.device("meta"):
+        small, dynamic = (
+            build(Subject(head="query_dot", backbone="small_fpn", preset=preset))
+            for preset in ("small", "small_dynamic")
+        )
+    assert [weight.shape for weight in small.detector.parameters()] == [
+        weight.shape for weight in dynamic.detector.parameters()
+    ]
+    assert sum(weight.numel() for weight in dynamic.head.parameters()) == 56_945

@@ -7,6 +7,7 @@ import pytest
 
 from bench import catalog
 from bench.planning import recipes
+from bench.planning.narrow import select
 from bench.planning.plan import Cell
 
 
@@ -14,7 +15,7 @@ def subjects(cells: list[Cell]) -> list[str]:
     return list(dict.fromkeys(cell.subject.name for cell in cells))
 
 
-@pytest.mark.parametrize(("name", "num_subjects", "num_random"), [("main", 12, 8), ("heads", 4, 4), ("modules", 5, 5)])
+@pytest.mark.parametrize(("name", "num_subjects", "num_random"), [("main", 12, 8), ("modules", 5, 5)])
 def test_subjects(name: str, num_subjects: int, num_random: int) -> None:
     cells = recipes.load(name)
     assert len(subjects(cells)) == num_subjects
@@ -23,6 +24,13 @@ def test_subjects(name: str, num_subjects: int, num_random: int) -> None:
     assert len(subjects(random)) == num_random
     assert {(cell.subject.schedule, cell.subject.weights) for cell in random} == {("none", "random")}
     assert len(set(random)) == len(random)
+
+
+@pytest.mark.parametrize("name", ["heads", "overfit"])
+def test_what_needs_no_weights_takes_every_head(name: str) -> None:
+    found = list(dict.fromkeys(cell.subject.head for cell in recipes.load(name)))
+    assert tuple(found[:4]) == recipes.HEADS
+    assert sorted(map(str, found)) == sorted(catalog.plugins("heads"))
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -40,7 +48,7 @@ def test_what_has_no_weights_stays_as_it_is(tmp_path: Path) -> None:
     oracle = recipes.load("oracle")
     ladder = [cell for cell in oracle if cell.probe == "ceiling"]
     assert len(ladder) == 10
-    chosen = recipes.select(oracle, heads=["effseg"])
+    chosen = select(oracle, heads=["effseg"])
     assert chosen[:10] == ladder
     assert {cell.subject.head for cell in chosen[10:]} == {"effseg"}
     file = tmp_path / "weights.safetensors"
@@ -54,57 +62,7 @@ def test_every_backend_is_certified_once() -> None:
     certified = [cell.subject for cell in recipes.load("certify")]
     assert {subject.backend for subject in certified} == set(catalog.plugins("sparsity"))
     assert len(set(certified)) == len(certified)
-    assert len(recipes.select(recipes.load("certify"), backends=["sps"])) == 1
-
-
-def test_filters() -> None:
-    main = recipes.load("main")
-    chosen = recipes.select(main, heads=["effseg", "mask_rcnn"], backbones=["r50_defenc"], probes=["params"])
-    assert [str(cell) for cell in chosen] == [
-        "main/mask_rcnn-r50_defenc-paper-12ep-seed0/params",
-        "main/effseg-sps-sfm-r50_defenc-paper-12ep-seed0/params",
-    ]
-    assert recipes.select(main) == main
-    modules = recipes.select(recipes.load("modules"), modules=["mlp", "conv"])
-    assert {cell.subject.module for cell in modules} == {"mlp", "conv"}
-
-
-def test_a_probe_of_the_recipe_keeps_its_subjects_and_limits() -> None:
-    (speed,) = recipes.select(recipes.load("demo"), heads=["effseg"], probes=["speed"])
-    assert (speed.subject.head, speed.images) == ("effseg", 20)
-
-
-def test_probes_and_backends_take_the_place_of_the_recipes() -> None:
-    chosen = recipes.select(recipes.load("heads"), backends=["sps", "dense"], probes=["speed", "params"])
-    backends = [(cell.subject.head, cell.subject.backend) for cell in chosen if cell.probe == "speed"]
-    assert backends == [
-        ("mask_rcnn", None),
-        ("point_rend", None),
-        ("refine_mask", None),
-        ("effseg", "sps"),
-        ("effseg", "dense"),
-    ]
-    assert {cell.probe for cell in chosen} == {"speed", "params"}
-
-
-@pytest.mark.parametrize(
-    ("part", "name", "suggestion"),
-    [
-        ("heads", "mask_rcn", "mask_rcnn"),
-        ("backbones", "r50fpn", "r50_fpn"),
-        ("modules", "sffm", "sfm"),
-        ("backends", "dens", "dense"),
-        ("backends", "sps:warp", "kernel"),
-    ],
-)
-def test_unknown_names(part: str, name: str, suggestion: str) -> None:
-    with pytest.raises(ValueError, match=f"There is no .*{suggestion}.*Known: "):
-        recipes.select(recipes.load("main"), **{part: [name]})
-
-
-def test_nothing_left() -> None:
-    with pytest.raises(ValueError, match=r"No cell of the recipe is left\. It has head effseg; backbone r50_fpn"):
-        recipes.select(recipes.load("modules"), heads=["mask_rcnn"])
+    assert len(select(recipes.load("certify"), backends=["sps"])) == 1
 
 
 def test_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,11 +90,11 @@ def test_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_weights_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     file.write_bytes(b"weights")
-    one = recipes.select(recipes.load("heads"), heads=["effseg"])
+    one = select(recipes.load("heads"), heads=["effseg"])
     for cell in recipes.with_weights(one, file):
         assert cell.subject.weights == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
         assert cell.subject.schedule == "12ep"
-    with pytest.raises(ValueError, match="cannot fit 4 subjects"):
+    with pytest.raises(ValueError, match=r"cannot fit \d+ subjects: bmask"):
         recipes.with_weights(recipes.load("heads"), file)
     with pytest.raises(ValueError, match="There is no file"):
         recipes.with_weights(one, tmp_path / "nothing")
