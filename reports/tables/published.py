@@ -247,7 +247,9 @@ def _sizes(models: Sequence[_Model]) -> Table:
         theirs = [each.published(field.name) for each in known]
         shown: list[tuple[Column, Sequence[CellValue]]] = [(field.column(), ours)]
         if any(number is not None for number in theirs):
-            differences = [each.difference(*pair) for each, *pair in zip(known, ours, theirs, strict=True)]
+            differences = [
+                each.difference(*pair) for each, pair in zip(known, zip(ours, theirs, strict=True), strict=True)
+            ]
             shown += [
                 (Column(name="published", digits=1), theirs),
                 (Column(name="diff", digits=1, signed=True), differences),

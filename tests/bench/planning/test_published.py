@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from bench.model import weights_folder
-from bench.planning import recipes
+from bench.planning import narrow, recipes
 from bench.planning.plan import Cell
 from bench.record import Subject
 
@@ -62,7 +62,7 @@ def test_both_ways_to_finish_masks_are_measured_and_the_authors_first() -> None:
     ]
     assert {cell.images for cell in cells if cell.probe in ("accuracy", "box_accuracy")} == {None}
     assert {cell.subject.detector for cell in cells} == {"fqdetv2"}
-    assert {cell.finishing for cell in recipes.select(cells, probes=["accuracy"])} == {"dilated", "exact"}
+    assert {cell.finishing for cell in narrow.select(cells, probes=["accuracy"])} == {"dilated", "exact"}
 
 
 def test_masks_of_torchvision_are_not_dilated(tmp_path: Path) -> None:
