@@ -10,7 +10,7 @@ Files with an underscore are private to this package: what others need is handed
     to use heads      head, processing_module; Pyramid, Detections, Stage, Targets, MaskHead; compose, boundary
     to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL
                       its layers: fcn, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
-                      MultiScaleDeformableAttention
+                      MultiScaleDeformableAttention, CosineCode, triangle
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
                       its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss
     to write a processing module, beside its operations in `sparsity`: GridConv, SemanticFusion, normalised_feedforward
@@ -31,6 +31,7 @@ from heads._blocks import (
 )
 from heads._compose import boundary, compose
 from heads._contract import Detections, MaskHead, Pyramid, Stage, Targets
+from heads._cosine import CosineCode, triangle
 from heads._deform import MultiScaleDeformableAttention
 from heads._pointwise import Linear, in_blocks
 from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
@@ -42,6 +43,7 @@ __all__ = [
     "FINEST_LEVEL",
     "Budget",
     "CoarseMask",
+    "CosineCode",
     "Detections",
     "FlatPyramid",
     "GridConv",
@@ -73,6 +75,7 @@ __all__ = [
     "segmentation_target",
     "top_cells",
     "top_per_region",
+    "triangle",
     "two_layer_mlp",
 ]
 
