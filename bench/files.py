@@ -1,8 +1,10 @@
 """Files that appear whole or not at all, and the checksums by which records and weights name them."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _TEMPORARY = ".unfinished-"
@@ -10,11 +12,18 @@ _TEMPORARY = ".unfinished-"
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that appears whole or not at all, also after a power failure."""
+    with whole(path) as place:
+        place.write_bytes(content)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a place beside a file to write its content to; the file appears when that is done, as of `write_whole`."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield Path(temporary)
+        with open(temporary, "r+b") as file:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp's files are private; results are there to be shared
         os.replace(temporary, path)

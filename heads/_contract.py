@@ -59,6 +59,9 @@ class Stage:
     `overwrite` says which values replace those of the upsampled mask of the stages before:
     `all` of them, only the `selected` (sparse) ones, or only those at the `boundary` of the mask so far.
     `align_corners` is the convention of the x2 bilinear upsampling *into* this stage.
+
+    `quality` [R], where a head predicts it, is in [0, 1] how well it thinks that its mask fits; only the last stage's
+    is read. A head whose loss needs more of a stage subclasses it, frozen as this, and adds fields.
     """
 
     side: int
@@ -68,17 +71,20 @@ class Stage:
     point: Float[Tensor, "A 2"] | None = None
     overwrite: Literal["all", "selected", "boundary"] = "all"
     align_corners: bool = False
+    quality: Float[Tensor, "R"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
     """Ground truth of the regions of a training step.
 
-    `masks` [G H W] bool: all objects of the batch at (padded) input resolution. `index` [R]: the object of each
-    region. `boxes` [R 4]: the regions' boxes. `image_sizes` [R 2]: (height, width) of each region's unpadded image.
+    `masks` [G H W] bool: all objects of the batch at (padded) input resolution, `image` [G]: the image of each.
+    `index` [R]: the object of each region. `boxes` [R 4]: the regions' boxes. `image_sizes` [R 2]: (height, width) of
+    each region's unpadded image.
     """
 
     masks: Bool[Tensor, "G H W"]
+    image: Int[Tensor, "G"]
     index: Int[Tensor, "R"]
     boxes: Float[Tensor, "R 4"]
     image_sizes: Float[Tensor, "R 2"]

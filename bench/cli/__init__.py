@@ -23,6 +23,7 @@ from bench.cli.certify import Certify
 from bench.cli.doctor import Doctor
 from bench.cli.examples import COMPLETION, epilogue
 from bench.cli.explain import Explain
+from bench.cli.import_weights import Import
 from bench.cli.listing import List
 from bench.cli.output import USAGE, tell
 from bench.cli.predict import Predict
@@ -54,6 +55,7 @@ Verb: TypeAlias = (
     | Annotated[Report, subcommand("report")]
     | Annotated[Prepare, subcommand("prepare")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Import, subcommand("import")]
 )
 
 

@@ -53,6 +53,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "prepare split --data mine --val 0.2 --seed 0   # annotation files of two parts; no picture is copied",
         "prepare lvis --lvis-annotations lvis_v0.5_val.json --out cocofied.json",
     ),
+    "import": (
+        "import detseg checkpoint.pth --out weights        # one of the authors' four models, from their page",
+        "import detseg checkpoint.pth --dry-run            # which tensor becomes which, and how",
+        "import detseg checkpoint.pth --entry model_ema    # of a checkpoint with several sets of weights",
+    ),
     "train": (
         "train glyphs --heads my_head --out weights      # beside the shipped heads, on their detector",
         "train 12ep --coco coco --device cuda            # the paper's schedule",

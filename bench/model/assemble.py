@@ -121,12 +121,18 @@ def assemble(
     detections: Detections,
     input_sizes: Sequence[tuple[int, int]],
     original_sizes: Sequence[tuple[int, int]],
+    *,
+    by_quality: bool = False,
 ) -> list[ImagePredictions]:
     """Make the predictions of every image: scores at input resolution (Eq. 3), masks at the original one.
 
     `detections` are those that the head got (per prediction for a class-specific head). Sizes are (height, width):
     of the resized images without padding, and of the files. Predictions whose mask is empty are dropped.
+
+    `by_quality` multiplies class scores by the quality that the head predicts, in the place of Eq. 3's factor: then
+    scores of heads no longer follow one rule. Raises ValueError for a head that predicts none.
     """
+    factors = _qualities(stages[-1]).split(detections.region_counts) if by_quality else None
     probabilities = compose(stages).float().sigmoid().split(detections.region_counts)
     boxes = detections.boxes.float().split(detections.region_counts)
     counts = detections.prediction_counts
@@ -141,14 +147,15 @@ def assemble(
         strict=True,
     )
     images, first_region = [], 0
-    for maps, places, region, labels, scores, input_size, size in parts:
+    for number, (maps, places, region, labels, scores, input_size, size) in enumerate(parts):
         scale = places.new_tensor([size[1] / input_size[1], size[0] / input_size[0]] * 2)
         crops = [
             Crop(mask=crop > 0.5, top=top, left=left) for crop, (top, left) in paste_each(maps, places * scale, size)
         ]
         found = torch.stack([crop.mask.any() for crop in crops]) if crops else labels.new_zeros(0, dtype=torch.bool)
         index = region - first_region
-        scores = scores * mask_scores(maps, places, input_size)[index]
+        factor = mask_scores(maps, places, input_size) if factors is None else factors[number]
+        scores = scores * factor[index]
         wanted = found[index]
         images.append(
             ImagePredictions(
@@ -161,6 +168,14 @@ def assemble(
         )
         first_region += len(maps)
     return images
+
+
+def _qualities(stage: Stage) -> Float[Tensor, "R"]:
+    if stage.quality is None:
+        raise ValueError(
+            "The head predicts no quality of its masks; scores by quality need one. Score by Eq. 3, as for all heads."
+        )
+    return stage.quality.float()
 
 
 def encode(predictions: ImagePredictions) -> list[RunLengths]:

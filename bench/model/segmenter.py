@@ -219,6 +219,7 @@ def _learned_regions(
     ]
     targets = Targets(
         masks=torch.cat(masks),
+        image=_image_index([len(truth.masks) for truth in objects], detections.boxes.device),
         index=torch.cat(index),
         boxes=detections.boxes,
         image_sizes=detections.boxes.new_tensor(batch.input_sizes)[detections.image],

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
-from bench.files import checksum, write_whole
+from bench.files import checksum, whole
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task, check_categories
 from bench.model.tensors_file import copy_tensors, read_note, read_tensors
@@ -30,7 +30,8 @@ def save_weights(
     """Write the weights of some parts of a model, with its task; `dtype` None keeps their own."""
     chosen = _parts(model, parts)
     tensors = {name: tensor.detach().to("cpu", dtype).contiguous() for name, tensor in chosen.items()}
-    write_whole(path, save(tensors, metadata={"task": msgspec.json.encode(task).decode()}))
+    with whole(path) as place:  # straight from the tensors, without all of them in memory a second time
+        save_file(tensors, place, metadata={"task": msgspec.json.encode(task).decode()})
 
 
 def load_parts(model: Segmenter, path: Path, parts: Collection[str], category_ids: tuple[int, ...]) -> None:

@@ -57,6 +57,7 @@ def _by_oracle(head: EffSeg, batch: Batch) -> None:
     head.policy = policies.oracle(
         Targets(
             masks=objects.masks,
+            image=torch.zeros(len(objects.masks), dtype=torch.long, device=objects.masks.device),
             index=torch.arange(len(objects.boxes), device=objects.boxes.device),
             boxes=objects.boxes,
             image_sizes=objects.boxes.new_tensor([[height, width]] * len(objects.boxes)),

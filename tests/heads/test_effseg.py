@@ -126,6 +126,7 @@ def test_backends_give_the_same_masks_losses_and_gradients(module: str) -> None:
     masks = torch.rand(2, 8, 8, generator=generator).gt(0.5).repeat_interleave(32, 1).repeat_interleave(32, 2)
     targets = Targets(
         masks=masks,
+        image=torch.arange(len(masks)),
         index=detections.image,
         boxes=detections.boxes,
         image_sizes=torch.full((5, 2), 256.0),
@@ -175,6 +176,7 @@ def test_without_regions_every_parameter_has_a_gradient() -> None:
     head, detections = build(), make_detections(generator, (0, 0))
     targets = Targets(
         masks=torch.zeros(0, 256, 256, dtype=torch.bool),
+        image=torch.zeros(0, dtype=torch.long),
         index=torch.zeros(0, dtype=torch.long),
         boxes=detections.boxes,
         image_sizes=torch.zeros(0, 2),
@@ -199,6 +201,7 @@ def test_losses_carry_their_weights_and_the_number_of_regions() -> None:
     ]
     targets = Targets(
         masks=torch.ones(1, 256, 256, dtype=torch.bool),
+        image=torch.zeros(1, dtype=torch.long),
         index=torch.zeros(3, dtype=torch.long),
         boxes=detections.boxes,
         image_sizes=torch.full((3, 2), 256.0),
@@ -221,7 +224,13 @@ def test_training_on_one_image_learns_a_disc() -> None:
             for (x, y), (w, h) in zip(centers.tolist(), extents.tolist(), strict=True)
         ]
     )
-    targets = Targets(masks=masks, index=torch.arange(2), boxes=detections.boxes, image_sizes=torch.full((2, 2), 256.0))
+    targets = Targets(
+        masks=masks,
+        image=torch.zeros(2, dtype=torch.long),
+        index=torch.arange(2),
+        boxes=detections.boxes,
+        image_sizes=torch.full((2, 2), 256.0),
+    )
     pyramid = make_pyramid(generator, 1)
     optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     history = []

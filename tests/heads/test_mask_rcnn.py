@@ -41,6 +41,7 @@ def test_loss_is_small_only_for_the_right_mask() -> None:
     masks[0, :, :32] = True
     targets = Targets(
         masks=masks,
+        image=torch.zeros(1, dtype=torch.long),
         index=torch.zeros(2, dtype=torch.long),
         boxes=torch.tensor([[0.0, 0.0, 64.0, 64.0]] * 2),
         image_sizes=torch.tensor([[64.0, 64.0]] * 2),

@@ -158,6 +158,7 @@ def test_each_loss_is_a_mean_per_region_summed_over_regions() -> None:
     detections = scene(3)[1]
     targets = Targets(
         masks=torch.ones(1, 128, 128, dtype=torch.bool),
+        image=torch.zeros(1, dtype=torch.int64),
         index=torch.zeros(3, dtype=torch.int64),
         boxes=detections.boxes.clamp(max=100),
         image_sizes=torch.full((3, 2), 128.0),
@@ -183,6 +184,7 @@ def test_coarse_targets_cut_boxes_at_the_image_border() -> None:
     boxes = torch.tensor([[-50.0, 0.0, 50.0, 100.0]])
     targets = Targets(
         masks=torch.ones(1, 100, 100, dtype=torch.bool),
+        image=torch.zeros(1, dtype=torch.int64),
         index=torch.zeros(1, dtype=torch.int64),
         boxes=boxes,
         image_sizes=torch.full((1, 2), 100.0),

@@ -77,6 +77,7 @@ def test_the_oracle_takes_mixed_cells_and_the_half_covered_first() -> None:
     masks[0, 8:, 12:14] = True  # ... and from its third row on by a half
     targets = Targets(
         masks=masks,
+        image=torch.zeros(1, dtype=torch.int64),
         index=torch.zeros(1, dtype=torch.int64),
         boxes=torch.tensor([[0.0, 0.0, 32.0, 32.0]]),
         image_sizes=torch.tensor([[32.0, 32.0]]),

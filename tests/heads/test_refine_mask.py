@@ -42,6 +42,7 @@ def make_targets(mask: Tensor) -> Targets:
     """Targets whose object is a mask of 112x112 pixels, seen through a box of just that size."""
     return Targets(
         masks=mask[None],
+        image=torch.zeros(1, dtype=torch.int64),
         index=torch.zeros(NUM_REGIONS, dtype=torch.int64),
         boxes=torch.tensor([[0.0, 0.0, 112.0, 112.0]]).repeat(NUM_REGIONS, 1),
         image_sizes=torch.full((NUM_REGIONS, 2), 112.0),

@@ -14,7 +14,13 @@ def make_targets(boxes: list[list[float]], index: list[int]) -> Targets:
     masks[0, 8:24, 8:18] = True
     masks[1] = True
     size = torch.tensor([[40.0, 60.0]]).expand(len(boxes), 2)
-    return Targets(masks=masks, index=torch.tensor(index), boxes=torch.tensor(boxes), image_sizes=size)
+    return Targets(
+        masks=masks,
+        image=torch.zeros(2, dtype=torch.long),
+        index=torch.tensor(index),
+        boxes=torch.tensor(boxes),
+        image_sizes=size,
+    )
 
 
 def test_a_cell_is_covered_by_the_fraction_its_pixels_say() -> None:
@@ -88,6 +94,7 @@ def test_loss_without_locations_is_zero_and_attached() -> None:
 def test_no_regions_have_no_targets() -> None:
     targets = Targets(
         masks=torch.zeros(0, 40, 60, dtype=torch.bool),
+        image=torch.zeros(0, dtype=torch.long),
         index=torch.zeros(0, dtype=torch.long),
         boxes=torch.zeros(0, 4),
         image_sizes=torch.zeros(0, 2),

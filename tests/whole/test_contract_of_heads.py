@@ -74,11 +74,11 @@ def make_pyramid(dtype: torch.dtype = torch.float32, device: str = "cpu") -> dic
 
 
 def make_detections(which: list[int], dtype: torch.dtype = torch.float32) -> Detections:
-    """The regions `which` of the scene, one prediction each, images renumbered from 0 where image 0 is left out."""
+    """The regions `which` of the scene, one prediction each, with only the images that have some; both without any."""
     queries = torch.randn(len(BOXES), QUERY_SIZE, generator=torch.Generator().manual_seed(2), dtype=dtype)
     image = torch.tensor([IMAGES[i] for i in which], dtype=torch.int64)
-    first = min((IMAGES[i] for i in which), default=0)
-    counts = tuple(sum(IMAGES[i] == b for i in which) for b in range(first, 2))
+    first, last = min((IMAGES[i] for i in which), default=0), max((IMAGES[i] for i in which), default=1)
+    counts = tuple(sum(IMAGES[i] == b for i in which) for b in range(first, last + 1))
     return Detections(
         boxes=torch.tensor([BOXES[i] for i in which], dtype=dtype).view(-1, 4),
         image=image - first,
@@ -100,6 +100,7 @@ def make_targets(detections: Detections) -> Targets:
     num_regions = len(detections.boxes)
     return Targets(
         masks=torch.stack([disc, ellipse, torch.zeros_like(disc)]),
+        image=torch.tensor([0, 0, 1]),
         index=torch.arange(num_regions) % 3,
         boxes=detections.boxes,
         image_sizes=torch.tensor(IMAGE_SIZE, dtype=detections.boxes.dtype).expand(num_regions, 2),
@@ -259,10 +260,10 @@ def test_duplicated_predictions_have_equal_masks(variant: Variant) -> None:
         assert len(masks) == len(BOXES)
 
 
-@head_case
-def test_the_paper_preset_runs_without_values(name: str) -> None:
-    # Costs are counted on the meta device and in a trace: no shape may depend on a value.
-    head = heads.head(name).build(heads.head(name).PRESETS["paper"], 256, 256, 80).to("meta").eval()
+def check_without_values(name: str, preset: str) -> None:
+    # Costs are counted on the meta device and in a trace: no shape may depend on a value, in the constructor neither.
+    with torch.device("meta"):
+        head = heads.head(name).build(heads.head(name).PRESETS[preset], 256, 256, 80).eval()
     detections = make_detections(ALL)
     tensors = {field.name: getattr(detections, field.name) for field in dataclasses.fields(detections)}
     tensors = {key: value.to("meta") if isinstance(value, Tensor) else value for key, value in tensors.items()}
@@ -271,6 +272,12 @@ def test_the_paper_preset_runs_without_values(name: str) -> None:
     masks = compose(head(pyramid, Detections(**tensors)))
     assert masks.device.type == "meta"
     assert masks.shape[0] == len(BOXES)
+
+
+@head_case
+def test_it_is_built_and_runs_without_values(name: str) -> None:
+    for preset in heads.head(name).PRESETS:
+        check_without_values(name, preset)
 
 
 class Traceable(nn.Module):
@@ -348,3 +355,14 @@ def test_a_file_dropped_into_the_folder_is_a_tested_head(tmp_path: Path, monkeyp
     check_shapes(variant, training=False)
     check_gradients(variant)
     check_no_regions(variant)
+    check_without_values("one_logit", "paper")
+
+
+def test_a_constructor_that_looks_at_values_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = "self.logits = nn.Linear(len(torch.ones(query_size).nonzero()), side * side)"
+    code = TOY_HEAD.replace("self.logits = nn.Linear(query_size, side * side)", looks)
+    (tmp_path / "looking.py").write_text(code.replace("from torch import nn", "import torch\nfrom torch import nn"))
+    monkeypatch.setattr(heads, "__path__", [*heads.__path__, str(tmp_path)])
+    check_shapes(("looking", {}), training=False)
+    with pytest.raises(NotImplementedError):
+        check_without_values("looking", "paper")

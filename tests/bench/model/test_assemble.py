@@ -222,6 +222,22 @@ class TestAssemble:
         assert encode(empty) == []
         assert len(encode(full)) == 1
 
+    def test_scores_follow_the_predicted_quality_only_where_asked(self) -> None:
+        boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0], [1.0, 1.0, 8.0, 8.0], [0.0, 2.0, 9.0, 9.0]])
+        detections = make_detections(boxes, per_region=2, counts=(1, 2))
+        stage = Stage(side=8, mask_logits=torch.ones(3, 8, 8))
+        judged = Stage(side=8, mask_logits=torch.ones(3, 8, 8), quality=torch.tensor([0.5, 0.25, 1.0]))
+        sizes = [(9, 9)] * 2
+        first, second = assemble([stage, judged], detections, sizes, sizes, by_quality=True)
+        torch.testing.assert_close(first.scores, detections.scores[:2] * 0.5)
+        torch.testing.assert_close(second.scores, detections.scores[2:] * torch.tensor([0.25, 0.25, 1.0, 1.0]))
+        for one, other in zip(
+            assemble([judged], detections, sizes, sizes), assemble([stage], detections, sizes, sizes), strict=True
+        ):
+            assert torch.equal(one.scores, other.scores)
+        with pytest.raises(ValueError, match="predicts no quality"):
+            assemble([judged, stage], detections, sizes, sizes, by_quality=True)
+
     def test_a_hundred_masks_on_a_large_image_need_no_canvases(self) -> None:
         corner = torch.rand(100, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([3700.0, 2700.0])
         detections = make_detections(torch.cat([corner, corner + 250], 1))

@@ -129,6 +129,7 @@ def test_a_head_learns_on_some_of_many_true_boxes(monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(detections.boxes, torch.tensor([*boxes, *boxes[:2]])[targets.index])
     assert torch.equal(detections.labels, torch.tensor([*range(9), 0, 1])[targets.index])
     assert torch.equal(targets.boxes, detections.boxes)
+    assert targets.image.tolist() == [0] * 9 + [1] * 2, "also objects that the head does not learn on have an image"
     # Objects are filled boxes, so a region with the mask of another object is seen.
     for box, index in zip(detections.boxes.int().tolist(), targets.index.tolist(), strict=True):
         assert targets.masks[index, box[1] : box[3], box[0] : min(box[2], 160)].all()
