@@ -161,18 +161,27 @@ class PatchDCT(nn.Module):
             return [first]
         fine = align_regions(pyramid, boxes, image, 3 * REGION_SIDE, level=2)
         patches = self.patches(mask, fine, detections.labels)
-        last = CosineStage(side=SIDE, mask_logits=_logits(self.assemble(patches)), patches=patches)
+        refined, quality = self.assemble(patches)
+        last = CosineStage(side=SIDE, mask_logits=_logits(refined), quality=quality, patches=patches)
         return [first, last] if self.training else [last]
 
-    def assemble(self, patches: PatchPredictions) -> Float[Tensor, "R 112 112"]:
-        """Decode mixed patches and fill the others, by the published rule: more than 0.3 of an extreme is enough."""
-        chances = patches.classes.softmax(1)
+    def assemble(self, patches: PatchPredictions) -> tuple[Float[Tensor, "R 112 112"], Float[Tensor, "R"]]:
+        """Decode mixed patches and fill the others, by the published rule: more than 0.3 of an extreme is enough.
+
+        A filled patch is 1 however unsure its class is, and the mean foreground probability (Eq. 3) near 1 for any
+        mask. Hence the quality: the same mean with the chance of "foreground" in place of the ones.
+        """
+        chances = patches.classes.detach().softmax(1)
         bonus = (chances > CONFIDENT).to(chances.dtype)
         bonus[:, MIXED] = 0
         kind = (chances + bonus).argmax(1)[..., None, None]
-        decoded = self.patch_code.decode(patches.coefficients.permute(0, 2, 3, 1))
-        # The classes are numbered so that twice the value of a uniform patch is its class.
-        return join_patches(torch.where(kind == MIXED, decoded, (kind / 2).to(decoded.dtype)))
+        decoded = self.patch_code.decode(patches.coefficients.detach().permute(0, 2, 3, 1))
+        # The classes are numbered so that the value of a uniform patch is half its class.
+        filled = (kind / 2).to(decoded.dtype)
+        mask = join_patches(torch.where(kind == MIXED, decoded, filled))
+        sure = join_patches(torch.where(kind == MIXED, decoded.clamp(0, 1), filled * chances[:, 2, :, :, None, None]))
+        foreground = mask > 0.5
+        return mask, (sure * foreground).sum((1, 2)) / foreground.sum((1, 2)).clamp(min=1)
 
     def loss(self, stages: Sequence[Stage], targets: Targets) -> dict[str, Tensor]:
         """L1 of coefficients and cross-entropy of patches: means, times the number of regions.

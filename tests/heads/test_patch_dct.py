@@ -51,7 +51,12 @@ def scene(regions: int = 2) -> tuple[dict[int, Tensor], Detections, Targets]:
         prediction_counts=(regions,),
     )
     sizes = torch.tensor([[64.0, 64.0]]).expand(regions, 2)
-    return pyramid, detections, Targets(masks=masks, index=torch.arange(regions) % 2, boxes=boxes, image_sizes=sizes)
+    image = torch.zeros(2, dtype=torch.long)
+    return (
+        pyramid,
+        detections,
+        Targets(masks=masks, image=image, index=torch.arange(regions) % 2, boxes=boxes, image_sizes=sizes),
+    )
 
 
 def test_patches_are_tiles_in_order() -> None:
@@ -74,16 +79,22 @@ def test_classes_count_foreground() -> None:
 
 def test_a_third_of_an_extreme_is_enough() -> None:
     head = build()
-    chances = torch.full((1, 3, 14, 14), 1 / 3)
+    chances = torch.tensor([0.8, 0.1, 0.1])[:, None, None].repeat(1, 1, 14, 14).view(1, 3, 14, 14)
     chances[0, :, 0, 0] = torch.tensor([0.31, 0.60, 0.09])  # background, although mixed is likelier
     chances[0, :, 0, 1] = torch.tensor([0.29, 0.61, 0.10])  # mixed
     chances[0, :, 0, 2] = torch.tensor([0.05, 0.60, 0.35])  # foreground
     chances[0, :, 0, 3] = torch.tensor([0.31, 0.34, 0.35])  # both extremes: the likelier
     coefficients = torch.zeros(1, 6, 14, 14)
     coefficients[0, 0] = 2.0  # a constant of a quarter
-    found = split_patches(head.assemble(PatchPredictions(classes=chances.log(), coefficients=coefficients)))
+    mask, quality = head.assemble(PatchPredictions(classes=chances.log(), coefficients=coefficients))
+    found = split_patches(mask)
     for column, value in enumerate([0.0, 0.25, 1.0, 1.0]):
         torch.testing.assert_close(found[0, 0, column], torch.full((8, 8), value))
+    assert mask.mean(dim=(1, 2)) == pytest.approx(2.25 / 196)
+    torch.testing.assert_close(quality, torch.tensor([0.35]))  # two foreground patches, both 0.35 sure
+    none, of_none = head.assemble(PatchPredictions(classes=chances[:0], coefficients=coefficients[:0]))
+    assert none.shape == (0, 112, 112)
+    assert of_none.shape == (0,)
 
 
 def perfect(head: PatchDCT, target: Tensor) -> list[CosineStage]:
@@ -125,7 +136,7 @@ def test_what_coefficients_keep_of_a_mask() -> None:
     whole = head.mask_code.decode(head.mask_code.encode(target.float())) > 0.5
     stage = perfect(head, target.float())[1]
     assert stage.patches is not None
-    refined = head.assemble(stage.patches) > 0.5
+    refined = head.assemble(stage.patches)[0] > 0.5
     (whole_disc, whole_stripes), (refined_disc, refined_stripes) = (
         ((found & target).sum((1, 2)) / (found | target).sum((1, 2))).tolist() for found in (whole, refined)
     )
