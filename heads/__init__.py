@@ -10,7 +10,8 @@ Files with an underscore are private to this package: what others need is handed
     to use heads      head, processing_module; Pyramid, Detections, Stage, Targets, MaskHead; compose, boundary
     to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL
                       its layers: fcn, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
-                      MultiScaleDeformableAttention, CosineCode, triangle
+                      MultiScaleDeformableAttention, CosineCode, triangle,
+                      sine_code, lattice_code
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
                       its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss
     to write a processing module, beside its operations in `sparsity`: GridConv, SemanticFusion, normalised_feedforward
@@ -33,9 +34,11 @@ from heads._compose import boundary, compose
 from heads._contract import Detections, MaskHead, Pyramid, Stage, Targets
 from heads._cosine import CosineCode, triangle
 from heads._deform import MultiScaleDeformableAttention
+from heads._losses import dice_loss
 from heads._pointwise import Linear, in_blocks
 from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
 from heads._select import Budget, top_cells, top_per_region
+from heads._sine import lattice_code, sine_code
 from heads._targets import at_cells, coverage, mask_loss, mask_values, refinement_target, segmentation_target
 from sparsity import plugin
 
@@ -62,9 +65,11 @@ __all__ = [
     "class_channel",
     "compose",
     "coverage",
+    "dice_loss",
     "fcn",
     "head",
     "in_blocks",
+    "lattice_code",
     "mask_loss",
     "mask_values",
     "normalised_feedforward",
@@ -73,6 +78,7 @@ __all__ = [
     "refinement_target",
     "region_levels",
     "segmentation_target",
+    "sine_code",
     "top_cells",
     "top_per_region",
     "triangle",

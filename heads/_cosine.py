@@ -21,6 +21,8 @@ class CosineCode(nn.Module):
     """
 
     basis: Tensor
+    inside: Tensor
+    listed: Tensor
 
     def __init__(self, side: int, diagonals: int) -> None:
         super().__init__()
