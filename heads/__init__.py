@@ -1,4 +1,4 @@
-"""How masks are predicted from regions: four heads, one protocol.
+"""How masks are predicted from regions: many heads, one protocol.
 
 A head is one public module of this folder with a frozen dataclass `Config`, its `PRESETS` ("paper", "small") and
 `build(config, pyramid_channels, query_size, num_classes)`. It turns a pyramid and detections into stages, and stages
@@ -8,12 +8,12 @@ is a processing module, one file in `_modules`.
 Files with an underscore are private to this package: what others need is handed out here.
 
     to use heads      head, processing_module; Pyramid, Detections, Stage, Targets, MaskHead; compose, boundary
-    to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL
-                      its layers: fcn, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
-                      MultiScaleDeformableAttention, CosineCode, triangle,
-                      sine_code, lattice_code
+    to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL, COARSEST_LEVEL
+                      its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
+                      CosineCode, triangle, sine_code, lattice_code, MultiScaleDeformableAttention
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
-                      its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss
+                      its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss,
+                      dice_loss
     to write a processing module, beside its operations in `sparsity`: GridConv, SemanticFusion, normalised_feedforward
 """
 
@@ -27,6 +27,7 @@ from heads._blocks import (
     SemanticFusion,
     class_channel,
     fcn,
+    mlp,
     normalised_feedforward,
     two_layer_mlp,
 )
@@ -36,13 +37,14 @@ from heads._cosine import CosineCode, triangle
 from heads._deform import MultiScaleDeformableAttention
 from heads._losses import dice_loss
 from heads._pointwise import Linear, in_blocks
-from heads._regions import FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
+from heads._regions import COARSEST_LEVEL, FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
 from heads._select import Budget, top_cells, top_per_region
 from heads._sine import lattice_code, sine_code
 from heads._targets import at_cells, coverage, mask_loss, mask_values, refinement_target, segmentation_target
 from sparsity import plugin
 
 __all__ = [
+    "COARSEST_LEVEL",
     "FINEST_LEVEL",
     "Budget",
     "CoarseMask",
@@ -72,6 +74,7 @@ __all__ = [
     "lattice_code",
     "mask_loss",
     "mask_values",
+    "mlp",
     "normalised_feedforward",
     "policies",
     "processing_module",

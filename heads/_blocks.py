@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -11,9 +12,17 @@ from heads._pointwise import Linear, in_blocks
 from sparsity import Grid, conv2d, sfm
 
 
+def mlp(*features: int) -> nn.Sequential:
+    """Linear layers between these numbers of features, a ReLU after each but the last."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(features):
+        layers += [Linear(before, after), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers[:-1])
+
+
 def two_layer_mlp(features_in: int, hidden: int, features_out: int) -> nn.Sequential:
     """Linear, ReLU, Linear."""
-    return nn.Sequential(Linear(features_in, hidden), nn.ReLU(inplace=True), Linear(hidden, features_out))
+    return mlp(features_in, hidden, features_out)
 
 
 def fcn(features_in: int, features: int, num_convs: int) -> nn.Sequential:

@@ -26,7 +26,7 @@ from bench.model.weights import read_weights, task_of
 from bench.record import Subject
 
 NUM_CLASSES = 80
-CHANNELS = {"paper": 256, "small": 64, "small_agnostic": 64}
+CHANNELS = {"paper": 256, "small": 64}
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +53,9 @@ _BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
 }
 
 
-_BASE = {"small_agnostic": "small"}
-"""What a part takes that has no preset of its own by that name: the detector is the same, EffSeg is class-agnostic."""
+def base_preset(preset: str) -> str:
+    """What a part takes that has no preset of that name: `small` for `small_agnostic`, the detector for instance."""
+    return preset.partition("_")[0]
 
 
 def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = None) -> Segmenter:
@@ -64,12 +65,14 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     and where the subject asks a head for a part it does not have.
     """
     preset, backbone_name, head_name = subject.preset or "paper", subject.backbone or "r50_fpn", subject.head or ""
-    check("preset", preset, CHANNELS)
     detector_name = subject.detector or "fqdet"
     check("backbone", backbone_name, BACKBONES)
     check("detector", detector_name, DETECTORS)
     head = heads.head(head_name)
-    config = head.PRESETS[preset if preset in head.PRESETS else _BASE[preset]]
+    # A head without this one is class-agnostic anyway.
+    check("preset", preset, {*head.PRESETS, "small_agnostic"})
+    base = base_preset(preset)
+    config = head.PRESETS[preset if preset in head.PRESETS else base]
     for part, value in (("module", subject.module), ("backend", backend_name(subject))):
         if value is None:
             continue
@@ -78,12 +81,12 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
                 f"The head {head_name} has no {part} and was given {value!r}; expected none; leave it out."
             )
         config = dataclasses.replace(config, **{part: value})
-    channels = CHANNELS[preset]
+    channels = CHANNELS[base]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
         backbone, neck = _BUILDERS[backbone_name](channels)
         kind = importlib.import_module(f"bench.detector.{detector_name}")
-        sized = _sized(kind.PRESETS[_BASE.get(preset, preset)], task)
+        sized = _sized(kind.PRESETS[base], task)
         detector: Detector = kind.build(sized, channels, num_classes)
         model = Segmenter(
             backbone=backbone,

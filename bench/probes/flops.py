@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from bench.contract import Context, Measurement
 from bench.data.input_size import nominal_sizes, resized
 from bench.inference.image_run import images_protocol, input_protocol, open_run
-from bench.model.build import build, initial_weights, load
+from bench.model.build import base_preset, build, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
 from bench.names import MODEL_PARTS
 from bench.record import Scalar, Subject, rows
@@ -164,7 +164,7 @@ def _nominal_regions(subject: Subject, context: Context) -> tuple[int, ...]:
 
 def _any_head(subject: Subject) -> Subject:
     """The detector is the same for all heads: counted once, under the name of one of them."""
-    return Subject(head="mask_rcnn", backbone=subject.backbone, preset=subject.preset)
+    return Subject(head="mask_rcnn", backbone=subject.backbone, preset=base_preset(subject.preset or "paper"))
 
 
 @cache

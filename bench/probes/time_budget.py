@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from bench.contract import Context, Measurement
 from bench.inference.image_run import images_protocol, input_protocol, open_run
 from bench.model.assemble import assemble
-from bench.model.build import CHANNELS, initial_weights, load
+from bench.model.build import CHANNELS, base_preset, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
 from bench.names import HEAD_PARTS
 from bench.record import Scalar, Subject, Value, rows
@@ -158,7 +158,7 @@ def random_input(num_regions: int, channels: int, size: tuple[int, int], context
 
 def _inputs(subject: Subject, context: Context) -> Iterator[tuple[Segmenter, Input]]:
     """The model with every image of the run, or with the random one."""
-    preset = subject.preset or "paper"
+    preset = base_preset(subject.preset or "paper")
     if context.data is None:
         model = load(subject, context)
         yield model, random_input(_num_regions(context), CHANNELS[preset], SIZES.get(preset, SMALL_SIZE), context)

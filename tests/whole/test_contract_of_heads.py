@@ -31,7 +31,7 @@ BOXES = (
 IMAGES = (0, 0, 0, 1, 1)
 LABELS = (0, 4, 2, 1, 3)
 
-Variant = tuple[str, Mapping[str, str | bool]]
+Variant = tuple[str, Mapping[str, str]]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,7 +44,7 @@ def one_thread() -> Iterator[None]:
 
 
 def variants() -> list[Variant]:
-    """Every head with its small preset and each choice it has: class-agnostic masks, processing module, backend."""
+    """Every head with each of its small presets, and each choice it has: processing module, backend."""
     found: list[Variant] = []
     for name in names("heads"):
         fields = {field.name for field in dataclasses.fields(heads.head(name).Config)}
@@ -53,8 +53,8 @@ def variants() -> list[Variant]:
             found += [(name, {"module": module, "backend": backend}) for module, backend in pairs]
         else:
             found.append((name, {}))
-        if "class_agnostic" in fields:
-            found.append((name, {"class_agnostic": True}))
+        others = [preset for preset in heads.head(name).PRESETS if preset not in ("paper", "small")]
+        found += [(name, {"preset": preset}) for preset in others]
     return found
 
 
@@ -63,7 +63,8 @@ def build(variant: Variant, dtype: torch.dtype = torch.float32) -> Any:
     module = heads.head(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = dataclasses.replace(module.PRESETS["small"], **choices)
+        config = module.PRESETS[str(choices.get("preset", "small"))]
+        config = dataclasses.replace(config, **{part: value for part, value in choices.items() if part != "preset"})
         return module.build(config, CHANNELS, QUERY_SIZE, NUM_CLASSES).to(dtype)
 
 
@@ -119,9 +120,7 @@ ALL = list(range(len(BOXES)))
 variant_case = pytest.mark.parametrize(
     "variant",
     variants(),
-    ids=lambda variant: "-".join(
-        [variant[0], *(key if value is True else str(value) for key, value in variant[1].items())]
-    ),
+    ids=lambda variant: "-".join([variant[0], *variant[1].values()]),
 )
 head_case = pytest.mark.parametrize("name", names("heads"))
 
@@ -135,6 +134,9 @@ def check_shapes(variant: Variant, training: bool) -> None:
         assert stage.mask_logits.isfinite().all()
         if stage.refine_logits is not None:
             assert stage.refine_logits.shape == stage.mask_logits.shape
+        if stage.quality is not None:
+            assert stage.quality.shape == (num_regions,)
+            assert ((stage.quality >= 0) & (stage.quality <= 1)).all()
         if stage.region is None:
             assert stage.point is None
             assert stage.mask_logits.shape == (num_regions, stage.side, stage.side)
