@@ -65,8 +65,8 @@ PRESETS = {
     "paper": Config(),
     "small": _SMALL,
     "small_agnostic": replace(_SMALL, class_agnostic=True),
-    "dct_mask": Config(refine=False),
-    "dct_mask_small": replace(_SMALL, refine=False),
+    "paper_dct_mask": Config(refine=False),
+    "small_dct_mask": replace(_SMALL, refine=False),
 }
 
 

@@ -16,9 +16,9 @@ SMALL = replace(patch_dct.PRESETS["small"], features=8, hidden=8)
     ("preset", "width", "classes", "count"),
     [
         ("paper", 256, 80, 69_080_828),
-        ("dct_mask", 256, 80, 55_361_580),
+        ("paper_dct_mask", 256, 80, 55_361_580),
         ("small", 64, 20, 4_377_248),
-        ("dct_mask_small", 64, 20, 3_518_700),
+        ("small_dct_mask", 64, 20, 3_518_700),
     ],
 )
 def test_sizes(preset: str, width: int, classes: int, count: int) -> None:

@@ -53,7 +53,7 @@ def variants() -> list[Variant]:
             found += [(name, {"module": module, "backend": backend}) for module, backend in pairs]
         else:
             found.append((name, {}))
-        others = [preset for preset in heads.head(name).PRESETS if preset not in ("paper", "small")]
+        others = [preset for preset in heads.head(name).PRESETS if preset.startswith("small_")]
         found += [(name, {"preset": preset}) for preset in others]
     return found
 
