@@ -231,7 +231,8 @@ def patch_classes(patches: Float[Tensor, "R 14 14 8 8"]) -> Int[Tensor, "R 14 14
 
 def _logits(values: Float[Tensor, "R 112 112"]) -> Float[Tensor, "R 112 112"]:
     """Logits of values that are meant as probabilities. Outside of training nobody needs their gradient."""
-    return values.detach().float().clamp(SMALLEST, 1 - SMALLEST).logit().to(values.dtype)
+    precise = values.detach().to(torch.promote_types(values.dtype, torch.float32))
+    return precise.clamp(SMALLEST, 1 - SMALLEST).logit().to(values.dtype)
 
 
 def _kaiming(conv: nn.Conv2d) -> nn.Conv2d:
