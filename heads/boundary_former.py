@@ -182,7 +182,7 @@ class BoundaryFormer(nn.Module):
         for corners, stage in zip(CORNERS, stages, strict=True):
             chance = stage.mask_logits.sigmoid().clamp(min=SMALLEST)
             overlap = (2 * (chance * target).sum() + 1) / (chance.sum() + target.sum() + 1)
-            losses[f"dice_{corners}"] = weight * (1 - overlap)
+            losses[f"mask_of_{corners}"] = weight * (1 - overlap)
         return losses
 
 

@@ -206,7 +206,7 @@ class TwoWay(nn.Module):
         union = (found | wanted).sum(1).clamp(min=1)
         overlap = (found & wanted).sum(1) / union
         return {
-            "focal_112": FOCAL_WEIGHT * focal,
+            "mask_112": FOCAL_WEIGHT * focal,
             "dice_112": dice_loss(logits, target),
             "quality": (stage.quality - overlap.to(stage.quality.dtype)).abs().sum(),
         }

@@ -88,7 +88,8 @@ class HeadPart(nn.Module):
         stages = self.head(as_pyramid(pyramid), regions)
         canvas = paste_canvas(compose(stages).sigmoid(), boxes, self.size)
         # A trace leaves out what no output needs; what the head computes must count even if nobody uses it.
-        return canvas, *(stage.refine_logits for stage in stages if stage.refine_logits is not None)
+        others = [part for stage in stages for part in (stage.refine_logits, stage.quality)]
+        return canvas, *(part for part in others if part is not None)
 
 
 def as_pyramid(maps: Sequence[Tensor]) -> dict[int, Tensor]:

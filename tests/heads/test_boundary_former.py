@@ -157,4 +157,4 @@ def test_loss_is_the_dice_of_the_batch() -> None:
     losses = {name: loss.item() for name, loss in head.loss(stages, targets).items()}
     # Everything is foreground after the last layer: twice the overlap of 2048 by 8192 + 2048; 2 regions, 4 layers.
     wrong = 2 / 4 * (1 - (2 * 2048 + 1) / (8192 + 2048 + 1))
-    assert losses == pytest.approx({"dice_8": 0, "dice_16": 0, "dice_32": 0, "dice_64": wrong}, abs=1e-4)
+    assert losses == pytest.approx({"mask_of_8": 0, "mask_of_16": 0, "mask_of_32": 0, "mask_of_64": wrong}, abs=1e-4)

@@ -85,11 +85,11 @@ def test_losses_of_the_mask() -> None:
     logits = torch.full((2, 112, 112), -20.0)
     logits[:, :, :56] = 20.0
     right = head.loss([Stage(side=112, mask_logits=logits, quality=torch.ones(2))], targets)
-    assert list(right) == ["focal_112", "dice_112", "quality"]
+    assert list(right) == ["mask_112", "dice_112", "quality"]
     assert all(loss < 1e-3 for loss in right.values()), right
     undecided = head.loss([Stage(side=112, mask_logits=0 * logits, quality=torch.zeros(2))], targets)
     # Half of the cells weigh 0.25, half 0.75, each times (1/2)^2 ln 2.
-    assert undecided["focal_112"].item() == pytest.approx(2 * 20 * 0.5 * 0.25 * math.log(2), rel=1e-4)
+    assert undecided["mask_112"].item() == pytest.approx(2 * 20 * 0.5 * 0.25 * math.log(2), rel=1e-4)
 
 
 def test_the_quality_learns_the_iou() -> None:
