@@ -43,11 +43,16 @@ class CosineCode(nn.Module):
     def encode(self, maps: Float[Tensor, "*batch S S"]) -> Float[Tensor, "*batch K"]:
         """The coefficients of maps."""
         basis = self.basis.to(maps.dtype)
-        return (basis @ maps @ basis.T).flatten(-2)[..., self.inside]
+        return _both_ways(maps, basis.T).flatten(-2)[..., self.inside]
 
     def decode(self, coefficients: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch S S"]:
         """The maps of coefficients; those that are not listed are zero."""
         basis = self.basis.to(coefficients.dtype)
         padded = torch.cat([coefficients, torch.zeros_like(coefficients[..., :1])], -1)
         square = padded[..., self.listed].unflatten(-1, (self.diagonals, self.diagonals))
-        return basis.T @ square @ basis
+        return _both_ways(square, basis)
+
+
+def _both_ways(maps: Float[Tensor, "*batch N N"], matrix: Float[Tensor, "N M"]) -> Float[Tensor, "*batch M M"]:
+    """The product `matrix.T @ maps @ matrix`, maps on the left both times: so both operation counters see all of it."""
+    return ((maps @ matrix).transpose(-1, -2) @ matrix).transpose(-1, -2)
