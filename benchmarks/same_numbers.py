@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 
 from bench import catalog
+from bench.planning.recipes import HEADS
 from bench.record import Record, Scalar, decode
 from bench.store import Array, Store
 
@@ -185,7 +186,7 @@ def read(folder: Path) -> dict[str, Cell]:
 def commands(out: Path) -> Iterator[list[str]]:
     """The command lines of a measurement, without the interpreter and the program."""
     results = ["--results", str(out / "results")]
-    yield ["run", "heads", "--probes", "params", "flops", *results]
+    yield ["run", "heads", "--heads", *HEADS, "--probes", "params", "flops", *results]
     yield ["run", "demo", "--images", "10", *results]
     yield ["certify", *results]
     for name, rules in SCORED.items():

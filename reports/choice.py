@@ -10,6 +10,7 @@ from reports.tables import backends, break_even, demo, kernels, lengths, own, st
 from reports.tables.accuracy import accuracy
 from reports.tables.ceiling import ceiling
 from reports.tables.certificates import certificates
+from reports.tables.elsewhere import elsewhere
 from reports.tables.of_paper import TABLES, table
 from reports.tables.relative import relative
 from reports.tables.time_budget import head_budget
@@ -60,7 +61,9 @@ def _of_paper(recipe: str) -> _Shown:
 def _tables_of_paper(recipe: str, found: Sequence[Measured], failures: Sequence[Record]) -> list[Table]:
     """The table of a recipe, and what continues it."""
     made = [table(name, found, failures) for name in (recipe, f"{recipe}_sizes") if name in TABLES]
-    return [*made, relative(found, failures), head_budget(found)] if recipe == "heads" else made
+    if recipe == "heads":
+        return [*made, relative(found, failures), head_budget(found)]
+    return [*made, elsewhere(found)] if recipe == "main" else made
 
 
 def _demo(found: Sequence[Measured]) -> list[Table]:

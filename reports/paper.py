@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 
-HEADS = {"mask_rcnn": "Mask R-CNN++", "point_rend": "PointRend++", "refine_mask": "RefineMask++", "effseg": "EffSeg"}
+HEADS = {
+    "mask_rcnn": "Mask R-CNN++",
+    "point_rend": "PointRend++",
+    "refine_mask": "RefineMask++",
+    "effseg": "EffSeg",
+    "bmask": "BMask R-CNN++",
+    "query_dot": "Query-dot",
+    "two_way": "Two-way",
+}
+"""Names of heads, the paper's four first."""
+
 MODULES = {"mlp": "MLP", "conv": "Conv", "deform_conv": "DeformConv", "sfm": "SFM", "dense_sfm": "Dense SFM"}
 BACKENDS = {
     "dense": "Dense",
@@ -152,3 +162,33 @@ TABLE5 = tuple(
     )
     for module, values in _PROCESSING.items()
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Elsewhere:
+    """What was published of a head's kind on another detector: mask AP on val2017, 0-100, as printed in `source`."""
+
+    head: str
+    name: str
+    backbone: str
+    schedule: str
+    ap: float
+    source: str
+
+
+def _elsewhere(head: str, name: str, backbone: str, schedule: str, ap: float, source: str) -> Elsewhere:
+    return Elsewhere(head=head, name=name, backbone=backbone, schedule=schedule, ap=ap, source=source)
+
+
+OTHER_DETECTORS = (
+    _elsewhere("bmask", "BMask R-CNN", "R50+FPN", "1x", 36.6, "github.com/hustvl/BMaskR-CNN, README"),
+    _elsewhere(
+        "query_dot", "Mask2Former", "R50", "50 epochs", 43.7, "github.com/facebookresearch/Mask2Former, model zoo"
+    ),
+    _elsewhere("query_dot", "Mask DINO", "R50", "50 epochs", 46.1, "github.com/IDEA-Research/MaskDINO, README"),
+    _elsewhere("query_dot", "CondInst", "R50+FPN", "1x", 35.7, "github.com/aim-uofa/AdelaiDet, configs/CondInst"),
+    _elsewhere("query_dot", "CondInst", "R50+FPN", "3x", 37.5, "github.com/aim-uofa/AdelaiDet, configs/CondInst"),
+    _elsewhere("two_way", "MobileSAM", "TinyViT", "zero-shot", 44.3, "github.com/SysCV/sam-hq, README"),
+    _elsewhere("two_way", "Light HQ-SAM", "TinyViT", "zero-shot", 45.0, "github.com/SysCV/sam-hq, README"),
+)
+"""Beside no number of ours: detector, schedule and training differ. SAM's kind gets the boxes of FocalNet-DINO."""

@@ -58,8 +58,8 @@ def main() -> list[Cell]:
 
 
 def heads() -> list[Cell]:
-    """Table 4: the cost of the heads alone."""
-    return cells("heads", [subject(head) for head in HEADS], ("params", "flops", "head_cost", "time_budget"))
+    """Table 4: the cost of the heads alone, of the paper's and of all others."""
+    return cells("heads", [subject(head) for head in every_head()], ("params", "flops", "head_cost", "time_budget"))
 
 
 def modules() -> list[Cell]:
@@ -70,7 +70,7 @@ def modules() -> list[Cell]:
 
 def overfit() -> list[Cell]:
     """Can every head learn? The small preset on four real images."""
-    subjects = [subject(head, backbone="small_fpn", preset="small") for head in HEADS]
+    subjects = [subject(head, backbone="small_fpn", preset="small") for head in every_head()]
     return cells("overfit", subjects, ("overfit",))
 
 
@@ -175,6 +175,11 @@ RECIPES: dict[str, Recipe] = {
         overfit,
     )
 }
+
+
+def every_head() -> list[str]:
+    """The heads of the paper, then all others that there are: what needs no trained weights takes these."""
+    return [*HEADS, *(head for head in catalog.plugins("heads") if head not in HEADS)]
 
 
 def backends() -> list[Subject]:
@@ -297,10 +302,17 @@ def select(
     A recipe says which heads, backbones and modules belong together: these are filters, and a subject without a
     module, or without weights, passes. A probe that the recipe lacks is for all its subjects. `backends` take the place
     of the recipe's own, as in `backends=("dense", "sps:native")`.
-    Raises ValueError for an unknown name and where no cell is left.
+    Raises ValueError for an unknown name, for one that the recipe lacks, and where no cell is left.
     """
     _check_names(heads, backbones, modules, backends)
     all_cells = list(cells)
+    for part, asked in (("head", heads), ("backbone", backbones), ("module", modules)):
+        lacking = [name for name in asked if name not in {getattr(cell.subject, part) for cell in all_cells}]
+        if lacking:
+            raise ValueError(
+                f"The recipe has no {part} {', '.join(lacking)}. It has {_have(all_cells, part)}. Choose among these, "
+                "or another recipe; one of your own can name any."
+            )
     kept = [
         cell
         for cell in all_cells
@@ -365,7 +377,7 @@ def _check_names(
 
 def _have(cells: Iterable[Cell], field: str) -> str:
     values = dict.fromkeys(getattr(cell.subject, field) for cell in cells)
-    return f"{field} " + ", ".join(str(value) for value in values if value is not None)
+    return f"{field} " + (", ".join(str(value) for value in values if value is not None) or "none")
 
 
 def _with_probe(cells: Sequence[Cell], probe: str) -> list[Cell]:

@@ -194,11 +194,12 @@ def _is_random(subject: Subject) -> bool:
 def _new_rows(found: Iterable[Measured], layout: _Layout) -> list[paper.Row]:
     """Rows for what was measured and the paper does not have: new heads, or new modules of EffSeg."""
     by_module = "Module" in layout.labels
+    known = {row.module if by_module else row.head for row in layout.rows}
     rows = {}
     for of in (each.subject for each in found):
-        name, known = (of.module, paper.MODULES) if by_module else (of.head, paper.HEADS)
+        name = of.module if by_module else of.head
         fits = of.head == "effseg" or not by_module, of.backbone == "r50_fpn" or "Backbone" in layout.labels
-        if all(fits) and name not in (None, *known) and of.head is not None and of.backbone is not None:
+        if all(fits) and name is not None and name not in known and of.head is not None and of.backbone is not None:
             rows[of.head, of.module, of.backbone, of.schedule] = paper.Row(
                 id=f"new/{of.head}",
                 head=of.head,

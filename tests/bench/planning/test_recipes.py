@@ -14,7 +14,7 @@ def subjects(cells: list[Cell]) -> list[str]:
     return list(dict.fromkeys(cell.subject.name for cell in cells))
 
 
-@pytest.mark.parametrize(("name", "num_subjects", "num_random"), [("main", 12, 8), ("heads", 4, 4), ("modules", 5, 5)])
+@pytest.mark.parametrize(("name", "num_subjects", "num_random"), [("main", 12, 8), ("modules", 5, 5)])
 def test_subjects(name: str, num_subjects: int, num_random: int) -> None:
     cells = recipes.load(name)
     assert len(subjects(cells)) == num_subjects
@@ -23,6 +23,13 @@ def test_subjects(name: str, num_subjects: int, num_random: int) -> None:
     assert len(subjects(random)) == num_random
     assert {(cell.subject.schedule, cell.subject.weights) for cell in random} == {("none", "random")}
     assert len(set(random)) == len(random)
+
+
+@pytest.mark.parametrize("name", ["heads", "overfit"])
+def test_what_needs_no_weights_takes_every_head(name: str) -> None:
+    found = list(dict.fromkeys(cell.subject.head for cell in recipes.load(name)))
+    assert tuple(found[:4]) == recipes.HEADS
+    assert sorted(map(str, found)) == sorted(catalog.plugins("heads"))
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
@@ -75,7 +82,7 @@ def test_a_probe_of_the_recipe_keeps_its_subjects_and_limits() -> None:
 
 
 def test_probes_and_backends_take_the_place_of_the_recipes() -> None:
-    chosen = recipes.select(recipes.load("heads"), backends=["sps", "dense"], probes=["speed", "params"])
+    chosen = recipes.select(recipes.load("own"), backends=["sps", "dense"], probes=["speed", "params"])
     backends = [(cell.subject.head, cell.subject.backend) for cell in chosen if cell.probe == "speed"]
     assert backends == [
         ("mask_rcnn", None),
@@ -102,9 +109,28 @@ def test_unknown_names(part: str, name: str, suggestion: str) -> None:
         recipes.select(recipes.load("main"), **{part: [name]})
 
 
+@pytest.mark.parametrize(
+    ("recipe", "part", "asked", "message"),
+    [
+        ("modules", "heads", ["mask_rcnn"], r"no head mask_rcnn\. It has head effseg\."),
+        ("main", "heads", ["effseg", "bmask", "query_dot"], r"no head bmask, query_dot\. It has head mask_rcnn, "),
+        ("main", "backbones", ["r50_fpn", "small_fpn"], r"no backbone small_fpn\. It has backbone r50_fpn, r50_defenc"),
+        ("main", "modules", ["mlp"], r"no module mlp\. It has module sfm\."),
+        ("certify", "heads", ["effseg"], r"no head effseg\. It has head none\."),
+    ],
+)
+def test_what_a_recipe_lacks_is_said(recipe: str, part: str, asked: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipes.select(recipes.load(recipe), **{part: asked})
+
+
 def test_nothing_left() -> None:
-    with pytest.raises(ValueError, match=r"No cell of the recipe is left\. It has head effseg; backbone r50_fpn"):
-        recipes.select(recipes.load("modules"), heads=["mask_rcnn"])
+    subjects = [recipes.subject("effseg"), recipes.subject("bmask", backbone="r50_defenc")]
+    cells = recipes.cells("mine", subjects, ("params",))
+    with pytest.raises(
+        ValueError, match=r"No cell of the recipe is left\. It has head effseg, bmask; backbone r50_fpn"
+    ):
+        recipes.select(cells, heads=["bmask"], backbones=["r50_fpn"])
 
 
 def test_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +162,7 @@ def test_weights_of_a_file(tmp_path: Path) -> None:
     for cell in recipes.with_weights(one, file):
         assert cell.subject.weights == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
         assert cell.subject.schedule == "12ep"
-    with pytest.raises(ValueError, match="cannot fit 4 subjects"):
+    with pytest.raises(ValueError, match=r"cannot fit \d+ subjects: bmask"):
         recipes.with_weights(recipes.load("heads"), file)
     with pytest.raises(ValueError, match="There is no file"):
         recipes.with_weights(one, tmp_path / "nothing")
