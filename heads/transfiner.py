@@ -9,7 +9,8 @@
 
 Ke et al., "Mask Transfiner for High-Quality Instance Segmentation" (CVPR 2022). Departures: nodes are sampled at their
 centres instead of RoIAligned, their numbers are fixed, every region is refined (the published code refines the first
-ten of an image) and composing blends logits, not probabilities; there is no dropout.
+ten of an image) and composing blends logits, not probabilities; there is no dropout, and the last layer starts close to
+zero.
 """
 
 from collections.abc import Sequence
@@ -142,6 +143,9 @@ class Refiner(nn.Module):
         for parameter in self.parameters():
             if parameter.ndim > 1:
                 nn.init.xavier_uniform_(parameter)
+        # The published one starts like the others. Then L1 drives all logits to the side of most tokens first, and so
+        # far that its gradient vanishes there; from zero it does not, at the same rate of learning.
+        nn.init.normal_(self.decode[-1].weight, std=0.001)  # type: ignore[arg-type]
 
     def forward(
         self,
