@@ -14,11 +14,15 @@ from sparsity import unknown_name
 BACKBONES = {
     "r50_fpn": "ResNet-50 with a feature pyramid network, P2 to P7.",
     "r50_defenc": "ResNet-50 with a deformable encoder, P2 to P7.",
+    "r50_tvfpn": "ResNet-50 with torchvision's feature pyramid network, P2 to P6, for torchvision's detectors.",
     "small_fpn": "A small ResNet with GroupNorm and a feature pyramid network, for the small preset.",
 }
 
 DETECTORS = {
     "fqdet": "FQDet v1, the detector of the paper: 300 queries, selected among the anchors of a pyramid.",
+    "fqdetv2": "FQDetV2, that of the authors' public models: 600 queries, and losses by the overlap of boxes.",
+    "torchvision": "torchvision's Mask R-CNN without its masks, as its COCO weights need it; it does not learn.",
+    "torchvision_v2": "The same of torchvision's second version, with better boxes.",
 }
 
 

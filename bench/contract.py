@@ -15,16 +15,20 @@ from bench.store import Array
 
 Dtype = Literal["float32", "float64", "bfloat16", "float16"]
 
+Finishing = Literal["exact", "dilated"]
+"""How masks come to the size of the file: probabilities are placed there and cut at one half (exact), or they are cut
+at the input's size and the result is resized as the authors' code does, which dilates it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """With what the subjects are measured: the same for all cells of a run.
 
-    `data` is the data set, `images` the number of its validation images, first by image id
-    (None: the probe's default). `detections` says whose boxes the heads get: "detector", "ground_truth", or the path of
-    a file of detections. `regions` fixes the number of RoIs where the probe does not run the detector, `budget` the
-    number of refined cells where it does not run a head. `cache_dir` keeps what is slow to make again; losing it loses
-    nothing else.
+    `data` is the data set, `images` the number of its validation images, first by image id (None: the probe's default).
+    `detections` says whose boxes the heads get: "detector", "ground_truth", or the path of a file of detections.
+    `regions` fixes the number of RoIs where the probe does not run the detector, `budget` the number of refined cells
+    where it does not run a head. `finishing` is that of the masks. `cache_dir` keeps what is slow to make again; losing
+    it loses nothing else.
     """
 
     data: DataSet | None = None
@@ -36,6 +40,7 @@ class Context:
     detections: str = "detector"
     regions: int | None = None
     budget: int | None = None
+    finishing: Finishing = "exact"
     seed: int = 0
     cache_dir: Path = field(default_factory=cache_folder)
 

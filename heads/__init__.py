@@ -8,7 +8,8 @@ is a processing module, one file in `_modules`.
 Files with an underscore are private to this package: what others need is handed out here.
 
     to use heads      head, processing_module; Pyramid, Detections, Stage, Targets, MaskHead; compose, boundary
-    to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL, COARSEST_LEVEL
+    to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL,
+                      COARSEST_LEVEL; align_as_torchvision for torchvision's own weights
                       its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
                       CosineCode, triangle, sine_code, lattice_code, MultiScaleDeformableAttention
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
@@ -41,6 +42,7 @@ from heads._regions import COARSEST_LEVEL, FINEST_LEVEL, FlatPyramid, align_regi
 from heads._select import Budget, top_cells, top_per_region
 from heads._sine import lattice_code, sine_code
 from heads._targets import at_cells, coverage, mask_loss, mask_values, refinement_target, segmentation_target
+from heads._torchvision import align_as_torchvision
 from sparsity import plugin
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "SemanticFusion",
     "Stage",
     "Targets",
+    "align_as_torchvision",
     "align_regions",
     "at_cells",
     "boundary",

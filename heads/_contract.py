@@ -22,7 +22,8 @@ class Detections:
 
     A region is a box with its query; a prediction is a (region, class) pair with a score. One region may carry
     several predictions. Boxes are xyxy in input pixels and need not lie inside the image; labels are 0-based.
-    `region_counts` and `prediction_counts` hold the numbers per image, on the host.
+    `region_counts` and `prediction_counts` hold the numbers per image, on the host. `image_size` is the (height, width)
+    of the padded input that the pyramid is of, which its maps do not tell; heads may ask for it.
     """
 
     boxes: Float[Tensor, "R 4"]
@@ -33,6 +34,7 @@ class Detections:
     scores: Float[Tensor, "D"]
     region_counts: tuple[int, ...]
     prediction_counts: tuple[int, ...]
+    image_size: tuple[int, int] | None = None
 
     def per_prediction(self) -> "Detections":
         """One region per prediction: what a class-specific head computes masks for."""
@@ -45,6 +47,7 @@ class Detections:
             scores=self.scores,
             region_counts=self.prediction_counts,
             prediction_counts=self.prediction_counts,
+            image_size=self.image_size,
         )
 
 

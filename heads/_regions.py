@@ -28,36 +28,43 @@ def align_regions(
     side: int,
     sampling_ratio: int = 0,
     level: int | None = None,
+    fading: bool = False,
 ) -> Float[Tensor, "R C side side"]:
     """RoIAlign (half-pixel aligned, average) of every region, each from its own level or all from `level`.
 
-    `sampling_ratio` samples per bin and axis; 0 takes as many as the bin has cells. The result stays attached to
-    the graph where there are no regions.
+    `sampling_ratio` samples per bin and axis; 0 takes as many as the bin has cells. Samples up to one cell outside the
+    map repeat its edge; `fading` takes zeros for everything outside, as `FlatPyramid.sample` does. The result stays
+    attached to the graph where there are no regions.
     """
     regions = torch.cat([image[:, None].to(boxes.dtype), boxes], 1)
     if level is not None:
-        return _align(pyramid, level, regions, side, sampling_ratio)
+        return _align(pyramid, level, regions, side, sampling_ratio, fading)
     levels = range(FINEST_LEVEL, COARSEST_LEVEL + 1)
     if boxes.is_meta:
         # Boxes without values have no size. The level changes neither the shape nor the cost of what comes out.
-        return _align(pyramid, FINEST_LEVEL, regions, side, sampling_ratio)
+        return _align(pyramid, FINEST_LEVEL, regions, side, sampling_ratio, fading)
     assigned = region_levels(boxes)
     order = assigned.argsort(stable=True)
     counts = (assigned[:, None] == torch.tensor(levels, device=boxes.device)).sum(0).tolist()
     parts = regions[order].split(counts)
     aligned = [
-        _align(pyramid, part_level, part, side, sampling_ratio) for part_level, part in zip(levels, parts, strict=True)
+        _align(pyramid, part_level, part, side, sampling_ratio, fading)
+        for part_level, part in zip(levels, parts, strict=True)
     ]
     return torch.cat(aligned)[order.argsort()]
 
 
 def _align(
-    pyramid: Pyramid, level: int, regions: Float[Tensor, "R 5"], side: int, sampling_ratio: int
+    pyramid: Pyramid, level: int, regions: Float[Tensor, "R 5"], side: int, sampling_ratio: int, fading: bool
 ) -> Float[Tensor, "R C side side"]:
     """RoIAlign from one level. Coordinates need more digits than half precision has, so they decide the precision."""
     features = pyramid[level]
     if is_cpu_inference(features):
-        return align_by_rows(features, regions, side, 1 / 2**level, sampling_ratio)
+        return align_by_rows(features, regions, side, 1 / 2**level, sampling_ratio, fading)
+    if fading:
+        # In a ring of zeros, RoIAlign itself fades: what it repeats is the ring.
+        features = F.pad(features, (1, 1, 1, 1))
+        regions = torch.cat([regions[:, :1], regions[:, 1:] + 2**level], 1)
     precision = torch.promote_types(features.dtype, regions.dtype)
     aligned: Tensor = roi_align(
         features.to(precision),
@@ -106,26 +113,33 @@ class FlatPyramid:
 
     Worth building once where a pyramid is sampled several times: the copy costs about as much as sampling
     50,000 points. The levels must be consecutive.
+
+    A pixel at x lies x / 2^k cells from the left edge of level k. With `image_size`, the (height, width) of the padded
+    input, it lies x / width x (cells of the map) there: maps of ceil(width / 2^k) cells are stretched over the image.
+    Both are the same where 2^k divides the size.
     """
 
-    def __init__(self, pyramid: Pyramid) -> None:
+    def __init__(self, pyramid: Pyramid, image_size: tuple[int, int] | None = None) -> None:
         maps = [pyramid[level] for level in sorted(pyramid)]
         assert sorted(pyramid) == list(range(min(pyramid), min(pyramid) + len(maps)))
         self.rows: Float[Tensor, "N C"] = torch.cat([level.permute(0, 2, 3, 1).flatten(0, 2) for level in maps])
         extents, start = [], 0
         for level, features in zip(sorted(pyramid), maps, strict=True):
             images, _, height, width = map(int, features.shape)  # while tracing, sizes are tensors
-            extents.append((2**level, height, width, start))
+            extents.append((2**level, width, height, start))
             start += images * height * width
         self._finest = min(pyramid)
         self._extents = torch.tensor(extents, device=self.rows.device)
+        self._size = None if image_size is None else torch.tensor(image_size[::-1], device=self.rows.device)
 
     def sample(
         self, levels: Int[Tensor, "A"], image: Int[Tensor, "A"], points: Float[Tensor, "A 2"]
     ) -> Float[Tensor, "A C"]:
         """Bilinear samples at (x, y) input pixels, zero outside the map; differentiable in features and points."""
-        stride, height, width, start = self._extents[levels - self._finest].unbind(1)
-        columns, rows, weights = bilinear_corners(points / stride[:, None], width, height)
+        extents = self._extents[levels - self._finest]
+        stride, width, height, start = extents.unbind(1)
+        places = points / stride[:, None] if self._size is None else points * extents[:, 1:3] / self._size
+        columns, rows, weights = bilinear_corners(places, width, height)
         index = (start + image * height * width)[:, None] + rows * width[:, None] + columns
         # Reads and weighs the four corners in one pass, without a buffer of [A 4 C].
         return F.embedding_bag(index, self.rows, per_sample_weights=weights.to(self.rows.dtype), mode="sum")

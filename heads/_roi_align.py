@@ -12,11 +12,17 @@ from torch import Tensor
 
 
 def align_by_rows(
-    features: Float[Tensor, "B C H W"], regions: Float[Tensor, "R 5"], side: int, scale: float, sampling_ratio: int
+    features: Float[Tensor, "B C H W"],
+    regions: Float[Tensor, "R 5"],
+    side: int,
+    scale: float,
+    sampling_ratio: int,
+    fading: bool = False,
 ) -> Float[Tensor, "R C side side"]:
     """`roi_align(features, regions, side, scale, sampling_ratio, aligned=True)`, the result channels last.
 
-    A bin is the mean of `sampling_ratio` samples per axis, or as many as it has cells where that is 0.
+    A bin is the mean of `sampling_ratio` samples per axis, or as many as it has cells where that is 0. With `fading`,
+    unlike torchvision's, everything outside the map is zero.
     """
     _, channels, height, width = features.shape
     rows = features.permute(0, 2, 3, 1).flatten(0, 2)
@@ -29,8 +35,8 @@ def align_by_rows(
         if not num_x or not num_y:
             continue  # a box without extent has no samples, and their mean is zero
         chosen = (samples == per_axis).all(1).nonzero()[:, 0]
-        column, along_x = _corners(low[chosen, 0], extent[chosen, 0], side, num_x, width)
-        row, along_y = _corners(low[chosen, 1], extent[chosen, 1], side, num_y, height)
+        column, along_x = _corners(low[chosen, 0], extent[chosen, 0], side, num_x, width, fading)
+        row, along_y = _corners(low[chosen, 1], extent[chosen, 1], side, num_y, height, fading)
         first = (regions[chosen, 0].long() * height * width).to(torch.int32)[:, None, None, None, None]
         index = first + row[:, :, None, :, None] * width + column[:, None, :, None, :]
         weight = along_y[:, :, None, :, None] * along_x[:, None, :, None, :]
@@ -45,19 +51,23 @@ def align_by_rows(
 
 
 def _corners(
-    low: Float[Tensor, "R"], extent: Float[Tensor, "R"], side: int, num_samples: int, size: int
+    low: Float[Tensor, "R"], extent: Float[Tensor, "R"], side: int, num_samples: int, size: int, fading: bool
 ) -> tuple[Int[Tensor, "R S N"], Float[Tensor, "R S N"]]:
     """Along one axis, the cells that the samples of every bin lie between, and their weights in the mean of the bin.
 
-    Samples up to one cell outside the map repeat its edge; those further out count as zero.
+    Samples up to one cell outside the map repeat its edge; those further out count as zero. With `fading`, a sample
+    outside is a mean of the edge and of zeros already from half a cell inside the border.
     """
     places = (torch.arange(side * num_samples, device=low.device, dtype=low.dtype) + 0.5) / (side * num_samples)
     position = low[:, None] + places * extent[:, None]
     is_near = (position >= -1) & (position <= size)
-    position = position.clamp(0, size - 1)
+    position = position.clamp(-1, size) if fading else position.clamp(0, size - 1)
     cell = position.floor()
     beyond = position - cell
-    weight = torch.stack((1 - beyond, beyond), -1) * (is_near / num_samples)[..., None]
-    corner = torch.stack((cell, (cell + 1).clamp(max=size - 1)), -1).to(torch.int32)
+    weight = torch.stack((1 - beyond, beyond), -1) * (is_near.to(low.dtype) / num_samples)[..., None]
+    corner = torch.stack((cell, cell + 1), -1)
+    if fading:
+        weight = weight * ((corner >= 0) & (corner < size))
+    corner = corner.clamp(0, size - 1).to(torch.int32)
     shape = (len(low), side, 2 * num_samples)
     return corner.view(shape), weight.view(shape)

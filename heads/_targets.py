@@ -18,7 +18,8 @@ ROUNDING = 1e-5
 def coverage(targets: Targets, side: int, clip: bool = False) -> Float[Tensor, "R side side"]:
     """Fraction of every cell that the region's object covers (RoIAlign with as many samples as a cell has pixels).
 
-    `clip` cuts boxes at the image border first, as Mask R-CNN++ does; otherwise cells outside the image are empty.
+    `clip` cuts boxes at the image border first, as the three baselines do; otherwise, for EffSeg, cells outside the
+    image are empty.
     """
     boxes, masks = targets.boxes, targets.masks
     if clip:
@@ -43,9 +44,12 @@ def _coverage(
     return covered[:, 0]
 
 
-def segmentation_target(covered: Float[Tensor, "*cells"]) -> Float[Tensor, "*cells"]:
-    """1 where a cell is more than half covered, else 0."""
-    return (covered > 0.5).to(covered.dtype)
+def segmentation_target(covered: Float[Tensor, "*cells"], *, with_half: bool = False) -> Float[Tensor, "*cells"]:
+    """1 where a cell is more than half covered, else 0; `with_half` also where exactly half of it is.
+
+    The three baselines count a half, EffSeg does not.
+    """
+    return (covered >= 0.5 if with_half else covered > 0.5).to(covered.dtype)
 
 
 def refinement_target(covered: Float[Tensor, "*cells"]) -> Float[Tensor, "*cells"]:

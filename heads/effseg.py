@@ -50,6 +50,8 @@ class Config:
 
     `features` of the dense stage and the three sparse ones, each half of the one before. `module`: a processing
     module, `backend`: how refined features are stored. `position_encoding`: in the authors' code, not in the paper.
+    `stretch_maps`: refined cells read the pyramid as in the authors' code, by their place in the (padded) image and so
+    with maps of rounded up sizes stretched over it; without, by their place in pixels over the stride.
     """
 
     features: tuple[int, int, int, int] = (256, 128, 64, 32)
@@ -58,12 +60,13 @@ class Config:
     backend: str = "sps"
     budget: Budget = PAPER_BUDGET
     position_encoding: bool = True
+    stretch_maps: bool = True
 
 
 PRESETS = {
     "paper": Config(),
     # 184 cells per region are what the paper's budget gives each of its regions, for images with any number of them.
-    "small": Config(features=(64, 32, 16, 8), budget=Budget(184, "region_pool")),
+    "small": Config(features=(64, 32, 16, 8), budget=Budget(184, "region_pool"), stretch_maps=False),
 }
 
 
@@ -172,6 +175,7 @@ class EffSeg(nn.Module):
         grid: GridType,
         budget: Budget,
         position_encoding: bool,
+        stretch_maps: bool,
     ) -> None:
         super().__init__()
         self.fusion = fusion
@@ -182,11 +186,21 @@ class EffSeg(nn.Module):
         self.budget = budget
         self.policy: policies.Policy = policies.predicted
         self.position_encoding = position_encoding
+        self.stretch_maps = stretch_maps
 
     def forward(
         self, pyramid: Pyramid, detections: Detections, generator: torch.Generator | None = None
     ) -> list[Stage]:
-        """Predict a dense stage and three sparse ones. Nothing is random: `generator` is not used."""
+        """Predict a dense stage and three sparse ones. Nothing is random: `generator` is not used.
+
+        Raises ValueError where `stretch_maps` asks for the size of the input and the detections do not have it.
+        """
+        if self.stretch_maps and detections.image_size is None:
+            raise ValueError(
+                "EffSeg got detections without the size of their images; it stretches the pyramid over "
+                "them, so it needs `image_size`, the (height, width) of the padded input; give it, or build with "
+                "stretch_maps=False."
+            )
         boxes, image, region_counts = detections.boxes, detections.image, detections.region_counts
         aligned = align_regions(pyramid, boxes, image, REGION_SIDE)
         if self.position_encoding:
@@ -201,7 +215,8 @@ class EffSeg(nn.Module):
             )
         ]
         counts = tuple(number * REGION_SIDE**2 for number in region_counts)
-        sampler = RegionSampler(pyramid=FlatPyramid(pyramid), boxes=boxes, image=image, levels=region_levels(boxes))
+        flat = FlatPyramid(pyramid, detections.image_size if self.stretch_maps else None)
+        sampler = RegionSampler(pyramid=flat, boxes=boxes, image=image, levels=region_levels(boxes))
         for depth, stage in enumerate(self.stages, start=1):
             scores = self.policy(stages).detach()
             keep, kept = top_cells(scores.flatten(), counts, region_counts, self.budget)
@@ -259,4 +274,5 @@ def build(config: Config, pyramid_channels: int, query_size: int, num_classes: i
         grid=backend(config.backend),
         budget=Budget(None) if module.REFINE_ALL else config.budget,
         position_encoding=config.position_encoding,
+        stretch_maps=config.stretch_maps,
     )

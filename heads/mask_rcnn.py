@@ -57,7 +57,7 @@ class MaskRCNN(nn.Module):
     def loss(self, stages: Sequence[Stage], targets: Targets) -> dict[str, Tensor]:
         """Cross-entropy of every cell; boxes are cut at the image border for the target, unlike for the features."""
         (stage,) = stages
-        target = segmentation_target(coverage(targets, stage.side, clip=True))
+        target = segmentation_target(coverage(targets, stage.side, clip=True), with_half=True)
         return {f"mask_{stage.side}": mask_loss(stage.mask_logits, target, len(targets.boxes))}
 
 

@@ -48,7 +48,8 @@ class Config:
 
     `steps` subdivisions at inference: 3 end at 224x224 (the paper's cost and code), 2 at 112x112 (its text).
     `upsample_all_classes` carries the maps of every class through the subdivisions, as the paper's cost does; without
-    it only the map of a region's own class is carried, which gives the same masks for less.
+    it only the map of a region's own class is carried, which gives the same masks for less. `fade_at_border`: region
+    features fade to zero at the border of the map, as in the authors' code; without, they repeat its edge (RoIAlign).
     """
 
     features: int = 256
@@ -57,9 +58,10 @@ class Config:
     num_points: int = 784
     class_agnostic: bool = False
     upsample_all_classes: bool = True
+    fade_at_border: bool = True
 
 
-_SMALL = Config(features=64, steps=2, upsample_all_classes=False)
+_SMALL = Config(features=64, steps=2, upsample_all_classes=False, fade_at_border=False)
 PRESETS = {"paper": Config(), "small": _SMALL, "small_agnostic": replace(_SMALL, class_agnostic=True)}
 
 
@@ -113,6 +115,7 @@ class PointRend(nn.Module):
         num_points: int,
         class_specific: bool,
         upsample_all_classes: bool,
+        fade_at_border: bool,
     ) -> None:
         super().__init__()
         self.coarse = coarse
@@ -121,6 +124,7 @@ class PointRend(nn.Module):
         self.num_points = num_points
         self.class_specific = class_specific
         self.upsample_all_classes = upsample_all_classes
+        self.fade_at_border = fade_at_border
 
     def forward(
         self, pyramid: Pyramid, detections: Detections, generator: torch.Generator | None = None
@@ -131,7 +135,9 @@ class PointRend(nn.Module):
         """
         boxes, image = detections.boxes, detections.image
         # PointRend takes one sample per bin from P2 for boxes of every size; the other heads follow Eq. 1.
-        aligned = align_regions(pyramid, boxes, image, COARSE_SIDE // 2, sampling_ratio=1, level=LEVEL)
+        aligned = align_regions(
+            pyramid, boxes, image, COARSE_SIDE // 2, sampling_ratio=1, level=LEVEL, fading=self.fade_at_border
+        )
         coarse = self.coarse(aligned, detections.queries)
         first = Stage(side=COARSE_SIDE, mask_logits=class_channel(coarse, detections.labels))
         finest = FlatPyramid({LEVEL: pyramid[LEVEL]})
@@ -168,7 +174,7 @@ class PointRend(nn.Module):
         coarse, points = stages
         assert points.region is not None
         assert points.point is not None
-        target = segmentation_target(coverage(targets, coarse.side, clip=True))
+        target = segmentation_target(coverage(targets, coarse.side, clip=True), with_half=True)
         values = mask_values(targets, points.region, points.point)
         num_regions = len(targets.boxes)
         return {
@@ -232,4 +238,5 @@ def build(config: Config, pyramid_channels: int, query_size: int, num_classes: i
         num_points=config.num_points,
         class_specific=not config.class_agnostic,
         upsample_all_classes=config.upsample_all_classes,
+        fade_at_border=config.fade_at_border,
     )

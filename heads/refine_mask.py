@@ -9,7 +9,7 @@ The last two stages count only near the boundary of the mask so far, in the loss
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -42,20 +42,19 @@ DILATIONS = (1, 3, 5)
 class Config:
     """Sizes of RefineMask++; the defaults are the paper's. `features` halve at each of the three refinement stages.
 
-    Also a class-specific head predicts its last, 112x112 mask without regard to the class.
+    Also a class-specific head predicts its last, 112x112 mask without regard to the class. `fade_at_border`: semantic
+    features fade to zero at the border of the map, as in the authors' code; without, they repeat its edge (RoIAlign).
     """
 
     features: int = 256
     num_instance_convs: int = 2
     num_semantic_convs: int = 4
     class_agnostic: bool = False
+    fade_at_border: bool = True
 
 
-PRESETS = {
-    "paper": Config(),
-    "small": Config(features=64),
-    "small_agnostic": Config(features=64, class_agnostic=True),
-}
+_SMALL = Config(features=64, fade_at_border=False)
+PRESETS = {"paper": Config(), "small": _SMALL, "small_agnostic": replace(_SMALL, class_agnostic=True)}
 
 
 class MultiBranchFusion(nn.Module):
@@ -80,9 +79,12 @@ class MultiBranchFusion(nn.Module):
 class Refinement(nn.Module):
     """One stage: a mask from the instance features, then features for the next stage, half as many."""
 
-    def __init__(self, side: int, features: int, semantic_features: int, num_masks: int) -> None:
+    def __init__(
+        self, side: int, features: int, semantic_features: int, num_masks: int, *, fade_at_border: bool
+    ) -> None:
         super().__init__()
         self.side = side
+        self.fade_at_border = fade_at_border
         self.logits = nn.Conv2d(features, num_masks, 1)
         self.semantic = nn.Conv2d(semantic_features, features, 1)
         self.join = nn.Conv2d(2 * features + 1, features, 1)
@@ -103,9 +105,8 @@ class Refinement(nn.Module):
         # Channels last, also in its strides: beside a mask that is not, all that it is joined with would be copied.
         mask = logits.sigmoid().unsqueeze(3).permute(0, 3, 1, 2)
         # The ReLU comes before the sampling, so this is a convolution of the whole image, not of the regions.
-        context = align_regions(
-            {2: F.relu(self.semantic(semantic))}, boxes, image, self.side, sampling_ratio=1, level=2
-        )
+        maps = {2: F.relu(self.semantic(semantic))}
+        context = align_regions(maps, boxes, image, self.side, sampling_ratio=1, level=2, fading=self.fade_at_border)
         joined = F.relu(self.join(torch.cat([instance, context, mask], dim=1)))
         shrunk = F.relu(self.shrink(self.fuse(joined)))
         return logits, torch.cat([shrunk, mask], dim=1)
@@ -152,9 +153,9 @@ class RefineMask(nn.Module):
         """Weighted binary cross-entropies by stage: a mean over all counted cells, times the number of regions.
 
         The last two stages count only the cells near the boundary of the assembled mask of the stages before or of
-        its target; without such a cell their loss is 0.
+        its target; without such a cell their loss is 0. Boxes are cut at the image border for the target.
         """
-        wanted = [segmentation_target(coverage(targets, stage.side)) for stage in stages]
+        wanted = [segmentation_target(coverage(targets, stage.side, clip=True), with_half=True) for stage in stages]
         losses = {}
         for index, (stage, weight) in enumerate(zip(stages, LOSS_WEIGHTS, strict=True)):
             logits, target = stage.mask_logits, wanted[index]
@@ -188,7 +189,7 @@ def build(config: Config, pyramid_channels: int, query_size: int, num_classes: i
         instance=fcn(pyramid_channels, config.features, config.num_instance_convs),
         semantic=fcn(pyramid_channels, config.features, config.num_semantic_convs),
         refinements=[
-            Refinement(side, size, config.features, num_masks)
+            Refinement(side, size, config.features, num_masks, fade_at_border=config.fade_at_border)
             for side, size in zip(SIDES[:-1], features[:-1], strict=True)
         ],
         last_logits=nn.Conv2d(features[-1], 1, kernel_size=1),

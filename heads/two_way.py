@@ -115,6 +115,25 @@ class Block(nn.Module):
         return tokens, cells
 
 
+class Transformer(nn.Module):
+    """All blocks, and at last tokens that read the cells once more."""
+
+    def __init__(self, features: int, config: Config) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(features, config, is_first=number == 0) for number in range(NUM_BLOCKS))
+        self.last = Attention(features, features // 2, config.attention_heads)
+        self.norm = nn.LayerNorm(features)
+
+    def forward(
+        self, tokens: Float[Tensor, "R T C"], cells: Float[Tensor, "R N C"], places: Float[Tensor, "N C"]
+    ) -> tuple[Float[Tensor, "R T C"], Float[Tensor, "R N C"]]:
+        """New tokens and cells. A token's position is the token as it came."""
+        positions = tokens
+        for block in self.blocks:
+            tokens, cells = block(tokens, cells, positions, places)
+        return self.norm(tokens + self.last(tokens + positions, cells + places, cells)), cells
+
+
 class Upscaling(nn.Module):
     """Cells to four times their side, on the way joined by finer levels of the pyramid."""
 
@@ -163,9 +182,7 @@ class TwoWay(nn.Module):
         # Drawn once, not learned: a part of the weights, or these would not fit another draw.
         self.register_buffer("frequencies", torch.randn(2, channels // 2))
         self.frequencies: Tensor
-        self.blocks = nn.ModuleList(Block(channels, config, is_first=number == 0) for number in range(NUM_BLOCKS))
-        self.last = Attention(channels, channels // 2, config.attention_heads)
-        self.last_norm = nn.LayerNorm(channels)
+        self.transformer = Transformer(channels, config)
         self.upscaling = Upscaling(channels)
         self.filter = mlp(channels, channels, channels, channels // 8)
         self.quality = mlp(channels, channels, channels, 1)
@@ -175,12 +192,9 @@ class TwoWay(nn.Module):
     ) -> list[Stage]:
         """Predict the only stage and its quality. Nothing is random: `generator` is not used."""
         aligned = align_regions(pyramid, detections.boxes, detections.image, REGION_SIDE)
-        cells, places = aligned.flatten(2).transpose(1, 2), self._places()
         prompt = self.prompt(detections.queries)[:, None]
-        positions = tokens = torch.cat([self.tokens.expand(len(prompt), -1, -1), prompt], 1)
-        for block in self.blocks:
-            tokens, cells = block(tokens, cells, positions, places)
-        tokens = self.last_norm(tokens + self.last(tokens + positions, cells + places, cells))
+        tokens = torch.cat([self.tokens.expand(len(prompt), -1, -1), prompt], 1)
+        tokens, cells = self.transformer(tokens, aligned.flatten(2).transpose(1, 2), self._places())
         fine = self.upscaling(cells.transpose(1, 2).view(aligned.shape), pyramid, detections)
         logits = self.filter(tokens[:, MASK])[:, None] @ fine.flatten(2)
         quality = self.quality(tokens[:, QUALITY])[:, 0].sigmoid()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from bench.record import Record
 from reports.layout import Table
 from reports.select.measured import Measured
-from reports.tables import backends, break_even, demo, kernels, lengths, own, studies
+from reports.tables import backends, break_even, demo, frozen, kernels, lengths, own, studies
 from reports.tables.accuracy import accuracy
 from reports.tables.ceiling import ceiling
 from reports.tables.certificates import certificates
@@ -46,15 +46,20 @@ def _own(each: Measured) -> bool:
     return each.subject.schedule == "own"
 
 
+def _frozen(each: Measured) -> bool:
+    """Trained on a frozen detector, for any number of epochs, or what their recipe measured without weights."""
+    return each.subject.schedule.startswith("frozen_") or each.recipe == "frozen"
+
+
 def _others(each: Measured) -> bool:
-    return not (_embedded(each) or _coco_mini(each) or _own(each))
+    return not (_embedded(each) or _coco_mini(each) or _own(each) or _frozen(each))
 
 
 def _of_paper(recipe: str) -> _Shown:
     return _Shown(
         tables=lambda found, failures: _tables_of_paper(recipe, found, failures),
         probes=frozenset({"params", "flops", "head_cost", "speed", "accuracy", "time_budget"}),
-        subjects=lambda each: each.subject.preset == "paper",
+        subjects=lambda each: each.subject.preset == "paper" and not _frozen(each),
     )
 
 
@@ -93,6 +98,11 @@ _SHOWN: dict[str, _Shown] = {
         tables=lambda found, _: own.tables(found),
         probes=_ACCURACY | {"box_accuracy", "params", "speed"},
         subjects=_own,
+    ),
+    "frozen": _Shown(
+        tables=lambda found, _: frozen.tables(found),
+        probes=_HEADS,
+        subjects=_frozen,
     ),
     **{recipe: _of_paper(recipe) for recipe in ("main", "heads", "modules")},
     "oracle": _Shown(

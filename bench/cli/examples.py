@@ -57,10 +57,12 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "import detseg checkpoint.pth --out weights        # one of the authors' four models, from their page",
         "import detseg checkpoint.pth --dry-run            # which tensor becomes which, and how",
         "import detseg checkpoint.pth --entry model_ema    # of a checkpoint with several sets of weights",
+        "import torchvision maskrcnn_resnet50_fpn_v2_coco-73cbd019.pth --out weights",
     ),
     "train": (
         "train glyphs --heads my_head --out weights      # beside the shipped heads, on their detector",
         "train 12ep --coco coco --device cuda            # the paper's schedule",
+        "train heads-on-frozen --coco coco --weights weights --device cuda  # all heads on one imported detector",
         "train 12ep --coco coco --device cuda --seeds 1  # torchrun --nproc-per-node 8 run_bench.py ... on 8 GPUs",
     ),
 }

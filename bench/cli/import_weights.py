@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 class Import:
     """Turn checkpoints of other code into weights for this one; nothing in them is run, nothing is downloaded."""
 
-    source: Positional[Literal["detseg"]]
+    source: Positional[Literal["detseg", "torchvision"]]
     """Whose. detseg: the authors' own code, github.com/CedricPicron/DetSeg, whose page links four models trained on
-    COCO, one for each head."""
+    COCO, one for each head. torchvision: its Mask R-CNN, maskrcnn_resnet50_fpn and maskrcnn_resnet50_fpn_v2, as
+    torch.hub keeps them after torchvision has loaded them once."""
     files: Annotated[Positional[tuple[Path, ...]], arg(metavar="FILE...")]
     """Their checkpoints, as torch.save wrote them."""
     out: Annotated[Path, arg(metavar="DIR")] = Path("weights")

@@ -11,7 +11,7 @@ from bench import catalog
 from bench.cli.output import COMPLETE
 from bench.planning import recipes
 
-Kind = Literal["heads", "backends", "modules", "probes", "recipes", "datasets"]
+Kind = Literal["heads", "backends", "modules", "backbones", "detectors", "probes", "recipes", "datasets"]
 
 _DATASETS = {
     "glyphs": "The embedded pictographs, coarse and fine: prepare glyphs --out DIR writes them in COCO's layout.",
@@ -34,6 +34,8 @@ class List:
             "heads": catalog.plugins("heads"),
             "backends": catalog.plugins("sparsity") | {f"sps:{name}": line for name, line in catalog.kernels().items()},
             "modules": catalog.plugins("heads._modules"),
+            "backbones": catalog.BACKBONES,
+            "detectors": catalog.DETECTORS,
             "probes": catalog.plugins("bench.probes"),
             "recipes": {name: (recipe.__doc__ or "").partition("\n")[0] for name, recipe in recipes.RECIPES.items()},
             "datasets": _DATASETS,

@@ -15,7 +15,8 @@ from bench.cli.data_options import DataOptions
 from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
 from bench.cli.progress import Progress, tell_data, tell_lacking
 from bench.contract import Context, Dtype
-from bench.planning import plan, recipes, session
+from bench.planning import narrow, plan, recipes, session
+from bench.planning.frozen import frozen
 from bench.planning.plan import Outcome, Step
 from bench.planning.session import Selection
 from bench.record import encode
@@ -104,8 +105,13 @@ class Run(DataOptions):
         """Make the weights of every schedule in the recipe, then measure with these."""
         from bench.training.schedule import SCHEDULES
 
+        if self.recipe == frozen.__name__:
+            raise ValueError(
+                f"--train was given for the recipe {self.recipe}. Its heads are trained on a detector that only you "
+                f"can choose. Train them first: run_bench.py train {train.HEADS_ON_FROZEN} --weights PATH."
+            )
         folder = self.weights or Path("weights")
-        chosen = recipes.select(
+        chosen = narrow.select(
             recipes.load(self.recipe), heads=self.heads, backbones=self.backbones, modules=self.modules
         )
         subjects = {cell.subject: None for cell in chosen if cell.subject.weights != "none"}

@@ -20,6 +20,9 @@ from bench.record import Subject
 if TYPE_CHECKING:
     from bench.training.schedule import Schedule
 
+HEADS_ON_FROZEN = "heads-on-frozen"
+"""The schedule that needs weights: every number of epochs is one of its own in the names of files, as `frozen_1ep`."""
+
 _Names = Annotated[tuple[str, ...], arg(metavar="NAMES")]
 
 
@@ -30,9 +33,17 @@ class Train(DataOptions):
     schedule: Annotated[Positional[str], arg(metavar="SCHEDULE")]
     """glyphs: the embedded data, every head on one frozen detector. coco_mini: the same on 495 images of COCO, from the
     shipped weights on. 12ep, 24ep: the paper's, on COCO or your data. own: your data on a laptop, from the shipped
-    weights on, with what it needs chosen from the data."""
-    out: Annotated[Path, arg(metavar="DIR")] = Path("weights")
+    weights on, with what it needs chosen from the data. heads-on-frozen: all heads side by side, on the detector of
+    --weights, which stays as it is."""
+    out: Annotated[
+        Path | None, arg(metavar="DIR", help_behavior_hint="(default: weights; heads-on-frozen: frozen)")
+    ] = None
     """The folder."""
+    weights: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint="(heads-on-frozen)")] = None
+    """Whose detector serves, for the schedule heads-on-frozen: a file of imported weights, or a folder of them, and
+    then Mask R-CNN++'s, or the first by name."""
+    epochs: Annotated[int | None, arg(metavar="N", help_behavior_hint="(heads-on-frozen: 1)")] = None
+    """How many times every picture is shown, for the schedule heads-on-frozen."""
     heads: _Names = HEADS
     """Which heads; none trains the common detector alone."""
     modules: _Names = ("sfm",)
@@ -72,33 +83,52 @@ class Train(DataOptions):
             for head in self.heads
             for module in (self.modules if head == "effseg" else ("",))
         ]
+        out = self.out or Path("frozen" if schedule.given is not None else "weights")
         code = make(
             schedule,
             subjects,
-            self.out,
+            out,
             data=self.data_set(),
             device=self.device,
             workers=self.workers,
         )
-        if code == COMPLETE and self.schedule == "own":
-            tell(escape(f"Next: run_bench.py run own {self.said()} --weights {shlex.quote(str(self.out))}"))
+        recipe = {"own": "own", HEADS_ON_FROZEN: "frozen"}.get(self.schedule)
+        if code == COMPLETE and recipe is not None:
+            data = f" {self.said()}" if self.said() else ""
+            tell(escape(f"Next: run_bench.py run {recipe}{data} --weights {shlex.quote(str(out))}"))
         return code
 
     def _schedule(self) -> "Schedule":
-        """The schedule by its name, with what is asked for instead of chosen. Raises ValueError where none chooses."""
-        from bench.training.schedule import SCHEDULES, own_schedule
+        """The schedule by its name, with what is asked for. Raises ValueError for options of another one."""
+        from bench.training.schedule import SCHEDULES, heads_on_frozen, own_schedule
 
-        catalog.check("schedule", self.schedule, SCHEDULES)
+        catalog.check("schedule", self.schedule, [*SCHEDULES, HEADS_ON_FROZEN])
+        options = {
+            "own": {"--views": self.views, "--input-size": self.input_size, "--from": self.start},
+            HEADS_ON_FROZEN: {"--weights": self.weights, "--epochs": self.epochs},
+        }
+        for schedule, given in options.items():
+            for option, value in given.items():
+                if value is not None and self.schedule != schedule:
+                    raise ValueError(
+                        f"{option} {value} was given for {self.schedule}. It is not for that schedule. Leave it out, "
+                        f"or take the schedule {schedule}."
+                    )
         if self.schedule == "own":
             return own_schedule(views=self.views, input_size=self.input_size, start=self.start)
-        given = {"--views": self.views, "--input-size": self.input_size, "--from": self.start}
-        for option, value in given.items():
-            if value is not None:
-                raise ValueError(
-                    f"{option} {value} was given for {self.schedule}. What that schedule does is fixed. Leave it out, "
-                    "or take the schedule own."
-                )
-        return SCHEDULES[self.schedule]
+        if self.schedule != HEADS_ON_FROZEN:
+            return SCHEDULES[self.schedule]
+        if self.weights is None:
+            raise ValueError(
+                "heads-on-frozen was given no --weights. Heads learn on a detector that is there. Give a file of "
+                "imported weights, or a folder of them: see run_bench.py import."
+            )
+        if self.backbone is not None:
+            raise ValueError(
+                f"--backbone {self.backbone} was given for {HEADS_ON_FROZEN}. The backbone is that of the detector. "
+                "Leave it out, or give other --weights."
+            )
+        return heads_on_frozen(self.weights, 1 if self.epochs is None else self.epochs)
 
 
 def make(

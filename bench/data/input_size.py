@@ -7,8 +7,9 @@ from importlib import resources
 def resized(height: int, width: int, short: int = 800, long: int = 1333) -> tuple[int, int]:
     """Size (height, width) with the short side at `short`, or the long side at `long` where that is smaller.
 
-    Both sides are truncated, in exact arithmetic, as the paper's code truncates them: 384 x 640 becomes 799 x 1333.
-    Other libraries round one of the sides and differ by a pixel. `short == long` fits an image into a square.
+    Both sides are truncated, as the paper's code does: 384 x 640 becomes 799 x 1333. This is exact arithmetic; there,
+    floating point makes 1332 of 1333 on 5 of the 5,000 images of val2017. Other libraries round one of the sides and
+    differ by a pixel. `short == long` fits an image into a square.
     """
     if long * min(height, width) < short * max(height, width):
         numerator, denominator = long, max(height, width)

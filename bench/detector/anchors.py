@@ -14,8 +14,10 @@ _RATIOS = (0.5, 1.0, 2.0)  # height / width
 _OVERLAPS_AT_ONCE = 2**22  # boxes x anchors per step: 16 MiB a temporary; more is slower on a CPU, fewer on a GPU
 
 
-def pyramid_anchors(shapes: Mapping[int, tuple[int, int]], device: torch.device) -> Float[Tensor, "N 4"]:
-    """Anchors (xyxy, input pixels, float32) of a pyramid given by the (height, width) of its levels.
+def pyramid_anchors(
+    shapes: Mapping[int, tuple[int, int]], device: torch.device, dtype: torch.dtype = torch.float32
+) -> Float[Tensor, "N 4"]:
+    """Anchors (xyxy, input pixels) of a pyramid given by the (height, width) of its levels.
 
     Flat index: (first cell of the level + row * width + column) * 9 + type, levels in the order given; the type runs
     over sizes 4 * 2^(level + j/3), then over the aspect ratios 1/2, 1, 2 (h/w). Anchors are not clipped to the image.
@@ -25,9 +27,9 @@ def pyramid_anchors(shapes: Mapping[int, tuple[int, int]], device: torch.device)
         stride = 2**level
         sides = [4 * stride * scale for scale in _SCALES]
         extents = [(side / math.sqrt(ratio), side * math.sqrt(ratio)) for side in sides for ratio in _RATIOS]
-        half = torch.tensor(extents, device=device) / 2
-        y = (torch.arange(height, device=device, dtype=torch.float32) + 0.5) * stride
-        x = (torch.arange(width, device=device, dtype=torch.float32) + 0.5) * stride
+        half = torch.tensor(extents, device=device, dtype=dtype) / 2
+        y = (torch.arange(height, device=device, dtype=dtype) + 0.5) * stride
+        x = (torch.arange(width, device=device, dtype=dtype) + 0.5) * stride
         centres = torch.stack((x.expand(height, width), y[:, None].expand(height, width)), dim=-1)[:, :, None]
         anchors.append(torch.cat((centres - half, centres + half), dim=-1).view(-1, 4))
     return torch.cat(anchors)

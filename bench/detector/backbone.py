@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 import torchvision
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -39,6 +40,18 @@ class ResNet50(nn.Module):
         for level, stage in enumerate((self.layer1, self.layer2, self.layer3, self.layer4), start=2):
             maps[level] = features = stage(features)
         return maps
+
+
+class PaddedResNet50(ResNet50):
+    """ResNet-50 that first pads images with zeros to sides that 32 divides, as torchvision's detectors do.
+
+    Cells then have exactly the stride of their level, and the maps are those of the padded image.
+    """
+
+    def forward(self, images: Float[Tensor, "B 3 H W"]) -> dict[int, Tensor]:
+        """Give C2..C5 by level; level k is [B channels[k] 32 * ceil(H / 32) / 2^k 32 * ceil(W / 32) / 2^k]."""
+        height, width = (int(side) for side in images.shape[-2:])
+        return super().forward(F.pad(images, (0, -width % 32, 0, -height % 32)))
 
 
 class SmallResNet(nn.Module):

@@ -42,20 +42,25 @@ class DecoderLayer(nn.Module):
     def forward(
         self,
         queries: Float[Tensor, "B Q C"],
-        encoding: Float[Tensor, "B Q C"],
+        encoding: Float[Tensor, "B Q C"] | None,
         anchors: Float[Tensor, "B Q 4"],
         features: Float[Tensor, "B N C"],
         shapes: Sequence[tuple[int, int]],
     ) -> Float[Tensor, "B Q C"]:
         """Update the queries. `anchors`: xyxy in [0, 1] of the input; `features`: all levels, of sizes `shapes`.
 
-        An offset of `num_points`, the farthest of the initial ones, reaches the border of the anchor.
+        An offset of `num_points`, the farthest of the initial ones, reaches the border of the anchor. Where there is an
+        `encoding` of the anchors, it says to both attentions where a query stands.
         """
         centres, sizes = centre_size(anchors)
         unit = 0.5 * sizes[:, :, None] / self.num_points
-        place = self.cross_norm(queries) + encoding
+        place = _placed(self.cross_norm(queries), encoding)
         queries = queries + self.cross_attention(place, centres[:, :, None], unit, features, shapes)
         normed = self.self_norm(queries)
-        place = normed + encoding
+        place = _placed(normed, encoding)
         queries = queries + self.self_attention(place, place, normed, need_weights=False)[0]
         return self.feed_forward(queries)
+
+
+def _placed(queries: Float[Tensor, "B Q C"], encoding: Float[Tensor, "B Q C"] | None) -> Float[Tensor, "B Q C"]:
+    return queries if encoding is None else queries + encoding

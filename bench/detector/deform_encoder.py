@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from heads import MultiScaleDeformableAttention
 
 ENCODED_LEVELS = (3, 4, 5, 6, 7)
+_DETR_EPSILON = 1e-6  # DETR divides by the size of the map and this
 
 
 class DeformEncoder(nn.Module):
@@ -18,6 +19,9 @@ class DeformEncoder(nn.Module):
 
     This combination reproduces the paper's parameter totals. Nothing masks padding: maps are read to their padded
     extent, which is the image itself at batch size 1.
+
+    `source_positions` codes the places of cells exactly as that source does, slips included (`_source_positions`);
+    without, a cell has the code of its centre.
     """
 
     def __init__(
@@ -30,8 +34,10 @@ class DeformEncoder(nn.Module):
         num_points: int = 4,
         hidden: int = 1024,
         num_groups: int = 32,
+        source_positions: bool = True,
     ) -> None:
         super().__init__()
+        self.source_positions = source_positions
 
         def norm() -> nn.GroupNorm:
             return nn.GroupNorm(num_groups, channels)
@@ -82,11 +88,8 @@ class DeformEncoder(nn.Module):
     def _encode(self, maps: Mapping[int, Tensor]) -> dict[int, Tensor]:
         first = maps[ENCODED_LEVELS[0]]
         shapes = [(int(maps[level].shape[-2]), int(maps[level].shape[-1])) for level in ENCODED_LEVELS]
-        positions, centres = [], []
-        for embedding, (height, width) in zip(self.level_embedding, shapes, strict=True):
-            middle = cell_centres(height, width, first)
-            centres.append(middle)
-            positions.append(sine_encoding(middle, first.shape[1]) + embedding)
+        centres = [cell_centres(height, width, first) for height, width in shapes]
+        positions = self._source_positions(shapes, first) if self.source_positions else self._positions(centres)
         rows = torch.cat([maps[level].flatten(2).transpose(1, 2) for level in ENCODED_LEVELS], dim=1)
         position, centre = torch.cat(positions)[None].to(rows.dtype), torch.cat(centres)[None]
         sides = centre.new_tensor([(width, height) for height, width in shapes])
@@ -96,6 +99,27 @@ class DeformEncoder(nn.Module):
         return {
             level: piece.unflatten(2, shape) for level, piece, shape in zip(ENCODED_LEVELS, pieces, shapes, strict=True)
         }
+
+    def _positions(self, centres: Sequence[Float[Tensor, "_ 2"]]) -> list[Tensor]:
+        """Position code of every cell [N C] by level: that of its centre and its level."""
+        channels = self.level_embedding.shape[1]
+        return [
+            sine_encoding(middle, channels) + embedding
+            for middle, embedding in zip(centres, self.level_embedding, strict=True)
+        ]
+
+    def _source_positions(self, shapes: Sequence[tuple[int, int]], like: Tensor) -> list[Tensor]:
+        """The same as Mask DINO's code computes it: of lower right corners, and with P6 and P7 mixed up.
+
+        There features go from P7 to P3, but positions from P6, P7 to P5, P4, P3: the cells of P7 get the first rows of
+        P6's code with P7's embedding, and those of P6 the rest of it, then all of P7's code with P6's embedding.
+        """
+        channels = self.level_embedding.shape[1]
+        codes = [corner_encoding(height, width, channels, like) for height, width in shapes]
+        added = [code + embedding for code, embedding in zip(codes[:-2], self.level_embedding[:-2], strict=True)]
+        mixed = torch.cat((codes[-2] + self.level_embedding[-1], codes[-1] + self.level_embedding[-2]))
+        num_last = len(codes[-1])
+        return [*added, mixed[num_last:], mixed[:num_last]]
 
 
 class EncoderLayer(nn.Module):
@@ -142,3 +166,22 @@ def sine_encoding(
     exponents = torch.arange(0, channels // 2, 2, device=points.device, dtype=points.dtype) / (channels // 2)
     phases = 2 * math.pi * points[..., None] / temperature**exponents
     return torch.cat((phases.sin(), phases.cos()), dim=-1).flatten(1)
+
+
+def corner_encoding(
+    height: int, width: int, channels: int, like: Tensor, temperature: float = 10_000.0
+) -> Float[Tensor, "N {channels}"]:
+    """DETR's code of the cells of a map, row-major: of their lower right corners in (0, 1], scaled to 2 pi.
+
+    Half of the channels describe y, then the other half x; sines and cosines of one period alternate.
+    """
+    precision = torch.promote_types(like.dtype, torch.float32)
+    along = []
+    for size in (height, width):
+        corner = torch.arange(1, size + 1, device=like.device, dtype=precision) / (size + _DETR_EPSILON)
+        exponents = torch.arange(0, channels // 2, 2, device=like.device, dtype=precision) / (channels // 2)
+        phases = 2 * math.pi * corner[:, None] / temperature**exponents
+        along.append(torch.stack((phases.sin(), phases.cos()), dim=-1).flatten(1))
+    rows, columns = along
+    grid = (rows[:, None].expand(-1, width, -1), columns.expand(height, -1, -1))
+    return torch.cat(grid, dim=-1).flatten(0, 1)

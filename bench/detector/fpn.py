@@ -1,9 +1,10 @@
-"""Feature pyramid network with two extra coarse levels: C2..C5 to P2..P7."""
+"""Feature pyramid networks: with two extra coarse levels, C2..C5 to P2..P7, and torchvision's, to P2..P6."""
 
 from collections.abc import Mapping
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 
 class FPN(nn.Module):
@@ -36,3 +37,15 @@ class FPN(nn.Module):
         pyramid[top + 1] = self.extra[0](merged[top])
         pyramid[top + 2] = self.extra[1](F.relu(pyramid[top + 1]))
         return pyramid
+
+
+class TorchvisionFPN(FeaturePyramidNetwork):
+    """The pyramid of torchvision's detectors, named as in its state dicts. P6 is every second cell of P5; no P7."""
+
+    def __init__(self, in_channels: Mapping[int, int], channels: int = 256) -> None:
+        super().__init__([in_channels[level] for level in sorted(in_channels)], channels, LastLevelMaxPool())
+
+    def forward(self, features: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Give the pyramid by level, every map [B channels H W], finest level first."""
+        maps = super().forward({str(level): features[level] for level in sorted(features)})
+        return dict(enumerate(maps.values(), start=min(features)))

@@ -1,4 +1,7 @@
-"""FQDet v1: the best anchors of a pyramid become queries, a decoder refines them, two heads read them (Sec. 3.1)."""
+"""FQDet v1: the best anchors of a pyramid become queries, a decoder refines them, two heads read them (Sec. 3.1).
+
+`bench.detector.fqdetv2` is the same walk with other parts.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,13 +26,15 @@ from heads import Detections
 class Config:
     """Sizes of the detector; the defaults are the paper's. `levels`: of the pyramid, for selection and attention.
 
-    No weight depends on `num_queries`, nor on `num_detections`, the most detections of an image (Sec. 4.1).
+    No weight depends on `num_queries`, on `num_detections`, the most detections of an image (Sec. 4.1), and on
+    `max_overlap` (IoU), above which the better one of two detections of a class suppresses the other.
     """
 
     levels: tuple[int, ...] = (2, 3, 4, 5, 6, 7)
     channels: int = 256
     num_queries: int = 300
     num_detections: int = 100
+    max_overlap: float = 0.5
     selector_bottleneck: int = 64
     selector_groups: int = 8
     num_layers: int = 6
@@ -49,8 +54,11 @@ PRESETS = {
 class FQDet(nn.Module):
     """The detector on top of a pyramid (a `Detector`).
 
-    No shape of what a call gives depends on data, so it can be traced and run on meta tensors.
+    No shape of what a call gives depends on data, so it can be traced and run on meta tensors. What another version of
+    it has of its own are the losses and what the three methods `new_...` make.
     """
+
+    losses = staticmethod(detector_losses)
 
     def __init__(self, config: Config, num_classes: int) -> None:
         super().__init__()
@@ -62,7 +70,7 @@ class FQDet(nn.Module):
             channels=channels, bottleneck=config.selector_bottleneck, num_groups=config.selector_groups
         )
         self.transition = Transition(channels)
-        self.anchor_encoding = AnchorEncoding(channels)
+        self.anchor_encoding = self.new_anchor_encoding(channels)
         self.decoder = nn.ModuleList(
             DecoderLayer(
                 channels=channels,
@@ -73,8 +81,23 @@ class FQDet(nn.Module):
             )
             for _ in range(config.num_layers)
         )
-        self.class_head = prediction_head(channels, num_classes + 1)
-        self.box_head = prediction_head(channels, 4)
+        self.class_head = self.new_class_head(channels, num_classes + 1)
+        self.box_head = self.new_box_head(channels)
+
+    @staticmethod
+    def new_anchor_encoding(channels: int) -> AnchorEncoding | None:
+        """What says to the decoder which anchor a query has, if anything does."""
+        return AnchorEncoding(channels)
+
+    @staticmethod
+    def new_class_head(channels: int, num_outputs: int) -> nn.Module:
+        """From queries to logits of all classes, "no object" last."""
+        return prediction_head(channels, num_outputs)
+
+    @staticmethod
+    def new_box_head(channels: int) -> nn.Module:
+        """From queries to the deltas of their boxes."""
+        return prediction_head(channels, 4)
 
     def forward(
         self, pyramid: Mapping[int, Tensor], image_size: tuple[int, int], include: Sequence[Tensor] | None = None
@@ -97,7 +120,7 @@ class FQDet(nn.Module):
         anchors = self.anchors(pyramid)[index]
         height, width = image_size
         placed = anchors / anchors.new_tensor((width, height, width, height))
-        encoding = self.anchor_encoding(placed.to(features.dtype))
+        encoding = None if self.anchor_encoding is None else self.anchor_encoding(placed.to(features.dtype))
         for layer in self.decoder:
             queries = layer(queries, encoding, placed, features, shapes)
         deltas = self.box_head(queries)
@@ -112,9 +135,10 @@ class FQDet(nn.Module):
         )
 
     def anchors(self, pyramid: Mapping[int, Tensor]) -> Float[Tensor, "N 4"]:
-        """All anchors of a pyramid (xyxy, input pixels): what `anchor_index` counts in."""
+        """All anchors of a pyramid (xyxy, input pixels, at least 32 bits): what `anchor_index` counts in."""
         shapes = {level: _size(pyramid[level]) for level in self.config.levels}
-        return pyramid_anchors(shapes, pyramid[self.config.levels[0]].device)
+        first = pyramid[self.config.levels[0]]
+        return pyramid_anchors(shapes, first.device, torch.promote_types(first.dtype, torch.float32))
 
     def queries_at(
         self, pyramid: Mapping[int, Tensor], image_size: tuple[int, int], boxes: Sequence[Tensor]
@@ -133,7 +157,7 @@ class FQDet(nn.Module):
 
     def detections(self, output: FQDetOutput) -> Detections:
         """Keep the best (query, class) pairs, as `bench.detector.detect` says."""
-        return detect(output, num_predictions=self.config.num_detections)
+        return detect(output, max_overlap=self.config.max_overlap, num_predictions=self.config.num_detections)
 
     def class_scores(self, queries: Float[Tensor, "R C"]) -> Float[Tensor, "R K"]:
         """The probability of each class that queries show."""
@@ -157,7 +181,7 @@ class FQDet(nn.Module):
         anchors = self.anchors(pyramid)
         wanted = [best_anchors(of_image, anchors)[:, 0] for of_image in boxes] if true_boxes else None
         output = self(pyramid, image_size, include=wanted or include)
-        losses, matches = detector_losses(output, boxes, labels, anchors)
+        losses, matches = self.losses(output, boxes, labels, anchors)
         if wanted is not None:
             matches = [_each_object(index, best) for index, best in zip(output.anchor_index, wanted, strict=True)]
         places = boxes if true_boxes else None

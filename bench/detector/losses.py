@@ -1,4 +1,7 @@
-"""Training of the detector: static top-k matching, focal loss of selection and classes, L1 of box deltas (Sec. 3.1)."""
+"""Training of FQDet v1: static top-k matching, focal loss of selection and classes, L1 of box deltas (Sec. 3.1).
+
+Matching and the loss of selection serve FQDetV2 too, whose other losses are in `bench.detector.quality_losses`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,24 +37,34 @@ def detector_losses(
     Losses are divided neither by objects nor by images. Without a match the box loss is 0, attached to the graph.
     `anchors`: those of the whole pyramid (`FQDet.anchors`).
     """
+    selection, matches = selection_loss(output, boxes, anchors)
     no_object = output.class_logits.shape[2] - 1
-    selected = torch.zeros_like(output.selection_logits)
     classes = torch.full_like(output.anchor_index, no_object)
-    matches, box_losses = [], []
-    for image, (objects, classes_of_objects) in enumerate(zip(boxes, labels, strict=True)):
-        positive, matched = match(objects, anchors, output.anchor_index[image])
-        selected[image] = positive.to(selected.dtype)
+    box_losses = []
+    for image, (objects, classes_of_objects, matched) in enumerate(zip(boxes, labels, matches, strict=True)):
         classes[image, matched.query] = classes_of_objects[matched.object]
         targets = encode(objects[matched.object], output.anchor_boxes[image, matched.query])
         box_losses.append((output.deltas[image, matched.query] - targets).abs().sum())
-        matches.append(matched)
     one_hot = F.one_hot(classes, no_object + 1).to(output.class_logits.dtype)
     losses = {
-        "selection": sigmoid_focal_loss(output.selection_logits, selected, reduction="sum"),
+        "selection": selection,
         "class": sigmoid_focal_loss(output.class_logits, one_hot, reduction="sum"),
         "box": torch.stack(box_losses).sum(),
     }
     return losses, matches
+
+
+def selection_loss(
+    output: FQDetOutput, boxes: Sequence[Tensor], anchors: Float[Tensor, "N 4"]
+) -> tuple[Float[Tensor, ""], list[MatchedQueries]]:
+    """The focal loss of all anchors, summed over the batch, and the matched pairs of every image."""
+    selected = torch.zeros_like(output.selection_logits)
+    matches = []
+    for image, objects in enumerate(boxes):
+        positive, matched = match(objects, anchors, output.anchor_index[image])
+        selected[image] = positive.to(selected.dtype)
+        matches.append(matched)
+    return sigmoid_focal_loss(output.selection_logits, selected, reduction="sum"), matches
 
 
 def match(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.foreign.importing import Converted, Published
-from bench.foreign.key_map import KeyMap
+from bench.foreign.key_map import KeyMap, listed
 from bench.foreign.origins import origin as looks_like
 from bench.model.build import build
 from bench.record import Subject
@@ -42,6 +42,7 @@ _NECKS = {"fpn": "r50_fpn", "defenc": "r50_defenc"}
 _HEADS = ("effseg", "refine_mask", "point_rend", "mask_rcnn")
 """A model with a point head has the parts of a Mask R-CNN too."""
 
+_BACKBONE = "backbone.body."
 _DETECTOR = "heads.gvd."
 _CLASS_LOGITS = ("heads.gvd.heads.0.logits.weight", "heads.gvd.heads.0.logits.2.weight")
 """Of FQDetV2 and FQDet."""
@@ -95,25 +96,25 @@ def recognise(theirs: Mapping[str, Tensor], origin: str) -> Subject:
     """Say by names and shapes whose weights they are. Raises ValueError, beginning with `origin`, for other models."""
     if not any(name.startswith(_DETECTOR) for name in theirs):
         raise ValueError(
-            f"{origin} looks like {looks_like(theirs)}; {_PUBLIC} of the authors' code; get one from the page {PAGE}."
+            f"{origin} looks like {looks_like(theirs)}; {_PUBLIC} of the authors' code; download one from {PAGE}."
         )
     if any(name.startswith(_OTHER_V2) for name in theirs):
         raise ValueError(
             f"{origin} has the detector that the authors call FQDetV2 too, with 21 anchors a cell and a score of "
-            f"boxes: it is of their detection models and has no mask head; {_PUBLIC}; get one from the page {PAGE}."
+            f"boxes: it is of their detection models and has no mask head; {_PUBLIC}; download one from {PAGE}."
         )
     parts = KEYS.parts_of_theirs(theirs)
     _check_classes(theirs, origin)
+    _check_backbone(theirs, origin)
     neck = next((neck for part, neck in _NECKS.items() if part in parts), None)
     if neck is None:
-        core = [name for name in theirs if name.startswith("core.")]
         raise ValueError(
-            f"{origin} has another neck, of tensors such as {', '.join(core[:2]) or 'none'}; expected FPN or DefEnc "
-            "with the levels P2 to P7; give a checkpoint with one of these."
+            f"{origin} has {_other_neck(theirs)}; expected FPN or DefEnc with the levels P2 to P7; give a checkpoint "
+            "with one of these."
         )
     head = next((head for head in _HEADS if head in parts), None)
     if head is None:
-        raise ValueError(f"{origin} has no mask head that is known here; {_PUBLIC}; get one from the page {PAGE}.")
+        raise ValueError(f"{origin} has no mask head that is known here; {_PUBLIC}; download one from {PAGE}.")
     return Subject(
         head=head,
         backend="sps" if head == "effseg" else None,
@@ -143,12 +144,30 @@ def _check_classes(theirs: Mapping[str, Tensor], origin: str) -> None:
     if found == _NUM_PANOPTIC:
         raise ValueError(
             f"{origin} is a panoptic model, with {found} classes of things and stuff; {_PUBLIC}, with {_NUM_CLASSES} "
-            f"classes; get one from the page {PAGE}."
+            f"classes; download one from {PAGE}."
         )
     raise ValueError(
         f"{origin} has {logits.shape[0]} class logits, of {found} classes and no object; expected "
         f"{_NUM_CLASSES + 1}, of COCO's {_NUM_CLASSES} and no object; give a checkpoint that was trained on COCO."
     )
+
+
+def _check_backbone(theirs: Mapping[str, Tensor], origin: str) -> None:
+    """ResNet-50 has bottlenecks, unlike ResNet-34, and six of them in its third part, unlike ResNet-101."""
+    own, deeper = ("layer1.0.conv3.weight", "layer3.5.conv1.weight"), "layer3.6.conv1.weight"
+    if not all(f"{_BACKBONE}{name}" in theirs for name in own) or f"{_BACKBONE}{deeper}" in theirs:
+        found = [name for name in theirs if name.startswith(_BACKBONE)]
+        raise ValueError(
+            f"{origin} has another backbone, of {len(found)} tensors such as {listed(found[-2:]) or 'none'}; expected "
+            "ResNet-50; give a checkpoint with that."
+        )
+
+
+def _other_neck(theirs: Mapping[str, Tensor]) -> str:
+    found = [name for name in theirs if name.startswith("core.")]
+    if any(name.startswith("core.body.lateral_convs.") for name in found):
+        return "an FPN without the level P2, as the authors' models that detect boxes alone"
+    return f"another neck, of tensors such as {listed(found[:2]) or 'none'}"
 
 
 def _module(theirs: Mapping[str, Tensor], parts: tuple[str, ...], origin: str) -> str:

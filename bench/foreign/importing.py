@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 from torch import Tensor
@@ -68,6 +68,7 @@ class Converted:
     published: Published | None
 
 
+@runtime_checkable
 class Source(Protocol):
     """What a module of this package for one code base has."""
 

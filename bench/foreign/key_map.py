@@ -7,7 +7,7 @@ their names what they are of.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -84,11 +84,10 @@ class Line:
     theirs: str
     how: str
 
-    def entry(self, name: str, shape: Sequence[int]) -> Entry | None:
-        """The entry of a tensor of ours by its name and shape; None where the line is not about it."""
+    def entry(self, name: str, shape: Sequence[int]) -> Entry:
+        """The entry of a tensor of ours that the line is about, by its name and shape."""
         found = self.ours_pattern.fullmatch(name)
-        if found is None:
-            return None
+        assert found is not None
         filled = found.groupdict()
         stacked = set(_PLACEHOLDER.findall(self.theirs)) - filled.keys()
         if not stacked:
@@ -144,14 +143,14 @@ class KeyMap:
         Raises ValueError for tensors that the table does not know.
         """
         lines = [line for part in self.parts_of_ours(ours) for line in self.parts[part]]
-        found = {name: _first(line.entry(name, tensor.shape) for line in lines) for name, tensor in ours.items()}
-        unknown = [name for name, entry in found.items() if entry is None]
+        of = {name: next((line for line in lines if line.ours_pattern.fullmatch(name)), None) for name in ours}
+        unknown = [name for name, line in of.items() if line is None]
         if unknown:
             raise ValueError(
                 f"{len(unknown)} of {len(ours)} tensors have no name in the other code: {listed(unknown)}; expected "
                 "the parts of a model that both have; choose another head, module, neck or detector."
             )
-        return tuple(entry for entry in found.values() if entry is not None)
+        return tuple(line.entry(name, ours[name].shape) for name, line in of.items() if line is not None)
 
     def to_theirs(self, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Give a model's tensors the names and shapes that the other code has. Raises ValueError as `entries`."""
@@ -214,7 +213,3 @@ def _pattern(template: str) -> re.Pattern[str]:
             seen.add(text)
             pattern += f"(?P<{text}>{'weight|bias' if text == 'p' else r'[0-9]+' if len(text) == 1 else '.+'})"
     return re.compile(pattern)
-
-
-def _first(entries: Iterable[Entry | None]) -> Entry | None:
-    return next((entry for entry in entries if entry is not None), None)

@@ -5,12 +5,14 @@ and plain containers only. Two more names are let through, because the authors' 
 stand-in without any behaviour: the options of the training, and the description of its data set.
 """
 
+import io
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -49,8 +51,8 @@ def load(path: Path) -> object:
         if wanted:
             raise ValueError(
                 f"{path} is refused, and nothing of it was run: to be opened it wants {listed(wanted)}; expected "
-                "tensors and plain containers; get the file where its authors put it, or ask them for the state dict "
-                "alone."
+                "tensors and plain containers; download the file from where its authors put it, or ask them "
+                "for the state dict alone."
             ) from error
         raise ValueError(
             f"{path} is damaged: {str(error).partition(chr(10))[0].rstrip('.')}; {_EXPECTED}, complete; download or "
@@ -113,24 +115,23 @@ def _beyond_tensors(path: Path, is_zip: bool) -> list[str]:
         if is_zip:
             with zipfile.ZipFile(path) as archive:
                 member = next(name for name in archive.namelist() if name.endswith("data.pkl"))
-                with archive.open(member) as file:
-                    found.update(dict.fromkeys(_names(file)))
+                found.update(dict.fromkeys(_names(io.BytesIO(archive.read(member)))))
         else:
             with path.open("rb") as file:
                 for _ in range(_NUM_PICKLES):
                     for name in _names(file):
                         found[name] = None
-    except Exception:  # the end of what can be read: what was found so far is what counts
-        pass
+    except (ValueError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        pass  # the end of what can be read: what was found so far is what counts
     return [name for name in found if not name.startswith(_HARMLESS)]
 
 
-def _names(file: IO[bytes]) -> Iterator[str]:
+def _names(file: io.BufferedIOBase) -> Iterator[str]:
     """The names that one pickle asks for, by its opcodes, none of which is carried out."""
     texts: list[str] = []
-    for opcode, argument, _ in pickletools.genops(file):
+    for opcode, argument, _ in pickletools.genops(cast("IO[bytes]", file)):
         if opcode.name in ("GLOBAL", "INST"):
-            yield str(argument).replace(" ", ".")
+            yield str(argument).replace("__builtin__", "builtins").replace(" ", ".")
         elif opcode.name == "STACK_GLOBAL":
             yield ".".join(texts[-2:])
         elif isinstance(argument, str):

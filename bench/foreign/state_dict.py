@@ -14,7 +14,7 @@ _DEEPEST = 3
 
 @dataclass(frozen=True, kw_only=True)
 class StateDict:
-    """Tensors by their names in the other code, all of float32 or of whole numbers.
+    """Tensors by their names in the other code, all of float32.
 
     `entry` is where in the checkpoint they were, None for a file that is a state dict itself; `epoch` is that of the
     checkpoint, where it says one. `notes` say what was done to names and numbers.
@@ -101,13 +101,8 @@ def _unprefixed(tensors: Mapping[str, Tensor], notes: list[str]) -> Mapping[str,
 
 
 def _single(tensors: Mapping[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
-    others = {
-        tensor.dtype for tensor in tensors.values() if tensor.is_floating_point() and tensor.dtype != torch.float32
-    }
+    others = {tensor.dtype for tensor in tensors.values()} - {torch.float32}
     for dtype in sorted(others, key=str):
         count = sum(tensor.dtype == dtype for tensor in tensors.values())
         notes.append(f"{count} tensors converted from {str(dtype).removeprefix('torch.')} to float32")
-    return {
-        name: tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
-        for name, tensor in tensors.items()
-    }
+    return {name: tensor.detach().float() for name, tensor in tensors.items()}

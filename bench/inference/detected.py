@@ -105,6 +105,7 @@ def _key(subject: Subject, context: Context, run: ImageRun) -> Hashable | None:
     return (
         checksum(files[0]),
         subject.backbone,
+        subject.detector,
         subject.preset,
         tuple(images_protocol(context).items()),
         tuple(input_protocol(subject, context).items()),

@@ -211,6 +211,11 @@ def input_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     return said
 
 
+def finishing_protocol(context: Context) -> dict[str, Scalar]:
+    """Say how masks come to the size of the file; nothing where it is the usual way."""
+    return {} if context.finishing == "exact" else {"finishing": context.finishing}
+
+
 def timing_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what was run; the machine is in the record."""
     return {
@@ -222,4 +227,5 @@ def timing_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
         "paste": "box extent, original size",
         "initial": initial_weights(subject, context),
         **input_protocol(subject, context),
+        **finishing_protocol(context),
     }

@@ -11,7 +11,7 @@ from bench.data.findings import Finding, data_rows
 from bench.data.image_ids import original
 from bench.data.samples import Skipped
 from bench.inference.detected import detected
-from bench.inference.image_run import ImageRun, check_readable, data_report, input_protocol
+from bench.inference.image_run import ImageRun, check_readable, data_report, finishing_protocol, input_protocol
 from bench.memory import HeapTrimmer
 from bench.model.build import initial_weights, load
 from bench.model.segmenter import CocoResult, coco_results
@@ -61,7 +61,13 @@ class Found:
 def model_protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say what predictions depend on beside the images."""
     initial = initial_weights(subject, context)
-    return {"batch": 1, "dtype": context.dtype, "initial": initial, **input_protocol(subject, context)}
+    return {
+        "batch": 1,
+        "dtype": context.dtype,
+        "initial": initial,
+        **input_protocol(subject, context),
+        **finishing_protocol(context),
+    }
 
 
 def predict(subject: Subject, context: Context, run: ImageRun) -> Found:

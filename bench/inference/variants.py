@@ -86,7 +86,7 @@ def run_ways(subject: Subject, context: Context, ways: Mapping[str, Change]) -> 
                 clock = Clock(context.device)
                 stages = head(pyramid, regions)
                 clock("head")
-            predictions = assemble(stages, regions, batch.input_sizes, batch.original_sizes)
+            predictions = assemble(stages, regions, batch.input_sizes, batch.original_sizes, finishing=model.finishing)
             tally = tallies[name]
             tally.results += coco_results(batch.image_ids, predictions, run.files.category_ids)
             tally.head_ms.append(clock.ms["head"])

@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from bench.contract import Finishing
+from bench.model.finishing import Dilation
 from heads import Detections, Stage, compose
 
 
@@ -122,19 +124,21 @@ def assemble(
     input_sizes: Sequence[tuple[int, int]],
     original_sizes: Sequence[tuple[int, int]],
     *,
+    finishing: Finishing = "exact",
     by_quality: bool = False,
 ) -> list[ImagePredictions]:
     """Make the predictions of every image: scores at input resolution (Eq. 3), masks at the original one.
 
     `detections` are those that the head got (per prediction for a class-specific head). Sizes are (height, width):
-    of the resized images without padding, and of the files. Predictions whose mask is empty are dropped.
+    of the resized images without padding, and of the files. `finishing` says how masks come from one to the other.
+    Predictions whose mask is empty are dropped.
 
     `by_quality` multiplies class scores by the quality that the head predicts, in the place of Eq. 3's factor: then
     scores of heads no longer follow one rule. Raises ValueError for a head that predicts none.
     """
     factors = _qualities(stages[-1]).split(detections.region_counts) if by_quality else None
-    probabilities = compose(stages).float().sigmoid().split(detections.region_counts)
-    boxes = detections.boxes.float().split(detections.region_counts)
+    probabilities = _precise(compose(stages)).sigmoid().split(detections.region_counts)
+    boxes = _precise(detections.boxes).split(detections.region_counts)
     counts = detections.prediction_counts
     parts = zip(
         probabilities,
@@ -148,10 +152,7 @@ def assemble(
     )
     images, first_region = [], 0
     for number, (maps, places, region, labels, scores, input_size, size) in enumerate(parts):
-        scale = places.new_tensor([size[1] / input_size[1], size[0] / input_size[0]] * 2)
-        crops = [
-            Crop(mask=crop > 0.5, top=top, left=left) for crop, (top, left) in paste_each(maps, places * scale, size)
-        ]
+        crops = list(_finished(maps, places, input_size, size, finishing))
         found = torch.stack([crop.mask.any() for crop in crops]) if crops else labels.new_zeros(0, dtype=torch.bool)
         index = region - first_region
         factor = mask_scores(maps, places, input_size) if factors is None else factors[number]
@@ -170,12 +171,36 @@ def assemble(
     return images
 
 
+def _finished(
+    probabilities: Float[Tensor, "R S S"],
+    boxes: Float[Tensor, "R 4"],
+    input_size: tuple[int, int],
+    size: tuple[int, int],
+    finishing: Finishing,
+) -> Iterator[Crop]:
+    """The mask of every region in an image of `size`; boxes are in pixels of the input."""
+    if finishing == "dilated":
+        dilated = Dilation(input_size, size, boxes.device)
+        for crop, (top, left) in paste_each(probabilities, boxes, input_size):
+            mask, (top, left) = dilated(crop > 0.5, top, left)
+            yield Crop(mask=mask, top=top, left=left)
+        return
+    scale = boxes.new_tensor([size[1] / input_size[1], size[0] / input_size[0]] * 2)
+    for crop, (top, left) in paste_each(probabilities, boxes * scale, size):
+        yield Crop(mask=crop > 0.5, top=top, left=left)
+
+
+def _precise(values: Float[Tensor, "*_"]) -> Float[Tensor, "*_"]:
+    """The same in at least 32 bits: positions and thresholds need the digits."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def _qualities(stage: Stage) -> Float[Tensor, "R"]:
     if stage.quality is None:
         raise ValueError(
             "The head predicts no quality of its masks; scores by quality need one. Score by Eq. 3, as for all heads."
         )
-    return stage.quality.float()
+    return _precise(stage.quality)
 
 
 def encode(predictions: ImagePredictions) -> list[RunLengths]:

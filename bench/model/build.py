@@ -14,10 +14,10 @@ from torch import nn
 import heads
 from bench.catalog import BACKBONES, DETECTORS, check
 from bench.contract import Context
-from bench.detector.backbone import ResNet50, SmallResNet, imagenet_weights, load_imagenet
+from bench.detector.backbone import PaddedResNet50, ResNet50, SmallResNet, imagenet_weights, load_imagenet
 from bench.detector.contract import Detector
 from bench.detector.deform_encoder import DeformEncoder
-from bench.detector.fpn import FPN
+from bench.detector.fpn import FPN, TorchvisionFPN
 from bench.model import weights_folder
 from bench.model.segmenter import Segmenter
 from bench.model.task import Task, check_categories
@@ -31,24 +31,30 @@ CHANNELS = {"paper": 256, "small": 64}
 log = logging.getLogger(__name__)
 
 
-def _r50_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = ResNet50()
-    return backbone, FPN(backbone.channels, channels)
+    return backbone, FPN(backbone.channels, CHANNELS[preset])
 
 
-def _r50_defenc(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_defenc(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = ResNet50()
-    return backbone, DeformEncoder(backbone.channels, channels)
+    return backbone, DeformEncoder(backbone.channels, CHANNELS[preset], source_positions=preset == "paper")
 
 
-def _small_fpn(channels: int) -> tuple[nn.Module, nn.Module]:
+def _r50_tvfpn(preset: str) -> tuple[nn.Module, nn.Module]:
+    backbone = PaddedResNet50()
+    return backbone, TorchvisionFPN(backbone.channels, CHANNELS[preset])
+
+
+def _small_fpn(preset: str) -> tuple[nn.Module, nn.Module]:
     backbone = SmallResNet()
-    return backbone, FPN(backbone.channels, channels)
+    return backbone, FPN(backbone.channels, CHANNELS[preset])
 
 
-_BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
+_BUILDERS: dict[str, Callable[[str], tuple[nn.Module, nn.Module]]] = {
     "r50_fpn": _r50_fpn,
     "r50_defenc": _r50_defenc,
+    "r50_tvfpn": _r50_tvfpn,
     "small_fpn": _small_fpn,
 }
 
@@ -56,6 +62,10 @@ _BUILDERS: dict[str, Callable[[int], tuple[nn.Module, nn.Module]]] = {
 def base_preset(preset: str) -> str:
     """What a part takes that has no preset of that name: `small` for `small_agnostic`, the detector for instance."""
     return preset.partition("_")[0]
+
+
+_TOGETHER = {"torchvision": "r50_tvfpn", "torchvision_v2": "r50_tvfpn"}
+"""Detectors that go with one backbone alone, which no other detector goes with: their pyramids have other levels."""
 
 
 def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = None) -> Segmenter:
@@ -68,6 +78,7 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
     detector_name = subject.detector or "fqdet"
     check("backbone", backbone_name, BACKBONES)
     check("detector", detector_name, DETECTORS)
+    _check_together(detector_name, backbone_name)
     head = heads.head(head_name)
     # A head without this one is class-agnostic anyway.
     check("preset", preset, {*head.PRESETS, "small_agnostic"})
@@ -81,10 +92,13 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
                 f"The head {head_name} has no {part} and was given {value!r}; expected none; leave it out."
             )
         config = dataclasses.replace(config, **{part: value})
+    if backbone_name in _TOGETHER.values() and hasattr(config, "stretch_maps"):
+        # Maps of padded images have exactly the stride of their level: nothing is rounded up that could be stretched.
+        config = dataclasses.replace(config, stretch_maps=False)
     channels = CHANNELS[base]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(subject.seed)
-        backbone, neck = _BUILDERS[backbone_name](channels)
+        backbone, neck = _BUILDERS[backbone_name](base)
         kind = importlib.import_module(f"bench.detector.{detector_name}")
         sized = _sized(kind.PRESETS[base], task)
         detector: Detector = kind.build(sized, channels, num_classes)
@@ -99,6 +113,17 @@ def build(subject: Subject, num_classes: int = NUM_CLASSES, task: Task | None = 
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return model
+
+
+def _check_together(detector: str, backbone: str) -> None:
+    """Raise ValueError for a detector on a backbone whose pyramid it is not for."""
+    if _TOGETHER.get(detector, backbone) == backbone and (detector in _TOGETHER or backbone not in _TOGETHER.values()):
+        return
+    fitting = [_TOGETHER[detector]] if detector in _TOGETHER else sorted(BACKBONES.keys() - set(_TOGETHER.values()))
+    raise ValueError(
+        f"The detector {detector} was given the backbone {backbone}, whose pyramid has other levels; expected "
+        f"{' or '.join(fitting)}; choose that backbone, or another detector."
+    )
 
 
 def _sized(config: Any, task: Task | None) -> Any:
@@ -149,6 +174,7 @@ def load_files(
 
 
 def _placed(model: Segmenter, context: Context) -> Segmenter:
+    model.finishing = context.finishing
     return model.to(device=context.device, dtype=getattr(torch, context.dtype)).eval()
 
 

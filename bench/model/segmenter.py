@@ -5,7 +5,7 @@ One `Segmenter` holds the detector, which is the same for every head, and a head
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypedDict
 
 import torch
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from bench.contract import Finishing
 from bench.data.image_ids import Id, original
 from bench.data.samples import Batch, Objects
 from bench.detector.contract import Detector, Learned
@@ -46,6 +47,16 @@ class DetectorOutput:
     original_sizes: tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """What a head learns on in one step, the same for all heads on one detector, with the losses of the detector."""
+
+    pyramid: Pyramid
+    detections: Detections
+    targets: Targets
+    losses: dict[str, Float[Tensor, ""]]
+
+
 class CocoResult(TypedDict):
     """One prediction in COCO's result format. There is no `bbox`: with one, evaluators take its area for the mask's."""
 
@@ -68,6 +79,7 @@ class Segmenter(nn.Module):
         self.neck = neck
         self.detector = detector
         self.head = head
+        self.finishing: Finishing = "exact"
 
     @torch.inference_mode()
     def predict(
@@ -104,20 +116,26 @@ class Segmenter(nn.Module):
         regions = self.regions(output.detections)
         stages = self.head(output.pyramid, regions)
         lap("head")
-        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes)
+        predictions = assemble(stages, regions, output.input_sizes, output.original_sizes, finishing=self.finishing)
         lap("assemble")
         return predictions
 
     def detections(self, pyramid: Pyramid, size: tuple[int, int], given: Sequence[Boxes] | None = None) -> Detections:
         """Detect, or put `given` boxes in the place of detections, with the queries of their best anchors."""
         if given is None:
-            return self.detector.detections(self.detector(pyramid, size))
-        queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
-        return _own_regions(given, queries)
+            found = self.detector.detections(self.detector(pyramid, size))
+        else:
+            queries = self.detector.queries_at(pyramid, size, [image.boxes for image in given])
+            found = _own_regions(given, queries)
+        return replace(found, image_size=size)
 
     def regions(self, detections: Detections) -> Detections:
-        """The regions that the head computes masks for: one per prediction if its masks depend on the class."""
-        return detections.per_prediction() if self.head.class_specific else detections
+        """The regions that the head computes masks for: one per prediction if its masks depend on the class.
+
+        Raises ValueError for a box that is not finite.
+        """
+        found = _finite(detections)
+        return found.per_prediction() if self.head.class_specific else found
 
     def forward(
         self,
@@ -129,6 +147,24 @@ class Segmenter(nn.Module):
         max_regions: int | None = None,
     ) -> dict[str, Tensor]:
         """Losses of one training step by name, to be summed: those of the detector and of the head, per image.
+
+        Explained and raises as `lesson`.
+        """
+        given = self.lesson(batch, generator, true_boxes=true_boxes, include=include, max_regions=max_regions)
+        losses = given.losses | self.head.loss(self.head(given.pyramid, given.detections, generator), given.targets)
+        # The losses of the paper are sums over one image; more images a step must not change the learning rate.
+        return {name: loss / len(batch.input_sizes) for name, loss in losses.items()}
+
+    def lesson(
+        self,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+        *,
+        true_boxes: bool = False,
+        include: Sequence[Tensor] | None = None,
+        max_regions: int | None = None,
+    ) -> Lesson:
+        """The part of `forward` that is the same for all heads on one detector.
 
         The head learns on the regions that `Detector.learn` gives, which explains `true_boxes` and `include`. Of an
         image's it learns on `max_regions` at most, drawn at random; the detector learns from all. Raises ValueError for
@@ -152,9 +188,7 @@ class Segmenter(nn.Module):
         if max_regions is not None:
             learned = [_drawn(of_image, max_regions, generator) for of_image in learned]
         detections, targets = _learned_regions(learned, batch, objects)
-        losses |= self.head.loss(self.head(pyramid, detections, generator), targets)
-        # The losses of the paper are sums over one image; more images a step must not change the learning rate.
-        return {name: loss / len(objects) for name, loss in losses.items()}
+        return Lesson(pyramid=pyramid, detections=detections, targets=targets, losses=losses)
 
 
 def coco_results(
@@ -189,6 +223,21 @@ def _own_regions(given: Sequence[Boxes], queries: Sequence[Tensor]) -> Detection
     )
 
 
+def _finite(detections: Detections) -> Detections:
+    """The same detections. Raises ValueError for a box that is not finite: native code would read beyond the maps."""
+    boxes = detections.boxes
+    if boxes.is_meta or bool(boxes.isfinite().all()):
+        return detections
+    region = int(boxes.isfinite().all(1).logical_not().nonzero()[0, 0])
+    image = int(detections.image[region])
+    place = region - sum(detections.region_counts[:image])
+    raise ValueError(
+        f"Box {place} of image {image} of the batch is {boxes[region].tolist()}; expected four finite numbers (x and y "
+        "of the upper left corner, then of the lower right one); correct the given boxes, or look at the weights: "
+        "those of a training that diverged predict such boxes."
+    )
+
+
 def _image_index(counts: Sequence[int], device: torch.device) -> Int[Tensor, "R"]:
     return torch.repeat_interleave(torch.tensor(counts, device=device), output_size=sum(counts))
 
@@ -212,8 +261,9 @@ def _learned_regions(
         given.append(Boxes(boxes=boxes, labels=labels, scores=boxes.new_ones(len(boxes))))
         index.append(of_image.object + first_object)
         first_object += len(truth.labels)
-    detections = _own_regions(given, [of_image.queries for of_image in learned])
     height, width = image_size(batch.images)
+    detections = _own_regions(given, [of_image.queries for of_image in learned])
+    detections = replace(_finite(detections), image_size=(height, width))
     masks = [
         F.pad(truth.masks, (0, width - truth.masks.shape[2], 0, height - truth.masks.shape[1])) for truth in objects
     ]

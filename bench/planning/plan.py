@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import catalog, machine, memory, ranks
-from bench.contract import Context, Measurement, Probe
+from bench.contract import Context, Finishing, Measurement, Probe
 from bench.record import Code, Failure, Machine, Record, Scalar, Subject, Value, key
 from bench.store import Entry, Store
 
@@ -30,7 +30,7 @@ class Cell:
     """One thing to measure for a recipe.
 
     A recipe for small machines limits what a probe would measure on: `images` at most, and `regions` and `budget` where
-    the run does not say how many.
+    the run does not say how many. `finishing`, where it is given, is that of the masks.
     """
 
     recipe: str
@@ -39,6 +39,7 @@ class Cell:
     images: int | None = None
     regions: int | None = None
     budget: int | None = None
+    finishing: Finishing | None = None
 
     def __str__(self) -> str:
         return f"{self.recipe}/{self.subject.name}/{self.probe}"
@@ -50,6 +51,7 @@ class Cell:
             images=min((number for number in (self.images, context.images) if number is not None), default=None),
             regions=self.regions if context.regions is None else context.regions,
             budget=self.budget if context.budget is None else context.budget,
+            finishing=self.finishing or context.finishing,
         )
 
 

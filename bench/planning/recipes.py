@@ -6,14 +6,17 @@ Imports no torch.
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from bench import catalog
+from bench.contract import Finishing
 from bench.files import checksum
 from bench.model import weights_folder
+from bench.planning.frozen import frozen
 from bench.planning.plan import Cell
 from bench.record import Subject
 
@@ -164,6 +167,7 @@ RECIPES: dict[str, Recipe] = {
         coco_mini,
         coco_mini_r50,
         own,
+        frozen,
         policies,
         budget,
         views,
@@ -254,24 +258,26 @@ def cells(
     images: int | None = None,
     regions: int | None = None,
     budget: int | None = None,
+    finishing: Finishing | None = None,
 ) -> list[Cell]:
-    """Every subject with every probe, subject by subject; the limits are those of `Cell`.
+    """Every subject with every probe, subject by subject; limits and finishing are those of `Cell`.
 
     `recipe` names the directory of the records.
     """
-    limits = {"images": images, "regions": regions, "budget": budget}
-    return [Cell(recipe=recipe, subject=subject, probe=probe, **limits) for subject in subjects for probe in probes]
+    of_recipe = partial(Cell, recipe=recipe, images=images, regions=regions, budget=budget, finishing=finishing)
+    return [of_recipe(subject=subject, probe=probe) for subject in subjects for probe in probes]
 
 
 def load(name: str, weights: Path | None = None) -> list[Cell]:
     """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none.
 
-    The recipe `own` is about the heads that are among the weights, where there are any.
+    The recipes `own` and `frozen` are about the heads that are among the weights, where there are any.
     """
     module_name, colon, function = name.partition(":")
     if not colon:
         catalog.check("recipe", name, RECIPES)
-        return own(weights) if name == own.__name__ else RECIPES[name]()
+        of_weights = {of.__name__: of for of in (own, frozen)}
+        return of_weights[name](weights) if name in of_weights else RECIPES[name]()
     try:
         recipe = getattr(importlib.import_module(module_name), function)
     except (ImportError, AttributeError) as error:
@@ -286,55 +292,6 @@ def load(name: str, weights: Path | None = None) -> list[Cell]:
             "Make it with bench.planning.recipes.cells(name, subjects, probes)."
         )
     return made
-
-
-def select(
-    cells: Iterable[Cell],
-    *,
-    heads: Collection[str] = (),
-    backbones: Collection[str] = (),
-    modules: Collection[str] = (),
-    backends: Sequence[str] = (),
-    probes: Sequence[str] = (),
-) -> list[Cell]:
-    """Part of a recipe; nothing given for a part keeps all of it.
-
-    A recipe says which heads, backbones and modules belong together: these are filters, and a subject without a
-    module, or without weights, passes. A probe that the recipe lacks is for all its subjects. `backends` take the place
-    of the recipe's own, as in `backends=("dense", "sps:native")`.
-    Raises ValueError for an unknown name, for one that the recipe lacks, and where no cell is left.
-    """
-    _check_names(heads, backbones, modules, backends)
-    all_cells = list(cells)
-    for part, asked in (("head", heads), ("backbone", backbones), ("module", modules)):
-        lacking = [name for name in asked if name not in {getattr(cell.subject, part) for cell in all_cells}]
-        if lacking:
-            raise ValueError(
-                f"The recipe has no {part} {', '.join(lacking)}. It has {_have(all_cells, part)}. Choose among these, "
-                "or another recipe; one of your own can name any."
-            )
-    kept = [
-        cell
-        for cell in all_cells
-        if cell.subject.weights == "none"
-        or (
-            (not heads or cell.subject.head in heads)
-            and (not backbones or cell.subject.backbone in backbones)
-            and (not modules or cell.subject.module is None or cell.subject.module in modules)
-        )
-    ]
-    if not kept:
-        have = "; ".join(_have(all_cells, field) for field in ("head", "backbone", "module"))
-        raise ValueError(f"No cell of the recipe is left. It has {have}. Choose among these, or another recipe.")
-    if probes:
-        order = list(dict.fromkeys(cell.subject for cell in kept))
-        chosen = [cell for probe in probes for cell in _with_probe(kept, probe)]
-        kept = sorted(chosen, key=lambda cell: order.index(cell.subject))
-    if backends:
-        kept = [
-            dataclasses.replace(cell, subject=other) for cell in kept for other in _on(cell.subject, tuple(backends))
-        ]
-    return list(dict.fromkeys(kept))
 
 
 def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
@@ -360,39 +317,6 @@ def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:
         else cell
         for cell in found
     ]
-
-
-def _check_names(
-    heads: Iterable[str], backbones: Iterable[str], modules: Iterable[str], backends: Iterable[str]
-) -> None:
-    for head in heads:
-        catalog.check("head", head, catalog.plugins("heads"))
-    for backbone in backbones:
-        catalog.check("backbone", backbone, catalog.BACKBONES)
-    for module in modules:
-        catalog.check("processing module", module, catalog.plugins("heads._modules"))
-    for backend in backends:
-        catalog.check_backend(backend)
-
-
-def _have(cells: Iterable[Cell], field: str) -> str:
-    values = dict.fromkeys(getattr(cell.subject, field) for cell in cells)
-    return f"{field} " + (", ".join(str(value) for value in values if value is not None) or "none")
-
-
-def _with_probe(cells: Sequence[Cell], probe: str) -> list[Cell]:
-    """The cells of a probe; where the recipe has none, one for every subject."""
-    own = [cell for cell in cells if cell.probe == probe]
-    subjects = {cell.subject: cell for cell in cells}
-    return own or [dataclasses.replace(cell, probe=probe) for cell in subjects.values()]
-
-
-def _on(subject: Subject, backends: tuple[str, ...]) -> list[Subject]:
-    """The subject on every backend and kernel; itself where it has no backend."""
-    if subject.backend is None:
-        return [subject]
-    parts = [backend.partition(":") for backend in backends]
-    return [msgspec.structs.replace(subject, backend=name, kernel=kernel or None) for name, _, kernel in parts]
 
 
 def _with_subject(cell: Cell, *, schedule: str, weights: str) -> Cell:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bench.contract import Context
 from bench.model import weights_folder
-from bench.planning import own_data, plan, recipes
+from bench.planning import narrow, own_data, plan, recipes
 from bench.planning.plan import Cell, Step
 from bench.record import Record
 from bench.store import Store
@@ -64,7 +64,7 @@ def prepare(
     if isinstance(recipe, str):
         context = own_data.complete(recipe, context)
         recipe = recipes.load(recipe, context.weights)
-    chosen = recipes.select(
+    chosen = narrow.select(
         recipe,
         heads=selection.heads,
         backbones=selection.backbones,

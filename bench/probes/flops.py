@@ -37,6 +37,7 @@ CHECK_SIZE = (800, 1112)
 
 # Regions per image that explain the paper's totals; fitted, not measured. First those of a class-specific head, which
 # has one per prediction, then of a class-agnostic one, which has one per distinct query (60.5: the mean of 60 and 61).
+# They are those of FQDet v1: what another detector leaves after its own suppression is not in the paper.
 FITTED_REGIONS = {"r50_fpn": ((97,), (60, 61)), "r50_defenc": ((94,), (58,))}
 
 
@@ -153,10 +154,12 @@ def _count(part: nn.Module, inputs: tuple[Tensor, ...], fvcore: bool) -> tuple[R
 def _nominal_regions(subject: Subject, context: Context) -> tuple[int, ...]:
     if context.regions is not None:
         return (context.regions,)
-    if subject.backbone not in FITTED_REGIONS or subject.preset != "paper":
+    detector = subject.detector or "fqdet"
+    if subject.backbone not in FITTED_REGIONS or subject.preset != "paper" or detector != "fqdet":
         raise ValueError(
-            f"No number of regions is known for {subject.backbone} ({subject.preset}) without images; it is fitted to "
-            "the paper's totals for the paper's models only; give their number as `regions`, or images as `coco`."
+            f"No number of regions is known for {subject.backbone} with {detector} ({subject.preset}) without images; "
+            "it is fitted to the paper's totals for the paper's models only; give their number as `regions`, or images "
+            "as `coco`."
         )
     class_specific, class_agnostic = FITTED_REGIONS[subject.backbone]
     return class_specific if _meta_model(subject).head.class_specific else class_agnostic
@@ -164,7 +167,8 @@ def _nominal_regions(subject: Subject, context: Context) -> tuple[int, ...]:
 
 def _any_head(subject: Subject) -> Subject:
     """The detector is the same for all heads: counted once, under the name of one of them."""
-    return Subject(head="mask_rcnn", backbone=subject.backbone, preset=base_preset(subject.preset or "paper"))
+    preset = base_preset(subject.preset or "paper")
+    return Subject(head="mask_rcnn", backbone=subject.backbone, detector=subject.detector, preset=preset)
 
 
 @cache

@@ -43,7 +43,8 @@ def measure(subject: Subject, context: Context) -> Measurement:
             regions = model.regions(model.detections(pyramid, image_size(batch.images), given))
             detector("all")
             head = Clock(context.device)
-            assemble(model.head(pyramid, regions), regions, batch.input_sizes, batch.original_sizes)
+            stages = model.head(pyramid, regions)
+            assemble(stages, regions, batch.input_sizes, batch.original_sizes, finishing=model.finishing)
             head("all")
         for name, clock in (("whole", whole), ("detector", detector), ("head", head)):
             times[name].append(clock.total_ms)

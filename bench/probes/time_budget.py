@@ -152,6 +152,7 @@ def random_input(num_regions: int, channels: int, size: tuple[int, int], context
         scores=torch.ones(num_regions, device=context.device),
         region_counts=(num_regions,),
         prediction_counts=(num_regions,),
+        image_size=size,
     )
     return Input(pyramid=pyramid, regions=regions, input_size=size, original_size=ORIGINAL_SIZE)
 

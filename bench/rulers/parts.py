@@ -84,6 +84,7 @@ class HeadPart(nn.Module):
             scores=torch.ones_like(boxes[:, 0]),
             region_counts=self.counts,
             prediction_counts=self.counts,
+            image_size=self.size,
         )
         stages = self.head(as_pyramid(pyramid), regions)
         canvas = paste_canvas(compose(stages).sigmoid(), boxes, self.size)

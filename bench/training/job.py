@@ -1,11 +1,11 @@
 """From a schedule to a folder of weights: what is missing is trained, what is there stays, and each has its record."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,16 +16,19 @@ from bench.data.layout import DataSet
 from bench.detector.backbone import ResNet50, imagenet_weights, load_imagenet
 from bench.files import checksum, write_whole
 from bench.model import weights_folder
-from bench.model.task import Task
+from bench.model.segmenter import Segmenter
+from bench.model.task import Task, check_categories
 from bench.model.weights import DETECTOR, HEAD, load_fitting, load_parts, save_weights, task_of
 from bench.record import Code, Machine, Subject
-from bench.training.choices import Choices
+from bench.training.checkpoint import steps
 from bench.training.collectives import all_gather
+from bench.training.cost import measure
 from bench.training.folder import LOG
-from bench.training.joint import build_joint
+from bench.training.jobs import Job, jobs, sizes
+from bench.training.joint import alone
 from bench.training.log import Line, read_log
 from bench.training.loop import train
-from bench.training.recipe import Recipe
+from bench.training.order import Order
 from bench.training.schedule import DataSource, Schedule
 
 _SCHEMA = 1
@@ -41,6 +44,9 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `curve` holds every loss as its mean over each of up to 100 parts of the training, whose last steps are `steps`.
     `machine`, `code` and `ranks` are those of the last part, where the training was interrupted. Where the training
     started from weights of another task, `fresh` are the tensors in which it did not, because they do not fit.
+
+    Where heads learned side by side, the losses are those of this one and of its detector, `beside` names the others,
+    and the time is that of all.
 
     `choices` say what was chosen from the data, and why, `findings` what of it was repaired or left out.
     `num_unreadable` images could not be read; `unreadable` gives the reasons for the first of them, by their ids.
@@ -58,26 +64,11 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     steps: list[int]
     curve: dict[str, list[float]]
     fresh: list[str] = []
+    beside: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     num_unreadable: int = 0
     unreadable: dict[str, str] = {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One file of weights to make: `name` is its name, `parts` what of the model it holds.
-
-    `detector` is the file of the detector that is already there; None trains one. The parts start from `initial`
-    weights, if there are.
-    """
-
-    name: str
-    subject: Subject
-    recipe: Recipe
-    parts: tuple[str, ...]
-    detector: Path | None = None
-    initial: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,39 +95,32 @@ class TrainingSetup:
         source = schedule.source(self.data)
         for sentence in _sentences(source):
             self.tell(sentence)
-        for job in self.jobs(schedule, subjects, source):
-            path = weights_folder.file(self.folder, job.name)
-            missing = not ranks.from_first(path.with_suffix(".json").is_file)
+        if schedule.given is not None:
+            check_categories(schedule.given.task.category_ids, source.category_ids, str(schedule.given.path))
+            self.tell(schedule.given.sentence())
+            ranks.from_first(partial(schedule.given.keep, self.folder))
+        for job in jobs(schedule, subjects, source, self.folder):
+            missing, begun = ranks.from_first(partial(self._state, job))
+            for name in job.files.keys() - missing:
+                _check_same_data(weights_folder.file(self.folder, name), source)
             if missing:
-                self._train(job, path, source, torch.float16 if schedule.half else None)
-            else:
-                _check_same_data(path, source)
-            yield path, missing
+                dtype = torch.float16 if schedule.half else None
+                self._train(job if begun else job.only(missing), missing, source, dtype)
+            for name in job.files:
+                yield weights_folder.file(self.folder, name), name in missing
 
-    def jobs(self, schedule: Schedule, subjects: Sequence[Subject], source: DataSource) -> Iterator[Job]:
-        """The files of a schedule for some subjects, in the order in which they can be made."""
-        detector = None
-        if schedule.detector is not None:
-            yield Job(
-                name=weights_folder.DETECTOR,
-                subject=schedule.detector_subject,
-                recipe=schedule.detector(source),
-                parts=DETECTOR,
-                initial=schedule.start.of_detector(schedule.detector_subject),
-            )
-            detector = weights_folder.file(self.folder, weights_folder.DETECTOR)
-        for subject in subjects:
-            yield Job(
-                name=weights_folder.stem(subject),
-                subject=subject,
-                recipe=schedule.head(source),
-                parts=(*DETECTOR, *HEAD) if detector is None else HEAD,
-                detector=detector,
-                initial=schedule.start.of_detector(subject) if detector is None else schedule.start.of_head(subject),
-            )
+    def _state(self, job: Job) -> tuple[list[str], bool]:
+        """Which files of a training are not there, and whether it has begun: what is finished has its record."""
+        paths = {name: weights_folder.file(self.folder, name) for name in job.files}
+        return [name for name, path in paths.items() if not path.with_suffix(".json").is_file()], self._directory(
+            job
+        ).is_dir()
 
-    def _train(self, job: Job, path: Path, source: DataSource, dtype: torch.dtype | None) -> None:
-        directory = self.folder / "training" / job.name
+    def _directory(self, job: Job) -> Path:
+        return self.folder / "training" / job.name
+
+    def _train(self, job: Job, missing: Collection[str], source: DataSource, dtype: torch.dtype | None) -> None:
+        directory = self._directory(job)
         task = Task(
             subject=job.subject,
             category_ids=source.category_ids,
@@ -144,36 +128,62 @@ class TrainingSetup:
             detector=None if job.detector is None else checksum(job.detector),
             initial=checksum(*job.initial) if job.initial else None,
             category_names=source.category_names,
-            **_sizes(source.choices),
+            **job.sizes,
         )
-        model = build_joint(job.subject, len(source.category_ids), task)
+        model = job.build(len(source.category_ids), task)
         fresh: list[str] = []
         if job.detector is not None:
             load_parts(model, job.detector, DETECTOR, source.category_ids)
         if job.initial:
             started = (*DETECTOR, *HEAD) if job.detector is None else HEAD
-            missing = load_fitting(model, job.initial, started)
-            fresh = [name for name in missing if name.partition(".")[0] in job.parts]
+            lacking = load_fitting(model, job.initial, started)
+            fresh = [name for name in lacking if name.partition(".")[0] in job.parts]
         elif job.detector is None and isinstance(model.backbone, ResNet50):
             _start_from_imagenet(model.backbone)
         data = source.data(job.recipe.augmentation, job.subject.seed)
-        train(model.to(self.device), data, job.recipe, directory, task, workers=self.workers)
+        model = model.to(self.device)
+        if job.heads:
+            self._tell_cost(job, model, Order(data=data, seed=job.subject.seed))
+        train(model, data, job.recipe, directory, task, workers=self.workers)
 
         def keep() -> None:
-            save_weights(model, path, task, parts=job.parts, dtype=dtype)
-            record = self._record(job, task, read_log(directory / LOG), checksum(path), fresh)
-            record = msgspec.structs.replace(
-                record,
-                choices=source.choices.reasons if source.choices else (),
-                findings=tuple(each.sentence() for each in source.findings),
-            )
+            lines = read_log(directory / LOG)
+            for name in missing:
+                path, head = weights_folder.file(self.folder, name), job.files[name]
+                of = model if head is None else alone(model, head)
+                of_head = task if head is None else msgspec.structs.replace(task, subject=job.heads[head])
+                save_weights(of, path, of_head, parts=job.parts, dtype=dtype)
+                record = msgspec.structs.replace(
+                    self._record(job, of_head, lines if head is None else [_of_head(line, head) for line in lines]),
+                    weights=checksum(path),
+                    fresh=fresh,
+                    beside=tuple(other for other in job.heads if other != head),
+                    choices=source.choices.reasons if source.choices else (),
+                    findings=tuple(each.sentence() for each in source.findings),
+                )
+                write_whole(
+                    path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n"
+                )
             if record.num_unreadable:
                 log.warning("%s", _unreadable(record))
-            write_whole(path.with_suffix(".json"), msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
 
         all_gather(lambda: keep() if ranks.rank() == 0 else None)
 
-    def _record(self, job: Job, task: Task, lines: Sequence[Line], weights: str, fresh: list[str]) -> TrainingRecord:
+    def _tell_cost(self, job: Job, model: Segmenter, order: Order) -> None:
+        """Say what the steps that are left will take, where there are any."""
+        directory = self._directory(job)
+        done = ranks.from_first(lambda: steps(directory)[-1:] if directory.is_dir() else [])
+        begun = done[0] if done else 0
+        if begun >= job.recipe.num_steps:
+            return
+        cost = measure(model, job.recipe, order)
+        if cost is None:
+            self.tell("cost: not known, because none of the first images has a region to learn on.")
+            return
+        for sentence in cost.sentences(job.recipe, done=begun, workers=self.workers):
+            self.tell(sentence)
+
+    def _record(self, job: Job, task: Task, lines: Sequence[Line]) -> TrainingRecord:
         unreadable = {image_id: reason for line in lines for image_id, reason in line.unreadable.items()}
         shown = [line for line in lines if line.losses]  # the others had no image that could be read
         ends = np.unique(np.linspace(0, len(shown), min(_NUM_POINTS, len(shown)) + 1).round().astype(int))
@@ -186,7 +196,7 @@ class TrainingSetup:
             code=machine.code(),
             ranks=ranks.world_size(),
             seconds=sum(line.seconds for line in lines),
-            weights=weights,
+            weights="",
             steps=[shown[end - 1].step for end in ends[1:]],
             curve={
                 name: [
@@ -195,7 +205,6 @@ class TrainingSetup:
                 ]
                 for name in names
             },
-            fresh=fresh,
             num_unreadable=len(unreadable),
             unreadable=dict(islice(unreadable.items(), _NUM_UNREADABLE)),
         )
@@ -209,15 +218,14 @@ def _sentences(source: DataSource) -> list[str]:
     ]
 
 
-def _sizes(choices: Choices | None) -> dict[str, Any]:
-    """What the weights need to know of the choices, beside their recipe."""
-    if choices is None:
-        return {}
-    return {
-        "input_size": (choices.input_size, choices.input_size),
-        "num_queries": choices.num_queries,
-        "num_detections": choices.num_detections,
+def _of_head(line: Line, head: str) -> Line:
+    """A step as it was for one of several heads: with its losses, as if it had been alone, and the detector's."""
+    losses = {
+        name.removeprefix(f"{head}."): loss
+        for name, loss in line.losses.items()
+        if "." not in name or name.startswith(f"{head}.")
     }
+    return msgspec.structs.replace(line, losses=losses)
 
 
 def _check_same_data(path: Path, source: DataSource) -> None:
@@ -227,7 +235,7 @@ def _check_same_data(path: Path, source: DataSource) -> None:
         return
     wanted = {
         "data": source.content,
-        **({} if source.choices is None else {"input_size": _sizes(source.choices)["input_size"]}),
+        **({} if source.choices is None else {"input_size": sizes(source.choices)["input_size"]}),
     }
     differing = [name for name, value in wanted.items() if getattr(task, name) != value]
     if differing:

@@ -42,7 +42,7 @@ def train(
     can be read.
     """
     _check(data, recipe)
-    _freeze(model, recipe)
+    freeze(model, recipe)
     optimiser = adamw(model, recipe)
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"optimiser.{name}": tensor for name, tensor in moments(model, optimiser).items()}
@@ -101,7 +101,8 @@ def _check(data: TrainingData, recipe: Recipe) -> None:
         )
 
 
-def _freeze(model: Segmenter, recipe: Recipe) -> None:
+def freeze(model: Segmenter, recipe: Recipe) -> None:
+    """Make a model ready to learn what a recipe trains, and keep the rest of it as it is."""
     model.train()
     if recipe.trained == "head":
         for part in ("backbone", "neck", "detector"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from bench.data.annotations import read_annotations
-from bench.data.augment import SMALL_TEST, Transform
+from bench.data.augment import PAPER_TEST, SMALL_TEST, Transform
 from bench.data.coco import CocoImages, open_images
 from bench.data.coco_mini import training_annotations
 from bench.data.findings import Finding
@@ -20,9 +20,10 @@ from bench.planning.own_data import SHIPPED
 from bench.planning.recipes import HEADS
 from bench.record import Subject
 from bench.training.choices import Choices, Facts, choose
+from bench.training.given_detector import GivenDetector, given_detector
 from bench.training.joint import joint_name
 from bench.training.order import TrainingData
-from bench.training.recipe import Recipe, own_detector, own_head, paper, small, small_head, small_tuned
+from bench.training.recipe import Recipe, frozen, own_detector, own_head, paper, small, small_head, small_tuned
 from bench.training.start import Start, of_file, start_of
 
 NUM_GLYPH_IMAGES = 18_000
@@ -61,6 +62,9 @@ class Schedule:
     worse for masks. `source` opens the data, from a data set where it
     needs one. Recipes depend on the data. `half` keeps the final weights in 16 bits.
 
+    With `given`, a detector that is there serves all heads, which learn side by side: it has no recipe, and
+    `detector_name` is the subject's.
+
     `start` says from which weights detector and heads start, as far as they fit; without any, a ResNet-50 starts from
     ImageNet's weights and everything else from random ones.
     """
@@ -74,6 +78,8 @@ class Schedule:
     detector_heads: tuple[str, ...] = HEADS
     half: bool = False
     start: Start = field(default_factory=Start)
+    given: GivenDetector | None = None
+    detector_name: str | None = None
 
     def subject(self, head: str, *, module: str | None = None, preset: str | None = None, seed: int = 0) -> Subject:
         """The subject that a head trained by this schedule is."""
@@ -83,6 +89,7 @@ class Schedule:
             backend="sps" if is_effseg else None,
             module=(module or "sfm") if is_effseg else None,
             backbone=self.backbone,
+            detector=self.detector_name,
             preset=preset or self.preset,
             schedule=self.name,
             seed=seed,
@@ -184,6 +191,33 @@ def own_schedule(*, views: int | None = None, input_size: int | None = None, sta
         head=lambda source: own_head(_chosen(source)),
         detector_heads=HEADS[:1],
         start=start_of(SHIPPED if start is None else start),
+    )
+
+
+def heads_on_frozen(weights: Path, epochs: int = 1) -> Schedule:
+    """The schedule of heads on the detector of a file or folder of weights, which stays as it is.
+
+    Raises ValueError as `bench.training.given_detector.given_detector`, and for inputs of another size than usual.
+    """
+    given = given_detector(weights)
+    of = given.task.subject
+    preset = of.preset or "paper"
+    usual = PAPER_TEST if preset == "paper" else SMALL_TEST
+    if given.task.input_size not in (None, (usual.short, usual.long)):
+        raise ValueError(
+            f"The detector of {given.path} is for inputs of {given.task.input_size}. Expected the size of its preset, "
+            f"{usual.short} x {usual.long}, which the training images have. Give other weights, or train heads by the "
+            "schedule own."
+        )
+    return Schedule(
+        name=f"frozen_{epochs}ep",
+        backbone=of.backbone or "r50_fpn",
+        preset=preset,
+        source=train2017,
+        detector=None,
+        head=lambda source: frozen(source.num_images, epochs, preset),
+        given=given,
+        detector_name=of.detector,
     )
 
 

@@ -20,14 +20,17 @@ class Start:
         return () if self.detector is None else tuple(dict.fromkeys((self.detector, *self.of_head(subject))))
 
     def of_head(self, subject: Subject) -> tuple[Path, ...]:
-        """The file of the same head with the same module, preset and backbone, of the same seed where there is one."""
+        """The file of the same head with the same module, preset, backbone and detector.
+
+        Of the same seed where there is one.
+        """
         alike = [each for each in self.heads if _kind(each) == _kind(subject)]
         same_seed = [each for each in alike if each.seed == subject.seed]
         return (self.heads[(same_seed or alike)[0]],) if alike else ()
 
 
 def _kind(subject: Subject) -> tuple[str | None, ...]:
-    return subject.head, subject.module, subject.preset, subject.backbone
+    return subject.head, subject.module, subject.preset, subject.backbone, subject.detector
 
 
 def of_file(detector: Path) -> Start:

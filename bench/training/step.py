@@ -62,6 +62,11 @@ def step(
     return per_image, norm
 
 
+def draws_true_boxes(recipe: Recipe, generator: torch.Generator) -> bool:
+    """Draw whether the head learns in true boxes, which comes before all else that is drawn for an image."""
+    return float(torch.rand((), generator=generator, device=generator.device)) < recipe.true_boxes
+
+
 def mean_losses(per_image: Sequence[ImageLosses]) -> dict[str, float]:
     """Mean of every loss over the images that could be read; none where none could."""
     read = [image.losses for image in per_image if image.unreadable is None]
@@ -80,7 +85,7 @@ def _backward(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: i
     weight = next(model.parameters())
     batch = collate([image]).to(weight.device)
     generator = randomness(seed, position, weight.device)
-    true_boxes = float(torch.rand((), generator=generator, device=weight.device)) < recipe.true_boxes
+    true_boxes = draws_true_boxes(recipe, generator)
     short = recipe.bfloat16 and batch.images.shape[3] > _NARROW
     with torch.autocast(weight.device.type, torch.bfloat16, enabled=short):
         losses = model(

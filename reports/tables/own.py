@@ -12,33 +12,38 @@ from reports.select.trained import any_seed, by_seed, in_order, interval, number
 from reports.tables.differences import differences, every_pair
 
 _DETECTED, _TRUE = "accuracy", "accuracy_true_boxes"
-_ACCURACIES = (
+ACCURACIES = (
     Field(heading="AP", probe=_DETECTED, name="ap", best="highest"),
     Field(heading="APB", probe=_DETECTED, name="apb", best="highest"),
     Field(heading="AP true boxes", probe=_TRUE, name="ap", best="highest"),
     Field(heading="APB true boxes", probe=_TRUE, name="apb", best="highest"),
 )
-_COSTS = (
+COSTS = (
     Field(heading="head M", probe="params", name="params_head", digits=2, best="lowest", scale=1e6),
     Field(heading="ms", probe="speed", name="latency_ms_median", digits=0, best="lowest"),
 )
 
 
-def tables(found: Sequence[Measured]) -> list[Table]:
-    """The headline, then the paired differences on detected and on true boxes."""
-    chosen = {probe: comparable(found, probe) for probe in (_DETECTED, _TRUE, "params", "speed")}
+def tables(
+    found: Sequence[Measured], *, accuracies: Sequence[Field] = ACCURACIES, costs: Sequence[Field] = COSTS
+) -> list[Table]:
+    """The headline with these columns, then the paired differences on detected and on true boxes."""
+    probes = dict.fromkeys((_DETECTED, _TRUE, *(each.probe or "" for each in costs)))
+    chosen = {probe: comparable(found, probe) for probe in probes}
     pairs = {probe: every_pair(chosen[probe].shown) for probe in (_DETECTED, _TRUE)}
     return [
-        _headline(chosen, comparable(found, "box_accuracy")),
+        _headline(chosen, comparable(found, "box_accuracy"), accuracies, costs),
         differences("What separates the heads, on the detector's boxes", pairs[_DETECTED]),
         differences("What separates the heads, on the objects' own boxes", pairs[_TRUE]),
     ]
 
 
-def _headline(chosen: Mapping[str, Comparable], boxes: Comparable) -> Table:
+def _headline(
+    chosen: Mapping[str, Comparable], boxes: Comparable, accuracies: Sequence[Field], costs: Sequence[Field]
+) -> Table:
     records = {probe: by_seed(of.shown) for probe, of in chosen.items()}
     models = {model: seeds[0] for of in records.values() for model, seeds in of.items()}
-    accuracies, costs = ([each for each in fields if _is_in(each, chosen)] for fields in (_ACCURACIES, _COSTS))
+    accuracies, costs = ([each for each in fields if _is_in(each, chosen)] for fields in (accuracies, costs))
     columns = [Column(name="Head")]
     for each in accuracies:
         columns += [each.column(), Column(name="95%")]

@@ -1,11 +1,11 @@
-"""Checksums of files are those of their content, and of several those of all contents in a row."""
+"""Files appear whole or not at all; checksums are those of contents, of several files those of all in a row."""
 
 import hashlib
 from pathlib import Path
 
 import pytest
 
-from bench.files import checksum, checksum_of
+from bench.files import checksum, checksum_of, whole, write_whole
 
 
 def test_a_checksum_names_the_content(tmp_path: Path) -> None:
@@ -17,3 +17,23 @@ def test_a_checksum_names_the_content(tmp_path: Path) -> None:
     assert checksum(*paths) == checksum_of(b"".join(parts)) != checksum(*paths[::-1])
     with pytest.raises(OSError, match="No such file"):
         checksum(tmp_path / "none")
+
+
+def test_a_file_appears_when_it_is_written_and_stays_as_it_was_when_that_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with whole(path) as place:
+        place.write_bytes(b"first")
+        assert not path.exists()
+    write_whole(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert path.stat().st_mode & 0o777 == 0o644
+    with pytest.raises(OSError, match="no space"):
+        _fill_the_disk(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["a"]
+    assert path.read_bytes() == b"second"
+
+
+def _fill_the_disk(path: Path) -> None:
+    with whole(path) as place:
+        place.write_bytes(b"thi")
+        raise OSError("no space")

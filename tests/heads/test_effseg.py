@@ -255,3 +255,22 @@ def test_position_encoding_is_the_code_of_cell_centres() -> None:
         assert code[192 + index, 3, 9].item() == pytest.approx(math.cos(angle / period), abs=1e-5)
     with pytest.raises(ValueError, match="multiple of 4"):
         effseg.sine_encoding(14, 6, torch.zeros(1))
+
+
+def test_it_does_not_read_stretched_maps_of_an_unknown_image() -> None:
+    generator = torch.Generator().manual_seed(0)
+    pyramid, detections = make_pyramid(generator, 1), make_detections(generator, (2,))
+    head = build(stretch_maps=True).eval()
+    with pytest.raises(ValueError, match=r"needs `image_size`"):
+        head(pyramid, detections)
+    with torch.no_grad():
+        stretched = compose(head(pyramid, dataclasses.replace(detections, image_size=(250, 251))))
+        by_stride = compose(build(stretch_maps=False).eval()(pyramid, detections))
+        whole = compose(head(pyramid, dataclasses.replace(detections, image_size=(256, 256))))
+    assert torch.equal(whole, by_stride), "strides divide the size"
+    assert not torch.allclose(stretched, by_stride, atol=1e-4)
+
+
+def test_the_paper_preset_reads_as_the_authors_code_and_the_small_one_by_stride() -> None:
+    assert effseg.PRESETS["paper"].stretch_maps
+    assert not effseg.PRESETS["small"].stretch_maps

@@ -237,3 +237,11 @@ def test_the_cost_is_that_of_the_formula() -> None:
     # The rest of the 122.5 G of the paper's ruler is bilinear sampling and upsampling, which only that ruler counts.
     sampling = 4 * (3 * 784 * 256 + 80 * (56**2 + 112**2 + 224**2))
     assert num_regions * (fusion + coarse + points + sampling) == pytest.approx(122.5e9, rel=2e-3)
+
+
+def test_the_paper_preset_fades_at_the_border_and_the_small_ones_do_not() -> None:
+    assert {name: config.fade_at_border for name, config in PRESETS.items()} == {
+        "paper": True,
+        "small": False,
+        "small_agnostic": False,
+    }

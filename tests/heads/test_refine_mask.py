@@ -88,6 +88,14 @@ def test_cells_count_near_the_boundary_of_the_predicted_or_the_wanted_mask() -> 
     assert not counted_cells(nothing, nothing).any()
 
 
+def test_targets_are_those_of_boxes_cut_at_the_image() -> None:
+    """A box that reaches out by its own size: its target is that of the part inside, stretched to all its cells."""
+    targets = make_targets(right_half(112))
+    beyond = dataclasses.replace(targets, boxes=torch.tensor([[0.0, 0.0, 224.0, 224.0]]).repeat(NUM_REGIONS, 1))
+    losses = small_head().loss(make_stages(*(logits_of(right_half(side)) for side in SIDES)), beyond)
+    assert sum(losses.values()) < 1e-6
+
+
 def test_losses_of_undecided_masks_are_their_weights() -> None:
     # Logits of 0 cost ln 2 in every cell, so a mean costs ln 2 over any set of cells.
     stages = make_stages(*(constant(0.0, side) for side in SIDES))
@@ -179,7 +187,7 @@ def test_semantic_features_are_computed_once_per_image() -> None:
 @torch.no_grad()
 def test_a_stage_joins_instance_semantics_and_mask_cell_by_cell() -> None:
     """With torchvision's RoIAlign and products written out, from features of both memory layouts."""
-    stage = Refinement(14, 8, 6, 4).eval()
+    stage = Refinement(14, 8, 6, 4, fade_at_border=False).eval()
     generator = torch.Generator().manual_seed(0)
     instance = torch.randn(3, 8, 14, 14, generator=generator)
     semantic = torch.randn(2, 6, 16, 20, generator=generator)
@@ -226,7 +234,10 @@ def test_the_paper_preset_has_the_parameters_of_the_paper() -> None:
     head = paper_head()
     assert sum(parameter.numel() for parameter in head.parameters()) == 6_580_590
     with torch.device("meta"):
-        stages = [Refinement(side, features, 256, 80) for side, features in ((14, 256), (28, 128), (56, 64))]
+        stages = [
+            Refinement(side, features, 256, 80, fade_at_border=True)
+            for side, features in ((14, 256), (28, 128), (56, 64))
+        ]
     sizes = [sum(p.numel() for name, p in s.named_parameters() if not name.startswith("logits")) for s in stages]
     assert sizes == [2_066_047, 533_311, 141_727]
 
@@ -254,3 +265,11 @@ def test_the_cost_is_that_of_the_formula() -> None:
     assert counter.get_total_flops() / 2 == num_regions * region + image
     # The paper's ruler also counts bilinear resampling and so arrives at 280.8 G.
     assert num_regions * region + image == pytest.approx(280.8e9, rel=2e-3)
+
+
+def test_the_paper_preset_fades_at_the_border_and_the_small_ones_do_not() -> None:
+    assert {name: config.fade_at_border for name, config in PRESETS.items()} == {
+        "paper": True,
+        "small": False,
+        "small_agnostic": False,
+    }

@@ -54,6 +54,26 @@ def test_a_fixed_level_takes_all_regions_from_it() -> None:
     torch.testing.assert_close(aligned, roi_align(pyramid[2], regions, (7, 7), 0.25, 1, True))
 
 
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**31), side=st.integers(1, 7))
+def test_fading_regions_are_plain_bilinear_samples(seed: int, side: int) -> None:
+    """Against `grid_sample` with zeros outside, with and without gradients, of boxes in and out of the image."""
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(2, 3, 11, 17, generator=generator, dtype=torch.float64)
+    corner = 100 * torch.rand(12, 2, generator=generator, dtype=torch.float64) - 20
+    boxes = torch.cat([corner, corner + 60 * torch.rand(12, 2, generator=generator, dtype=torch.float64)], 1)
+    image = torch.randint(0, 2, (12,), generator=generator)
+    centre = (torch.arange(side, dtype=torch.float64) + 0.5) / side
+    within = torch.stack((centre.expand(side, side), centre[:, None].expand(side, side)), -1)
+    points = boxes[:, None, None, :2] + within * (boxes[:, 2:] - boxes[:, :2])[:, None, None]
+    grid = 2 * points / (4 * torch.tensor([17, 11])) - 1
+    expected = F.grid_sample(features[image], grid, align_corners=False)
+    choices = {"sampling_ratio": 1, "level": 2, "fading": True}
+    torch.testing.assert_close(align_regions({2: features}, boxes, image, side, **choices), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(align_regions({2: features}, boxes, image, side, **choices), expected)
+
+
 def test_no_regions_stay_attached_to_the_graph() -> None:
     pyramid = {k: features.requires_grad_() for k, features in make_pyramid(torch.Generator()).items()}
     aligned = align_regions(pyramid, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), 14)
@@ -89,6 +109,21 @@ def test_sampling_equals_grid_sample_level_by_level(seed: int, num_points: int) 
         grid = (2 * points[index] / extent - 1)[None, None, None]
         expected = F.grid_sample(features, grid, align_corners=False)[0, :, 0, 0]
         torch.testing.assert_close(sampled[index], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_maps_are_stretched_over_an_image_whose_size_is_known() -> None:
+    """43 x 61 pixels have maps of 11 x 16 and 6 x 8 cells: a place in the image is the same share of every map."""
+    generator = torch.Generator().manual_seed(4)
+    pyramid = {2: torch.randn(1, 5, 11, 16, generator=generator), 3: torch.randn(1, 5, 6, 8, generator=generator)}
+    points = torch.rand(30, 2, generator=generator) * torch.tensor([70, 50]) - 4
+    image = torch.zeros(30, dtype=torch.long)
+    grid = (2 * points / torch.tensor([61, 43]) - 1)[None, None]
+    for level, features in pyramid.items():
+        levels = torch.full((30,), level)
+        expected = F.grid_sample(features, grid, align_corners=False)[0, :, 0].T
+        found = FlatPyramid(pyramid, (43, 61)).sample(levels, image, points)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+        assert not torch.allclose(FlatPyramid(pyramid).sample(levels, image, points), expected, atol=1e-2)
 
 
 def test_sampling_is_differentiable_in_features_and_points() -> None:

@@ -32,6 +32,12 @@ def test_a_cell_is_covered_by_the_fraction_its_pixels_say() -> None:
     assert segmentation_target(covered)[0, 1].tolist() == [1.0, 1.0, 0.0, 0.0]
 
 
+def test_exactly_a_half_counts_where_it_is_asked_for() -> None:
+    covered = torch.tensor([0.0, 0.5 - 2**-20, 0.5, 0.5 + 2**-20, 1.0])
+    assert segmentation_target(covered).tolist() == [0, 0, 0, 1, 1]
+    assert segmentation_target(covered, with_half=True).tolist() == [0, 0, 1, 1, 1]
+
+
 def test_only_cells_with_both_kinds_of_pixels_are_mixed() -> None:
     covered = torch.tensor([0.0, 1e-7, 0.01, 0.5, 0.99, 1 - 1e-7, 1.0])
     assert refinement_target(covered).tolist() == [0, 0, 1, 1, 1, 0, 0]

@@ -32,7 +32,7 @@ BOXES = (
 IMAGES = (0, 0, 0, 1, 1)
 LABELS = (0, 4, 2, 1, 3)
 
-Variant = tuple[str, Mapping[str, str]]
+Variant = tuple[str, Mapping[str, str | bool]]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -45,7 +45,7 @@ def one_thread() -> Iterator[None]:
 
 
 def variants() -> list[Variant]:
-    """Every head with each of its small presets, and each choice it has: processing module, backend."""
+    """Every head with each of its small presets, and each choice it has: where it reads, module, backend."""
     found: list[Variant] = []
     for name in names("heads"):
         fields = {field.name for field in dataclasses.fields(heads.head(name).Config)}
@@ -56,6 +56,8 @@ def variants() -> list[Variant]:
             found.append((name, {}))
         others = [preset for preset in heads.head(name).PRESETS if preset.startswith("small_")]
         found += [(name, {"preset": preset}) for preset in others]
+        choices = ("fade_at_border", "stretch_maps")
+        found += [(name, {choice: True}) for choice in choices if choice in fields]
     return found
 
 
@@ -90,6 +92,7 @@ def make_detections(which: list[int], dtype: torch.dtype = torch.float32) -> Det
         scores=torch.linspace(0.9, 0.1, len(which), dtype=dtype),
         region_counts=counts,
         prediction_counts=counts,
+        image_size=IMAGE_SIZE,
     )
 
 
@@ -121,7 +124,9 @@ ALL = list(range(len(BOXES)))
 variant_case = pytest.mark.parametrize(
     "variant",
     variants(),
-    ids=lambda variant: "-".join([variant[0], *variant[1].values()]),
+    ids=lambda variant: "-".join(
+        [variant[0], *(key if value is True else str(value) for key, value in variant[1].items())]
+    ),
 )
 head_case = pytest.mark.parametrize("name", names("heads"))
 

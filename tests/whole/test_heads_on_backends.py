@@ -57,6 +57,7 @@ def scene(dtype: torch.dtype = torch.float64) -> tuple[dict[int, Tensor], Detect
         scores=torch.ones(4, dtype=dtype),
         region_counts=COUNTS,
         prediction_counts=COUNTS,
+        image_size=(128, 128),
     )
     return pyramid, detections
 

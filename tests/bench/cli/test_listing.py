@@ -8,7 +8,7 @@ from bench import cli
 def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list"]) == 0
     out = capsys.readouterr().out
-    for name in ("effseg", "sps", "dense_sfm", "params", "modules", "coco"):
+    for name in ("effseg", "sps", "dense_sfm", "params", "modules", "coco", "r50_fpn", "torchvision_v2"):
         assert f"\n  {name} " in out
     assert cli.main(["list", "recipes"]) == 0
     out = capsys.readouterr().out

@@ -1,11 +1,13 @@
 """Necks: parameters and operations of the paper, map sizes of odd inputs, and where each level comes from."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.detector.deform_encoder import DeformEncoder, cell_centres, sine_encoding
+from bench.detector.deform_encoder import DeformEncoder, cell_centres, corner_encoding, sine_encoding
 from bench.detector.fpn import FPN
 
 R50 = {2: 256, 3: 512, 4: 1024, 5: 2048}
@@ -121,6 +123,34 @@ def test_cell_centres_and_their_encoding() -> None:
     encoding = sine_encoding(torch.tensor([[0.25, 0.5]]), 8)
     expected = torch.tensor([[1.0, 0.015707, 0.0, 0.999877, 0.0, 0.031411, -1.0, 0.999507]])
     torch.testing.assert_close(encoding, expected, atol=1e-5, rtol=0)
+
+
+def test_the_corners_of_cells_and_their_encoding() -> None:
+    """By hand: y first, of the lower right corner, sine and cosine of one period side by side."""
+    encoding = corner_encoding(2, 4, 8, torch.zeros(()))
+    x, y = 2 * math.pi * 3 / 4, 2 * math.pi * 2 / 2
+    expected = [
+        function(place / period) for place in (y, x) for period in (1, 100) for function in (math.sin, math.cos)
+    ]
+    assert encoding.shape == (8, 8)
+    torch.testing.assert_close(encoding[6], torch.tensor(expected), atol=1e-4, rtol=0)
+
+
+def test_positions_as_in_the_source_mix_up_the_two_coarsest_levels() -> None:
+    """Row by row: features come as P7, P6, P5, P4, P3 there, their codes as P6, P7, P5, P4, P3."""
+    neck = small_encoder()
+    shapes = [(9, 7), (5, 4), (3, 2), (2, 1), (1, 1)]
+    found = neck._source_positions(shapes, torch.zeros(()))
+    sizes = {level: height * width for level, (height, width) in zip(range(3, 8), shapes, strict=True)}
+    codes = {
+        level: corner_encoding(*shape, 32, torch.zeros(())) for level, shape in zip(range(3, 8), shapes, strict=True)
+    }
+    # The source counts levels, and so embeddings, from the coarsest.
+    embedding = neck.level_embedding.flip(0)
+    theirs = torch.cat([codes[level] + embedding[place] for place, level in enumerate((6, 7, 5, 4, 3))])
+    rows = dict(zip((7, 6, 5, 4, 3), theirs.split([sizes[level] for level in (7, 6, 5, 4, 3)]), strict=True))
+    for level, positions in zip(range(3, 8), found, strict=True):
+        torch.testing.assert_close(positions, rows[level])
 
 
 def test_encoder_offsets_count_in_cells_of_each_level() -> None:

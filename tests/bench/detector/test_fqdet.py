@@ -1,4 +1,7 @@
-"""FQDet: parameters of the paper, selection, gradients everywhere, images apart, shapes that depend on no data."""
+"""FQDet: parameters of the paper, selection, gradients everywhere, images apart, shapes that depend on no data.
+
+What both versions share is tested on both.
+"""
 
 import dataclasses
 
@@ -10,6 +13,7 @@ from bench.detector.anchors import best_anchors
 from bench.detector.contract import Detector
 from bench.detector.deform_encoder import DeformEncoder
 from bench.detector.fqdet import PRESETS, Config, FQDet
+from bench.detector.fqdetv2 import FQDetV2
 from bench.detector.output import FQDetOutput
 from heads import MultiScaleDeformableAttention
 
@@ -35,10 +39,11 @@ def pyramid(channels: int = 16, batch: int = 2, size: tuple[int, int] = SIZE, de
     }
 
 
-@pytest.fixture(scope="module")
-def detector() -> FQDet:
+@pytest.fixture(scope="module", params=[FQDet, FQDetV2])
+def detector(request: pytest.FixtureRequest) -> FQDet:
     torch.manual_seed(0)
-    return FQDet(TINY, num_classes=5).eval()
+    kind: type[FQDet] = request.param
+    return kind(TINY, num_classes=5).eval()
 
 
 def test_parameters_of_the_paper() -> None:

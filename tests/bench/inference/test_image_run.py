@@ -9,7 +9,7 @@ from PIL import Image
 from bench.contract import Context
 from bench.data.layout import Part, coco_layout
 from bench.data.samples import Skipped
-from bench.inference.image_run import coco_truth, data_report, files_protocol, open_run
+from bench.inference.image_run import coco_truth, data_report, files_protocol, finishing_protocol, open_run
 from bench.inference.predict import Found
 from bench.model.assemble import ImagePredictions
 from bench.model.segmenter import coco_results
@@ -83,3 +83,8 @@ def test_results_have_the_ids_of_the_file(folder: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.setattr("bench.model.segmenter.encode", lambda image: [{"size": [20, 30], "counts": ""}])
     assert [each["image_id"] for each in coco_results([image_id], [one], (5,))] == ["scan a"]
+
+
+def test_only_an_unusual_finishing_is_said() -> None:
+    assert finishing_protocol(Context()) == {}
+    assert finishing_protocol(Context(finishing="dilated")) == {"finishing": "dilated"}

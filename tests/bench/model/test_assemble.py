@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize
 
 from bench.model.assemble import Crop, assemble, encode, encode_crop, mask_scores, paste_canvas, paste_each
 from heads import Detections, Stage, boundary, compose
@@ -275,3 +276,25 @@ class TestEncode:
         encoded = encode_crop(Crop(mask=mask, top=top, left=left), size)
         assert encoded["size"] == list(size)
         assert encoded["counts"] == expected["counts"].decode()
+
+
+def test_dilated_masks_are_those_of_the_authors_way_and_the_scores_stay() -> None:
+    """On canvases: masks cut at input size, then resized as booleans."""
+    generator = torch.Generator().manual_seed(0)
+    logits = 3 * torch.randn(6, 28, 28, generator=generator)
+    corner = 80 * torch.rand(6, 2, generator=generator) - 10
+    boxes = torch.cat([corner, corner + 5 + 60 * torch.rand(6, 2, generator=generator)], 1)
+    stages, detections, sizes = [Stage(side=28, mask_logits=logits)], make_detections(boxes), ((90, 120), (140, 203))
+    (exact,) = assemble(stages, detections, *([size] for size in sizes))
+    (dilated,) = assemble(stages, detections, *([size] for size in sizes), finishing="dilated")
+    at_input = paste_canvas(logits.sigmoid(), boxes, sizes[0]) > 0.5
+    expected = resize(at_input, list(sizes[1]), antialias=False)
+    assert dilated.labels.tolist() == exact.labels.tolist() == list(range(6))
+    assert torch.equal(dilated.scores, exact.scores)
+    area = {"exact": 0, "dilated": 0}
+    for name, image in (("exact", exact), ("dilated", dilated)):
+        found = torch.from_numpy(np.stack([coco_mask.decode(mask) for mask in encode(image)])).bool()  # type: ignore[arg-type]
+        area[name] = int(found.sum())
+        if name == "dilated":
+            assert torch.equal(found, expected)
+    assert area["dilated"] > 1.05 * area["exact"]

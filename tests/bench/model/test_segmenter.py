@@ -264,6 +264,31 @@ def test_an_image_without_detections_has_no_masks(head: str) -> None:
     assert list(coco_results([1], [empty], [1])) == []
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("head", HEADS)
+def test_boxes_that_are_not_finite_are_an_error(head: str, number: float) -> None:
+    model = build(subject(head)).eval()
+    batch = collate([sample(0, []), sample(1, [])])
+    inside = torch.tensor([[10.0, 20.0, 60.0, 70.0], [5.0, 5.0, 30.0, 40.0], [1.0, 2.0, 3.0, 4.0]])
+    broken = inside.clone()
+    broken[1, 2] = number
+    labels, scores = torch.arange(3), torch.ones(3)
+    given = [Boxes(boxes=boxes, labels=labels, scores=scores) for boxes in (inside, broken)]
+    with pytest.raises(
+        ValueError, match=r"^Box 1 of image 1 of the batch is \[5.0, 5.0, (nan|-?inf), 40.0\]; expected"
+    ):
+        model.predict(batch, given)
+
+
+def test_training_that_diverged_is_an_error() -> None:
+    model = build(subject("mask_rcnn")).train()
+    with torch.no_grad():
+        model.detector.box_head[-1].bias.fill_(torch.nan)
+    batch = collate([sample(0, [[16.0, 16.0, 80.0, 80.0]])])
+    with pytest.raises(ValueError, match=r"of a training that diverged"):
+        model(batch, include=anchors_of_all_types(model, batch))
+
+
 def test_more_boxes_than_queries_each_have_a_region() -> None:
     # A box on every cell of P3: each has a best anchor of its own, and there are 100 queries.
     x, y = torch.meshgrid(torch.arange(4, 160, 8.0), torch.arange(4, 128, 8.0), indexing="xy")

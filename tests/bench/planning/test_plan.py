@@ -182,3 +182,9 @@ def test_a_cell_limits_what_the_run_leaves_open() -> None:
     assert small.within(Context(images=3)).images == 3
     free = Cell(recipe="r", subject=Subject(), probe="fake")
     assert free.within(Context(images=30)) == Context(images=30)
+
+
+def test_a_cell_says_how_its_masks_are_finished() -> None:
+    cell = Cell(recipe="r", subject=Subject(head="a"), probe="accuracy", finishing="dilated")
+    assert cell.within(Context()).finishing == "dilated"
+    assert Cell(recipe="r", subject=Subject(head="a"), probe="accuracy").within(Context()).finishing == "exact"

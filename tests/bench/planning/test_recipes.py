@@ -7,6 +7,7 @@ import pytest
 
 from bench import catalog
 from bench.planning import recipes
+from bench.planning.narrow import select
 from bench.planning.plan import Cell
 
 
@@ -47,7 +48,7 @@ def test_what_has_no_weights_stays_as_it_is(tmp_path: Path) -> None:
     oracle = recipes.load("oracle")
     ladder = [cell for cell in oracle if cell.probe == "ceiling"]
     assert len(ladder) == 10
-    chosen = recipes.select(oracle, heads=["effseg"])
+    chosen = select(oracle, heads=["effseg"])
     assert chosen[:10] == ladder
     assert {cell.subject.head for cell in chosen[10:]} == {"effseg"}
     file = tmp_path / "weights.safetensors"
@@ -61,76 +62,7 @@ def test_every_backend_is_certified_once() -> None:
     certified = [cell.subject for cell in recipes.load("certify")]
     assert {subject.backend for subject in certified} == set(catalog.plugins("sparsity"))
     assert len(set(certified)) == len(certified)
-    assert len(recipes.select(recipes.load("certify"), backends=["sps"])) == 1
-
-
-def test_filters() -> None:
-    main = recipes.load("main")
-    chosen = recipes.select(main, heads=["effseg", "mask_rcnn"], backbones=["r50_defenc"], probes=["params"])
-    assert [str(cell) for cell in chosen] == [
-        "main/mask_rcnn-r50_defenc-paper-12ep-seed0/params",
-        "main/effseg-sps-sfm-r50_defenc-paper-12ep-seed0/params",
-    ]
-    assert recipes.select(main) == main
-    modules = recipes.select(recipes.load("modules"), modules=["mlp", "conv"])
-    assert {cell.subject.module for cell in modules} == {"mlp", "conv"}
-
-
-def test_a_probe_of_the_recipe_keeps_its_subjects_and_limits() -> None:
-    (speed,) = recipes.select(recipes.load("demo"), heads=["effseg"], probes=["speed"])
-    assert (speed.subject.head, speed.images) == ("effseg", 20)
-
-
-def test_probes_and_backends_take_the_place_of_the_recipes() -> None:
-    chosen = recipes.select(recipes.load("own"), backends=["sps", "dense"], probes=["speed", "params"])
-    backends = [(cell.subject.head, cell.subject.backend) for cell in chosen if cell.probe == "speed"]
-    assert backends == [
-        ("mask_rcnn", None),
-        ("point_rend", None),
-        ("refine_mask", None),
-        ("effseg", "sps"),
-        ("effseg", "dense"),
-    ]
-    assert {cell.probe for cell in chosen} == {"speed", "params"}
-
-
-@pytest.mark.parametrize(
-    ("part", "name", "suggestion"),
-    [
-        ("heads", "mask_rcn", "mask_rcnn"),
-        ("backbones", "r50fpn", "r50_fpn"),
-        ("modules", "sffm", "sfm"),
-        ("backends", "dens", "dense"),
-        ("backends", "sps:warp", "kernel"),
-    ],
-)
-def test_unknown_names(part: str, name: str, suggestion: str) -> None:
-    with pytest.raises(ValueError, match=f"There is no .*{suggestion}.*Known: "):
-        recipes.select(recipes.load("main"), **{part: [name]})
-
-
-@pytest.mark.parametrize(
-    ("recipe", "part", "asked", "message"),
-    [
-        ("modules", "heads", ["mask_rcnn"], r"no head mask_rcnn\. It has head effseg\."),
-        ("main", "heads", ["effseg", "bmask", "query_dot"], r"no head bmask, query_dot\. It has head mask_rcnn, "),
-        ("main", "backbones", ["r50_fpn", "small_fpn"], r"no backbone small_fpn\. It has backbone r50_fpn, r50_defenc"),
-        ("main", "modules", ["mlp"], r"no module mlp\. It has module sfm\."),
-        ("certify", "heads", ["effseg"], r"no head effseg\. It has head none\."),
-    ],
-)
-def test_what_a_recipe_lacks_is_said(recipe: str, part: str, asked: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        recipes.select(recipes.load(recipe), **{part: asked})
-
-
-def test_nothing_left() -> None:
-    subjects = [recipes.subject("effseg"), recipes.subject("bmask", backbone="r50_defenc")]
-    cells = recipes.cells("mine", subjects, ("params",))
-    with pytest.raises(
-        ValueError, match=r"No cell of the recipe is left\. It has head effseg, bmask; backbone r50_fpn"
-    ):
-        recipes.select(cells, heads=["bmask"], backbones=["r50_fpn"])
+    assert len(select(recipes.load("certify"), backends=["sps"])) == 1
 
 
 def test_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,7 +90,7 @@ def test_recipe_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_weights_of_a_file(tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     file.write_bytes(b"weights")
-    one = recipes.select(recipes.load("heads"), heads=["effseg"])
+    one = select(recipes.load("heads"), heads=["effseg"])
     for cell in recipes.with_weights(one, file):
         assert cell.subject.weights == f"sha256:{hashlib.sha256(b'weights').hexdigest()}"
         assert cell.subject.schedule == "12ep"

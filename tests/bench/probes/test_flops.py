@@ -6,6 +6,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 import torch
+from msgspec.structs import replace
 
 import heads.point_rend
 from bench.contract import Context
@@ -125,6 +126,44 @@ def test_rulers_agree_on_every_processing_module(module: str) -> None:
 )
 def test_rulers_agree_on_every_head(head: str, preset: str) -> None:
     assert_rulers_agree(subject(head, backbone="small_fpn" if preset == "small" else "r50_fpn", preset=preset))
+
+
+@pytest.mark.usefixtures("traced")
+def test_rulers_agree_on_the_second_detector() -> None:
+    assert_rulers_agree(replace(subject("mask_rcnn", backbone="small_fpn", preset="small"), detector="fqdetv2"))
+
+
+def decoded(num_queries: int, hidden: int, *others: int) -> int:
+    """Multiply-adds by hand of all that is done once a query: six layers, the transition, and `others`."""
+    width, norm = 256, 5 * 256
+    samples = 6 * 8 * 32  # levels x heads x channels of a head, read bilinearly and weighted
+    cross = width * 6 * 8 * 3 + width**2 + 4 * samples + samples
+    attention = 4 * width**2 + 2 * width * num_queries
+    layer = cross + attention + 2 * width * hidden + 3 * norm
+    transition = width**2 + 4 * width  # the gain and shift of its norm are element-wise operations
+    return num_queries * (6 * layer + transition + sum(others))
+
+
+@pytest.mark.usefixtures("one_size")
+def test_costs_of_the_second_detector() -> None:
+    """All that differs from the paper's is done once a query; selection and values are of the pyramid."""
+    subjects = [subject("mask_rcnn"), replace(subject("mask_rcnn"), detector="fqdetv2")]
+    with counting():
+        first, second = (flops.nominal_counts(of, Context(regions=97))[0][0] for of in subjects)
+    assert all(first[part].torch.total == second[part].torch.total for part in ("backbone", "neck", "head"))
+    width, norm = 256, 5 * 256
+    encoding = 4 * width + width**2 + norm
+    v1 = decoded(300, 1024, encoding, 2 * (2 * width**2 + 2 * norm), (81 + 4) * width)
+    v2 = decoded(600, 2048, 3 * width**2 + norm, (81 + 4) * width)
+    assert second["detector"].torch.total - first["detector"].torch.total == v2 - v1
+
+
+def test_regions_of_the_second_detector_must_be_given() -> None:
+    """Those that explain the paper's totals are of the paper's detector."""
+    second = replace(subject("mask_rcnn"), detector="fqdetv2")
+    with pytest.raises(ValueError, match=r"r50_fpn with fqdetv2 .* give their number as `regions`"):
+        flops.protocol(second, Context())
+    assert flops.protocol(second, Context(regions=80))["regions"] == "80"
 
 
 @pytest.mark.usefixtures("traced")

@@ -1,27 +1,36 @@
 """A folder of weights: what is made of a schedule, what is read from it, and what does not fit together."""
 
 import dataclasses
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from bench import cli
 from bench.contract import Context
 from bench.data.augment import SMALL_TRAINING
+from bench.data.samples import Sample
 from bench.files import checksum
 from bench.glyphs import CATEGORIES, GlyphDataset
 from bench.model import weights_folder
-from bench.model.build import load, outline
+from bench.model.build import build, load, outline
+from bench.model.task import Task
 from bench.model.tensors_file import read_tensors
-from bench.planning.recipes import cells, with_weights
+from bench.model.weights import save_weights
+from bench.planning.frozen import frozen
+from bench.planning.recipes import HEADS, cells, with_weights
 from bench.probes import params
 from bench.record import Subject
+from bench.training import TrainingStopped
 from bench.training import schedule as schedules
 from bench.training.job import TrainingRecord, TrainingSetup
 from bench.training.recipe import small, small_head
-from bench.training.schedule import SCHEDULES, DataSource, Schedule
+from bench.training.schedule import SCHEDULES, DataSource, Schedule, heads_on_frozen
 from tests.bench.found import numbers_at
 
 GLYPH_IDS = tuple(category.id for category in CATEGORIES)
@@ -151,6 +160,163 @@ def test_the_papers_schedules_start_from_imagenet(tmp_path: Path, monkeypatch: p
         list(TrainingSetup(folder=tmp_path, command="").train(paper, [paper.subject("mask_rcnn")]))
 
 
+class Stops(GlyphDataset):
+    """Glyphs whose reading is Ctrl-C, once somebody has armed it."""
+
+    armed = False
+
+    def __getitem__(self, index: int) -> Sample:
+        if Stops.armed:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().__getitem__(index)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("imported")
+    subject = Subject(head="mask_rcnn", backbone="small_fpn", preset="small", schedule="published", seed=5)
+    path = weights_folder.file(folder, weights_folder.stem(subject))
+    task = Task(subject=subject, category_ids=GLYPH_IDS, data="theirs", num_detections=40)
+    save_weights(build(subject, len(GLYPH_IDS)), path, task)
+    return path
+
+
+def frozen_schedule(whole: Path, data: type[GlyphDataset] = GlyphDataset) -> Schedule:
+    def source(coco: object) -> DataSource:
+        return DataSource(
+            num_images=4,
+            category_ids=GLYPH_IDS,
+            content="four glyphs",
+            data=lambda transform, seed: data(split="train", num_images=4, transform=SMALL_TRAINING, seed=seed),
+        )
+
+    found = heads_on_frozen(whole)
+    recipe = found.head(source(None))
+    # Random weights find nothing: the heads learn in true boxes.
+    quick = dataclasses.replace(recipe, num_steps=2, images_per_step=1, true_boxes=1.0)
+    return dataclasses.replace(found, source=source, head=lambda _: quick)
+
+
+@pytest.fixture(scope="module")
+def made(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Mask R-CNN++ and PointRend++, and what was said."""
+    folder, said = tmp_path_factory.mktemp("heads"), list[str]()
+    schedule = frozen_schedule(whole)
+    subjects = [schedule.subject(head) for head in ("mask_rcnn", "point_rend")]
+    files = list(TrainingSetup(folder=folder, command="train", tell=said.append).train(schedule, subjects))
+    assert files == [(folder / f"{head}-small_fpn-small-frozen_1ep-seed0.safetensors", True) for head in HEADS[:2]]
+    return folder, "\n".join(said)
+
+
+def test_the_detector_and_the_cost_of_every_head_are_told_before(made: tuple[Path, str], whole: Path) -> None:
+    lines = made[1].splitlines()
+    assert lines[0] == f"detector: that of {whole}."
+    assert lines[1].startswith("cost: 2 images, 1 a step, on 1 process; judged by 2 images of")
+    parts = [line.strip().partition(":")[0] for line in lines[2:]]
+    assert parts == ["detector, once for all heads", "mask_rcnn", "point_rend", "reading", "together"]
+
+
+def test_every_head_has_a_file_on_the_detector_that_was_given(made: tuple[Path, str], whole: Path) -> None:
+    folder, _ = made
+    given = read_tensors(whole)[0]
+    detector = {name: tensor for name, tensor in given.items() if not name.startswith("head.")}
+    for head, other in (("mask_rcnn", "point_rend"), ("point_rend", "mask_rcnn")):
+        subject = frozen_schedule(whole).subject(head)
+        model = load(subject, Context(weights=folder), GLYPH_IDS)
+        state = model.state_dict()
+        assert all(torch.equal(state[name], tensor) for name, tensor in detector.items())
+        initial = build(subject, len(GLYPH_IDS)).state_dict()
+        assert any(not torch.equal(state[name], initial[name]) for name in state if name.startswith("head."))
+        assert model.detector.config.num_detections == 40
+        path = weights_folder.file(folder, weights_folder.stem(subject))
+        record = msgspec.json.decode(path.with_suffix(".json").read_bytes(), type=TrainingRecord)
+        assert record.weights == checksum(path)
+        assert record.task.subject == subject
+        assert record.task.detector == checksum(folder / "detector.safetensors")
+        assert record.beside == (other,)
+        assert min(record.curve["mask_28"]) > 0
+        assert "class" in record.curve
+        assert not any("." in name for name in record.curve)
+
+
+def test_a_later_head_is_trained_alone_and_the_others_stay(made: tuple[Path, str], whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "heads"
+    shutil.copytree(made[0], folder)
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    schedule = frozen_schedule(whole)
+    subjects = [schedule.subject(head) for head in ("mask_rcnn", "point_rend", "effseg")]
+    trained = dict(TrainingSetup(folder=folder, command="more").train(schedule, subjects))
+    assert [path.name.partition("-")[0] for path, is_new in trained.items() if is_new] == ["effseg"]
+    assert {path: path.read_bytes() for path in before} == before
+    again = list(TrainingSetup(folder=folder, command="again").train(schedule, subjects))
+    assert not any(is_new for _, is_new in again)
+
+
+def test_a_file_that_is_lost_comes_from_the_training_that_made_it(
+    made: tuple[Path, str], whole: Path, tmp_path: Path
+) -> None:
+    folder, said = tmp_path / "heads", list[str]()
+    shutil.copytree(made[0], folder)
+    (lost,) = folder.glob("point_rend*.safetensors")
+    content = lost.read_bytes()
+    lost.unlink()
+    lost.with_suffix(".json").unlink()
+    schedule = frozen_schedule(whole, Stops)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stops, "armed", True)  # it must read no picture
+        subjects = [schedule.subject(head) for head in ("mask_rcnn", "point_rend")]
+        list(TrainingSetup(folder=folder, command="more", tell=said.append).train(schedule, subjects))
+    assert lost.read_bytes() == content
+    assert len(said) == 1  # nothing is left that would cost anything
+
+
+def test_it_goes_on_after_ctrl_c_as_if_nothing_had_happened(
+    made: tuple[Path, str], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = frozen_schedule(whole, Stops)
+    subjects = [schedule.subject(head) for head in ("mask_rcnn", "point_rend")]
+
+    def arm(sentence: str) -> None:
+        monkeypatch.setattr(Stops, "armed", "together" in sentence)
+
+    with pytest.raises(TrainingStopped, match=r"Step 1 of 2: .*The checkpoint after step 1 is in .*mask_rcnn\+point"):
+        list(TrainingSetup(folder=tmp_path, command="train", tell=arm).train(schedule, subjects))
+    said = list[str]()
+    monkeypatch.setattr(Stops, "armed", False)
+    list(TrainingSetup(folder=tmp_path, command="train", tell=said.append).train(schedule, subjects))
+    assert "cost: 1 images, 1 a step (1 of 2 steps are done)" in "\n".join(said)
+    for path in made[0].glob("*.safetensors"):
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written(
+    made: tuple[Path, str], whole: Path, tmp_path: Path
+) -> None:
+    (head,) = made[0].glob("mask_rcnn*.safetensors")
+    with pytest.raises(ValueError, match="holds a head alone"):
+        heads_on_frozen(head)
+    schedule = frozen_schedule(whole)
+    other = dataclasses.replace(schedule.source(None), category_ids=(1, 2))
+    schedule = dataclasses.replace(schedule, source=lambda _: other)
+    with pytest.raises(ValueError, match=r"is for other categories: 20, the data has 2"):
+        list(TrainingSetup(folder=tmp_path, command="").train(schedule, [schedule.subject("mask_rcnn")]))
+    assert not list(tmp_path.iterdir())
+    tensors, notes = read_tensors(whole)
+    task = msgspec.structs.replace(msgspec.json.decode(notes["task"], type=Task), input_size=(96, 96))
+    large = tmp_path / "large.safetensors"
+    save_file(tensors, large, metadata={"task": msgspec.json.encode(task).decode()})
+    with pytest.raises(ValueError, match=r"is for inputs of \(96, 96\).*320 x 320"):
+        heads_on_frozen(large)
+
+
+def test_the_recipe_frozen_is_about_these_heads(made: tuple[Path, str], whole: Path) -> None:
+    found = with_weights(frozen(made[0]), made[0])
+    assert {cell.subject.head for cell in found} == {"mask_rcnn", "point_rend"}
+    assert all(cell.subject.weights.startswith("sha256:") for cell in found)
+    with pytest.raises(ValueError, match="no head that was trained on a frozen detector"):
+        frozen(whole.parent)
+
+
 class TestVerb:
     def test_it_trains_what_is_asked_for(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.MonkeyPatch.context() as patch:
@@ -166,6 +332,12 @@ class TestVerb:
             (["glyphs", "--heads", "efseg"], "Did you mean 'effseg'"),
             (["glyphs", "--modules", "smf"], "Did you mean 'sfm'"),
             (["glyphs", "--backbone", "r50_fnp"], "Did you mean 'r50_fpn'"),
+            (["heads-on-frozen"], "was given no --weights"),
+            (["heads-on-frozen", "--weights", "nowhere"], "nowhere cannot be read"),
+            (["heads-on-frozen", "--weights", "x", "--backbone", "r50_fpn"], "The backbone is that of the detector"),
+            (["heads-on-frozen", "--views", "3"], "or take the schedule own"),
+            (["glyphs", "--epochs", "2"], "or take the schedule heads-on-frozen"),
+            (["heads_on_frozen"], "Did you mean 'heads-on-frozen'"),
             (["12ep"], "--coco DIR for COCO's own layout"),
             (["12ep", "--coco", "nowhere"], "--coco nowhere is not there"),
         ],
@@ -175,3 +347,27 @@ class TestVerb:
     ) -> None:
         assert cli.main(["train", *arguments, "--out", str(tmp_path)]) == 2
         assert message in " ".join(capsys.readouterr().err.split())
+
+    def test_run_chooses_no_detector(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert cli.main(["run", "frozen", "--train"]) == 2
+        assert "run_bench.py train heads-on-frozen --weights PATH" in " ".join(capsys.readouterr().err.split())
+
+    def test_what_comes_next_names_the_data_and_the_folder(
+        self, made: tuple[Path, str], whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(schedules, "heads_on_frozen", lambda *_: frozen_schedule(whole))
+            command = [
+                "train",
+                "heads-on-frozen",
+                "--weights",
+                str(whole),
+                "--out",
+                str(made[0]),
+                "--heads",
+                "mask_rcnn",
+            ]
+            assert cli.main(command) == 0
+        told = " ".join(capsys.readouterr().err.split())
+        assert "In the folder" in told
+        assert f"Next: run_bench.py run frozen --weights {made[0]}" in " ".join(told.split())

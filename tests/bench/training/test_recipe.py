@@ -16,7 +16,7 @@ from bench.model.build import build
 from bench.record import Subject
 from bench.training.optimiser import adamw, set_step, trainable
 from bench.training.order import Order, TrainingData, randomness, share
-from bench.training.recipe import Cosine, Recipe, paper, small, small_head
+from bench.training.recipe import Cosine, Recipe, frozen, paper, small, small_head
 from tests.bench.training.made_up import RECIPE, Shapes, model, task
 
 
@@ -29,6 +29,18 @@ def test_the_paper_drops_its_rates_after_these_epochs(epochs: int, rates: dict[i
         first = -(-epoch * images // 2)
         assert recipe.factor(first) == factor
         assert recipe.factor(first + 1) == factor
+
+
+def test_heads_on_a_frozen_detector_learn_as_in_the_paper_but_for_the_length() -> None:
+    images = 118_287
+    recipe, whole = frozen(images), paper(images)
+    assert recipe.num_steps == -(-images // 2)
+    assert (recipe.trained, recipe.max_norm) == ("head", None)
+    differing = {name for name, value in recipe.described().items() if value != whole.described()[name]}
+    assert differing == {"name", "num_steps", "backbone_rate", "trained"}  # the rates fall after the same share
+    assert frozen(images, 3).num_steps == -(-3 * images // 2)
+    with pytest.raises(ValueError, match="frozen_0ep has 0 steps"):
+        frozen(images, 0)
 
 
 def test_the_paper_has_three_groups_of_rates() -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bench.model.weights_folder import subjects_in
 from bench.planning.own_data import SHIPPED
@@ -22,6 +23,7 @@ def test_a_folder_gives_each_head_its_own_of_the_same_seed() -> None:
     assert names(start.of_head(OWN.subject("effseg", seed=9))) == ["effseg-sfm-small_fpn-small-glyphs-seed0"]
     assert names(start.of_head(OWN.subject("effseg", module="conv"))) == ["effseg-conv-small_fpn-small-glyphs-seed0"]
     assert names(start.of_head(OWN.on("r50_fpn").subject("effseg"))) == []
+    assert names(start.of_head(replace(OWN.subject("effseg"), detector="fqdetv2"))) == []
     assert names(start.of_detector(OWN.detector_subject)) == ["detector", "mask_rcnn-small_fpn-small-glyphs-seed0"]
 
 
