@@ -11,7 +11,7 @@ Files with an underscore are private to this package: what others need is handed
     to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL,
                       COARSEST_LEVEL; align_as_torchvision for torchvision's own weights
                       its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
-                      MultiScaleDeformableAttention
+                      CosineCode, triangle, sine_code, lattice_code, MultiScaleDeformableAttention
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
                       its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss,
                       dice_loss
@@ -34,11 +34,13 @@ from heads._blocks import (
 )
 from heads._compose import boundary, compose
 from heads._contract import Detections, MaskHead, Pyramid, Stage, Targets
+from heads._cosine import CosineCode, triangle
 from heads._deform import MultiScaleDeformableAttention
 from heads._losses import dice_loss
 from heads._pointwise import Linear, in_blocks
 from heads._regions import COARSEST_LEVEL, FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
 from heads._select import Budget, top_cells, top_per_region
+from heads._sine import lattice_code, sine_code
 from heads._targets import at_cells, coverage, mask_loss, mask_values, refinement_target, segmentation_target
 from heads._torchvision import align_as_torchvision
 from sparsity import plugin
@@ -48,6 +50,7 @@ __all__ = [
     "FINEST_LEVEL",
     "Budget",
     "CoarseMask",
+    "CosineCode",
     "Detections",
     "FlatPyramid",
     "GridConv",
@@ -71,6 +74,7 @@ __all__ = [
     "fcn",
     "head",
     "in_blocks",
+    "lattice_code",
     "mask_loss",
     "mask_values",
     "mlp",
@@ -80,8 +84,10 @@ __all__ = [
     "refinement_target",
     "region_levels",
     "segmentation_target",
+    "sine_code",
     "top_cells",
     "top_per_region",
+    "triangle",
     "two_layer_mlp",
 ]
 

@@ -114,5 +114,7 @@ def test_plug_ins_live_on_what_is_handed_out(folder: str) -> None:
     for path in (ROOT / folder).glob("[!_]*.py"):
         # The kernels belong to sps.
         names = (name for name in imported(path) if not (path.stem == "sps" and name.startswith("sparsity._kernels.")))
+        # A long plug-in has a private file of its own name beside it.
+        names = (name for name in names if not name.startswith(f"{folder.replace('/', '.')}._{path.stem}."))
         found = private(names, "a contributor")
         assert not found, f"{path.relative_to(ROOT)} imports {found}; hand it out in {package}/__init__.py"
