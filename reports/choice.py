@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from bench.record import Record
 from reports.layout import Table
 from reports.select.measured import Measured
-from reports.tables import backends, break_even, demo, frozen, kernels, lengths, own, studies
+from reports.tables import backends, break_even, demo, frozen, kernels, lengths, own, published, studies
 from reports.tables.accuracy import accuracy
 from reports.tables.ceiling import ceiling
 from reports.tables.certificates import certificates
@@ -51,15 +51,21 @@ def _frozen(each: Measured) -> bool:
     return each.subject.schedule.startswith("frozen_") or each.recipe == "frozen"
 
 
+def _published(each: Measured) -> bool:
+    """Of imported weights, or what the recipe of these measured without weights."""
+    return each.subject.schedule == "published" or each.recipe == "published"
+
+
 def _others(each: Measured) -> bool:
-    return not (_embedded(each) or _coco_mini(each) or _own(each) or _frozen(each))
+    told = (_embedded, _coco_mini, _own, _frozen, _published)
+    return not any(of(each) for of in told)
 
 
 def _of_paper(recipe: str) -> _Shown:
     return _Shown(
         tables=lambda found, failures: _tables_of_paper(recipe, found, failures),
         probes=frozenset({"params", "flops", "head_cost", "speed", "accuracy", "time_budget"}),
-        subjects=lambda each: each.subject.preset == "paper" and not _frozen(each),
+        subjects=lambda each: each.subject.preset == "paper" and not (_frozen(each) or _published(each)),
     )
 
 
@@ -103,6 +109,11 @@ _SHOWN: dict[str, _Shown] = {
         tables=lambda found, _: frozen.tables(found),
         probes=_HEADS,
         subjects=_frozen,
+    ),
+    "published": _Shown(
+        tables=published.tables,
+        probes=frozenset({"box_accuracy", "accuracy", "params", "flops", "speed"}),
+        subjects=_published,
     ),
     **{recipe: _of_paper(recipe) for recipe in ("main", "heads", "modules")},
     "oracle": _Shown(

@@ -1,4 +1,4 @@
-"""Tables 2 to 5 of the paper as data, one row with an id for each published row.
+"""Tables 2 to 5 of the paper as data, one row with an id for each published row; what is published of public weights.
 
 Names of values are those of our records, where these have them; parameters are trainable ones in millions, `gmacs`
 what the paper calls GFLOPs, `fps` taken on an A100. Table 4 is for the heads alone, by subtraction.
@@ -16,9 +16,9 @@ HEADS = {
     "bmask": "BMask R-CNN++",
     "query_dot": "Query-dot",
     "two_way": "Two-way",
+    "torchvision_mask": "Mask R-CNN",
 }
-"""Names of heads, the paper's four first."""
-
+"""How tables call heads, the paper's four first."""
 MODULES = {"mlp": "MLP", "conv": "Conv", "deform_conv": "DeformConv", "sfm": "SFM", "dense_sfm": "Dense SFM"}
 BACKENDS = {
     "dense": "Dense",
@@ -27,13 +27,26 @@ BACKENDS = {
     "sparse_on_dense": "SparseOnDense",
     "sps": "SPS",
 }
-BACKBONES = {"r50_fpn": "R50+FPN", "r50_defenc": "R50+DefEnc"}
-DETECTORS = {"fqdet": "FQDet", "fqdetv2": "FQDetV2"}
+BACKBONES = {
+    "r50_fpn": "R50+FPN",
+    "r50_defenc": "R50+DefEnc",
+    "r50_tvfpn": "R50+TvFPN",
+}
+DETECTORS = {
+    "fqdet": "FQDet",
+    "fqdetv2": "FQDetV2",
+    "torchvision": "torchvision v1",
+    "torchvision_v2": "torchvision v2",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A published row: what was measured, and its values as printed. Accuracy is on a 0-100 scale, `ap` on val2017."""
+    """A published row: what was measured, and its values as printed. Accuracy is on a 0-100 scale, `ap` on val2017.
+
+    `detector` is None for the paper's, FQDet v1. `source` says who published a row that is not of the paper, and where,
+    `finishing` by which of our ways its masks were finished.
+    """
 
     id: str
     head: str
@@ -41,6 +54,9 @@ class Row:
     backbone: str
     schedule: str
     values: dict[str, float]
+    detector: str | None = None
+    source: str | None = None
+    finishing: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +178,49 @@ TABLE5 = tuple(
     )
     for module, values in _PROCESSING.items()
 )
+
+_AUTHORS = "the paper's authors, log of the last of 12 epochs in github.com/CedricPicron/DetSeg"
+_WITH_FQDETV2 = {
+    "mask_rcnn": (46.99, 41.28, 62.22, 45.32, 21.78, 44.22, 60.03),
+    "point_rend": (46.68, 41.95, 62.17, 45.89, 22.10, 44.92, 60.80),
+    "refine_mask": (46.80, 42.65, 62.83, 46.86, 23.16, 45.83, 61.68),
+    "effseg": (46.99, 42.39, 62.53, 46.39, 22.50, 45.03, 62.07),
+}
+_TORCHVISION = {"torchvision": (37.9, 34.6), "torchvision_v2": (47.4, 41.8)}
+PUBLISHED = (
+    *(
+        Row(
+            id=f"detseg/{head}",
+            head=head,
+            module=_module(head),
+            backbone="r50_fpn",
+            schedule="published",
+            values=dict(zip(("box_ap", *_ACCURACY), values, strict=True)),
+            detector="fqdetv2",
+            source=_AUTHORS,
+            finishing="dilated",
+        )
+        for head, values in _WITH_FQDETV2.items()
+    ),
+    *(
+        Row(
+            id=f"torchvision/{detector}",
+            head="torchvision_mask",
+            module=None,
+            backbone="r50_tvfpn",
+            schedule="published",
+            values={"box_ap": box_ap, "ap": ap},
+            detector=detector,
+            source="torchvision's documentation of the weights COCO_V1",
+            finishing="exact",
+        )
+        for detector, (box_ap, ap) in _TORCHVISION.items()
+    ),
+)
+"""Models whose weights are public, with what is stated of them: COCO's AP, on val2017.
+
+Nobody states AP* or boundary AP. The models of the paper itself, with FQDet v1, are not public.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "run demo --dry-run                         # what is in the store and what is to do",
         "run main --coco coco --images 100          # Table 3: parameters, GMACs, FPS",
         "run main --probes accuracy --coco coco --lvis lvis_v0.5_val.json --weights weights --device cuda",
+        "run published --coco coco --lvis lvis_v0.5_val.json --weights weights --images 500   # imported models",
         "run oracle --data mine --weights weights   # a data set of one's own",
         "run sparsity --backends sps sps:reference  # kernels are named after a colon",
         "run my_package.recipes:ablation --json -   # a recipe of one's own, records as lines",

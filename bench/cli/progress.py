@@ -12,7 +12,7 @@ from rich.segment import ControlType
 from bench import machine
 from bench.cli.output import tell
 from bench.planning.estimate import duration, estimate
-from bench.planning.plan import Outcome, Step
+from bench.planning.plan import Cell, Outcome, Step
 from bench.planning.session import Plan
 from bench.record import Record
 from bench.store import Store
@@ -70,13 +70,13 @@ class Progress:
         judged = f" ({estimate(self._steps, self._known)})" if to_do else ""
         tell(f"{len(self._steps)} cells: {in_store} in store, {to_do} to do{judged}")
         for step in self._steps if each else ():
-            tell(f"  {'in store' if step.found else 'to do':<8} {escape(str(step.cell))}")
+            tell(f"  {'in store' if step.found else 'to do':<8} {escape(_called(step.cell))}")
 
     def begin(self) -> None:
         """Say, on a terminal, what is measured next."""
         rest = self._steps[len(self._outcomes) :]
         if self._console.is_terminal and rest and rest[0].found is None:
-            text = f"{self._count(1)} {rest[0].cell}  measuring; left: {estimate(rest, self._known)}"
+            text = f"{self._count(1)} {_called(rest[0].cell)}  measuring; left: {estimate(rest, self._known)}"
             self._console.print(escape(text), end="\r", no_wrap=True, overflow="crop")
 
     def finish(self, outcome: Outcome) -> None:
@@ -92,7 +92,7 @@ class Progress:
             what = f"{record.seconds:.1f} s"
         else:
             what = "in store"
-        tell(f"{escape(self._count(0))} {escape(str(outcome.cell))}  {what}")
+        tell(f"{escape(self._count(0))} {escape(_called(outcome.cell))}  {what}")
 
     def interrupted(self) -> None:
         """Say what an interrupted run leaves."""
@@ -120,3 +120,8 @@ class Progress:
 
     def _clear(self) -> None:
         self._console.control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+
+
+def _called(cell: Cell) -> str:
+    """The name of a cell, with how masks are finished where the recipe says so: cells may differ in nothing else."""
+    return str(cell) if cell.finishing is None else f"{cell} ({cell.finishing} masks)"

@@ -18,6 +18,7 @@ from bench.files import checksum
 from bench.model import weights_folder
 from bench.planning.frozen import frozen
 from bench.planning.plan import Cell
+from bench.planning.published import published
 from bench.record import Subject
 
 Recipe = Callable[[], list[Cell]]
@@ -168,6 +169,7 @@ RECIPES: dict[str, Recipe] = {
         coco_mini_r50,
         own,
         frozen,
+        published,
         policies,
         budget,
         views,
@@ -271,12 +273,12 @@ def cells(
 def load(name: str, weights: Path | None = None) -> list[Cell]:
     """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none.
 
-    The recipes `own` and `frozen` are about the heads that are among the weights, where there are any.
+    The recipes `own`, `frozen` and `published` are about what is among the weights, where there are any.
     """
     module_name, colon, function = name.partition(":")
     if not colon:
         catalog.check("recipe", name, RECIPES)
-        of_weights = {of.__name__: of for of in (own, frozen)}
+        of_weights = {of.__name__: of for of in (own, frozen, published)}
         return of_weights[name](weights) if name in of_weights else RECIPES[name]()
     try:
         recipe = getattr(importlib.import_module(module_name), function)

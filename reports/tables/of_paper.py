@@ -156,7 +156,7 @@ def table(recipe: str, found: Sequence[Measured], failures: Sequence[Record] = (
 def lines(recipe: str, found: Sequence[Measured], failures: Sequence[Record] = ()) -> list[Line]:
     """The rows of the table of a recipe, with what was measured of the paper's sizes for each."""
     layout = TABLES[recipe]
-    of_paper = [each for each in found if each.subject.preset == "paper"]
+    of_paper = [each for each in found if _is_of_paper(each.subject)]
     rows = (*layout.rows, *_new_rows(of_paper, layout))
     known = [each for each in of_paper if any(_belongs(each.subject, row) for row in rows)]
     # Of every table, `flops` says what the detector costs.
@@ -164,7 +164,7 @@ def lines(recipe: str, found: Sequence[Measured], failures: Sequence[Record] = (
     made = []
     for row in rows:
         of_row = [each for each in known if _belongs(each.subject, row)]
-        failed = [each for each in failures if each.subject.preset == "paper" and _belongs(each.subject, row)]
+        failed = [each for each in failures if _is_of_paper(each.subject) and _belongs(each.subject, row)]
         made += [
             Line(
                 row=row,
@@ -209,6 +209,11 @@ def _new_rows(found: Iterable[Measured], layout: _Layout) -> list[paper.Row]:
                 values={},
             )
     return list(rows.values())
+
+
+def _is_of_paper(subject: Subject) -> bool:
+    """Whether a subject has the paper's sizes and the paper's detector."""
+    return subject.preset == "paper" and subject.detector is None
 
 
 def _belongs(subject: Subject, row: paper.Row) -> bool:
