@@ -26,7 +26,7 @@ from heads import Detections, Pyramid, Stage, Targets
 from sparsity import names
 
 HEADS = names("heads")
-LARGE = {("patch_dct", "paper"), ("transfiner", "paper")}
+LARGE = {("patch_dct", "paper"), ("transfiner", "paper"), ("boundary_former", "paper")}
 
 
 def subject(head: str, preset: str = "small") -> Subject:
