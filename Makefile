@@ -9,7 +9,7 @@ bench: .venv/installed
 	$(BIN)/python run_bench.py
 
 test: .venv/installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

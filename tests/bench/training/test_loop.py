@@ -200,7 +200,7 @@ class Interrupted(Shapes):
     def __getitem__(self, index: int) -> Sample | Skipped:
         if self.epoch == 1 and self.file.read_text():
             self.file.write_text(self.file.read_text()[1:])
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread: two to the process may arrive as one
         return super().__getitem__(index)
 
 
