@@ -21,12 +21,12 @@ from bench.detector.anchors import ANCHORS_PER_CELL
 from bench.detector.fqdet import FQDet
 from bench.model.build import build
 from bench.model.segmenter import Boxes, Segmenter, coco_results, image_size
+from bench.planning import recipes
 from bench.record import Subject
 from heads import Detections, Pyramid, Stage, Targets
 from sparsity import names
 
 HEADS = names("heads")
-LARGE = {("patch_dct", "paper"), ("transfiner", "paper"), ("boundary_former", "paper")}
 
 
 def subject(head: str, preset: str = "small") -> Subject:
@@ -82,10 +82,9 @@ def anchors_of_all_types(model: Segmenter, batch: Batch) -> list[Tensor]:
     return best
 
 
-# What is large takes half a minute, and is made of the same layers.
+# Other heads are made of the same layers in both sizes, and the large one takes up to half a minute.
 @pytest.mark.parametrize(
-    ("head", "preset"),
-    [(head, preset) for head in HEADS for preset in ("small", "paper") if (head, preset) not in LARGE],
+    ("head", "preset"), [*((head, "small") for head in HEADS), *((head, "paper") for head in recipes.HEADS)]
 )
 def test_a_training_step_on_real_images_reaches_every_parameter(head: str, preset: str, real_batch: Batch) -> None:
     model = build(subject(head, preset)).train()

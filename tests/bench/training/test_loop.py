@@ -45,9 +45,9 @@ def command(*arguments: object, torchrun: bool = False) -> list[str]:
 
 def test_two_ranks_learn_what_one_does(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    trained_run.main(one, 20, -1, list(HEADS))
+    trained_run.main(one, 8, -1, list(HEADS))
     done = subprocess.run(
-        command(two, 20, -1, *HEADS, torchrun=True),
+        command(two, 8, -1, *HEADS, torchrun=True),
         cwd=ROOT,
         env=ENVIRONMENT,
         capture_output=True,
@@ -58,7 +58,7 @@ def test_two_ranks_learn_what_one_does(tmp_path: Path) -> None:
     assert "loss" not in done.stderr  # no bar where nobody looks
     for head in HEADS:
         alone, together = losses(one / head), losses(two / head)
-        assert len(alone) == len(together) == 20
+        assert len(alone) == len(together) == 8
         for expected, actual in zip(alone, together, strict=True):
             assert actual == pytest.approx(expected, rel=1e-8, abs=1e-8)
         assert sum(alone[-1][name] for name in ("class", "box", "selection")) > 0
