@@ -134,4 +134,6 @@ def _checked(call: DepthwiseCall) -> DepthwiseCall:
 
 def _padded(numbers: Float[Tensor, "*rows F"]) -> Float[Tensor, "*rows G"]:
     """In float32, contiguous, with zeros up to the next multiple of features."""
-    return F.pad(numbers.float(), (0, -numbers.shape[-1] % _MULTIPLE)).contiguous()
+    missing = -numbers.shape[-1] % _MULTIPLE
+    numbers = numbers.float().contiguous()
+    return F.pad(numbers, (0, missing)) if missing else numbers  # a padding of nothing would copy all the same
