@@ -10,8 +10,8 @@ Files with an underscore are private to this package: what others need is handed
     to use heads      head, processing_module; Pyramid, Detections, Stage, Targets, MaskHead; compose, boundary
     to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL,
                       COARSEST_LEVEL; align_as_torchvision for torchvision's own weights
-                      its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks (WIDENED),
-                      CosineCode, triangle, sine_code, lattice_code, MultiScaleDeformableAttention
+                      its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
+                      WIDENED, CosineCode, triangle, sine_code, lattice_code, MultiScaleDeformableAttention
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
                       its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss,
                       dice_loss

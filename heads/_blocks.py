@@ -106,7 +106,7 @@ class GridDepthwise(nn.Module):
     def __init__(self, features: int, dilations: Sequence[int] = (1,)) -> None:
         super().__init__()
         self.dilations = tuple(dilations)
-        self.weight = nn.Parameter(torch.empty(len(self.dilations), 9, features))
+        self.weight = nn.Parameter(torch.empty(len(self.dilations), 3, 3, features))
         self.bias = nn.Parameter(torch.empty(features))
         bound = 1 / math.sqrt(9 * len(self.dilations))
         nn.init.uniform_(self.weight, -bound, bound)

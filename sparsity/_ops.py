@@ -5,7 +5,6 @@ same name, and the operation hands over to it; its result must be the same.
 """
 
 from collections.abc import Sequence
-from math import isqrt
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -44,7 +43,7 @@ class OwnDepthwise(Protocol):
     """A backend with its own depthwise convolution."""
 
     def depthwise(
-        self, weight: Float[Tensor, "D T F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
     ) -> Float[Tensor, "A F"]:
         """Compute what `sparsity.depthwise` computes."""
         ...
@@ -102,21 +101,20 @@ def sfm(
 
 
 def depthwise(
-    grid: Grid, weight: Float[Tensor, "D T F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+    grid: Grid, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
 ) -> Float[Tensor, "A F"]:
     """Depthwise convolutions of several dilations, added up, plus one bias: every feature meets itself only.
 
-    `weight[d]` are the `T = k*k` taps, row-major, of a square kernel of dilation `dilations[d]`, features last. Zeros
-    outside the lattice. Raises ValueError for a kernel that is even or not square, a dilation below 1, a weight that
-    is not one kernel per dilation or is for another feature size; `Unsupported` where the backend does not store the
-    neighbours.
+    `weight[d]` is a square kernel of dilation `dilations[d]`, features last. Zeros outside the lattice. Raises
+    ValueError for a kernel that is even or not square, a dilation below 1, a weight that is not one kernel per dilation
+    or is for another feature size; `Unsupported` where the backend does not store the neighbours.
     """
-    side = isqrt(weight.shape[1])
-    if side**2 != weight.shape[1] or weight.shape[0] != len(dilations) or not dilations:
+    number, side, width, _ = weight.shape
+    if side != width or number != len(dilations) or not dilations:
         raise ValueError(
-            f"depthwise got weights for {weight.shape[0]} kernels of {weight.shape[1]} taps and the dilations "
+            f"depthwise got weights for {number} kernels of {side} x {width} cells and the dilations "
             f"{tuple(dilations)}; it needs one square kernel per dilation, and at least one; "
-            "stack the weights as [dilations, k*k, features]."
+            "stack the weights as [dilations, k, k, features]."
         )
     for dilation in dilations:
         reach(side, dilation)
@@ -159,16 +157,16 @@ def contract(
 
 
 def contract_channels(
-    taps: Float[Tensor, "A T F"], weight: Float[Tensor, "D S G"], bias: Float[Tensor, "G"] | None
+    taps: Float[Tensor, "A T F"], weight: Float[Tensor, "*taps G"], bias: Float[Tensor, "G"] | None
 ) -> Float[Tensor, "A F"]:
-    """Sum over the `T = D * S` taps of all branches, every feature on its own.
+    """Sum over the taps of all branches, every feature on its own; weights in the order of the gathered taps.
 
     As products of matrices, one per feature, because counters of operations see these and no sums of products. Raises
     ValueError for weights of another feature size.
     """
     check_channels(weight, taps.shape[-1])
-    by_feature = torch.bmm(taps.permute(2, 0, 1), weight.flatten(0, 1).T[:, :, None])[:, :, 0].T
-    return by_feature.contiguous() if bias is None else by_feature + bias
+    by_feature = torch.bmm(taps.permute(2, 0, 1), weight.flatten(0, -2).T[:, :, None])[:, :, 0].T
+    return (by_feature if bias is None else by_feature + bias).contiguous()
 
 
 def check_weight(weight: Float[Tensor, "*branches O F k k"], num_features: int) -> None:
@@ -180,7 +178,7 @@ def check_weight(weight: Float[Tensor, "*branches O F k k"], num_features: int) 
         )
 
 
-def check_channels(weight: Float[Tensor, "D T F"], num_features: int) -> None:
+def check_channels(weight: Float[Tensor, "*taps F"], num_features: int) -> None:
     """Raise ValueError if depthwise weights are not for features of this size."""
     if weight.shape[-1] != num_features:
         raise ValueError(

@@ -7,7 +7,6 @@ dense head.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isqrt
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -36,20 +35,19 @@ class Backend(FullMap):
         return self._at_cells(sum(others, first))
 
     def depthwise(
-        self, weight: Float[Tensor, "D T F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
     ) -> Float[Tensor, "A F"]:
         """Compute the depthwise convolutions at all cells and return the active ones."""
         check_channels(weight, self.features.shape[1])
-        side = isqrt(weight.shape[1])
-        kernels = weight.mT.unflatten(2, (side, side))[:, :, None]
+        kernels = weight.permute(0, 3, 1, 2)[:, :, None]
         first, *others = (
             F.conv2d(
                 self.to_dense(),
                 kernels[branch],
                 None if branch else bias,
-                padding=reach(side, dilation),
+                padding=reach(weight.shape[1], dilation),
                 dilation=dilation,
-                groups=weight.shape[2],
+                groups=weight.shape[3],
             )
             for branch, dilation in enumerate(dilations)
         )

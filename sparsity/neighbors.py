@@ -10,7 +10,6 @@ features that no active cell touches any more.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import isqrt
 
 import torch
 from jaxtyping import Float, Int, Int32
@@ -134,10 +133,10 @@ class Backend:
         return contract(self._read(window(weight.shape[-1], dilation, weight.device)), weight, bias)
 
     def depthwise(
-        self, weight: Float[Tensor, "D T F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
     ) -> Float[Tensor, "A F"]:
         """Convolve with 1x1 or plain 3x3 kernels; those that reach further are `Unsupported`."""
-        side = isqrt(weight.shape[1])
+        side = weight.shape[1]
         far = max(reach(side, dilation) for dilation in dilations)
         if far > 1:
             raise Unsupported.reading(f"The depthwise convolution reads cells {far} away", _STORED)

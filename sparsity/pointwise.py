@@ -6,7 +6,6 @@ subdividing. All others are `Unsupported`, as is the full map, of which the pass
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import isqrt
 
 from jaxtyping import Float, Int, Int32
 from torch import Tensor
@@ -83,10 +82,10 @@ class Backend:
         return contract(self.active[:, None], weight, bias)
 
     def depthwise(
-        self, weight: Float[Tensor, "D T F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
     ) -> Float[Tensor, "A F"]:
         """Convolve with 1x1 kernels; larger ones are `Unsupported`."""
-        far = max(reach(isqrt(weight.shape[1]), dilation) for dilation in dilations)
+        far = max(reach(weight.shape[1], dilation) for dilation in dilations)
         if far:
             raise Unsupported.reading(f"The depthwise convolution reads cells {far} away", _STORED)
         return contract_channels(self.active[:, None].expand(-1, len(dilations), -1), weight, bias)

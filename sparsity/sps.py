@@ -8,7 +8,8 @@ All rows are in one buffer `[zero row | passive | active]`. So an operation neve
 lattice are the zero row, and a passive feature keeps its row number for life.
 
 Convolution and SFM are one operation, depthwise convolution another, with several kernels (`sparsity._kernels`): the
-naive one of the paper, and ones that cost what the active cells cost. The best is found by itself; `backend("sps:reference")` takes one by name.
+naive one of the paper, and ones that cost what the active cells cost. The best is found by itself;
+`backend("sps:reference")` takes one by name.
 """
 
 from collections.abc import Callable, Sequence
@@ -150,7 +151,7 @@ class Backend:
         return self._convolve(weight, bias, dilations, activation=True)
 
     def depthwise(
-        self, weight: Float[Tensor, "D T F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
     ) -> Float[Tensor, "A F"]:
         """Compute all branches of a depthwise convolution, and their sum, in one call of the grid's kernel."""
         check_channels(weight, self.buffer.shape[1])
@@ -158,7 +159,7 @@ class Backend:
             buffer=self.buffer,
             rows=self.rows,
             cells=self.cells,
-            weight=weight,
+            weight=weight.flatten(1, 2),
             bias=bias,
             dilations=tuple(dilations),
         )

@@ -1,7 +1,7 @@
-"""The depthwise operation of torch for all kernels, beside the one of `_op` and made like it: `torch.ops.sps.depthwise`.
+"""The depthwise operation of torch for all kernels, made like that of `_op`.
 
-It computes what `DepthwiseCall` describes with the kernel of that name, or with the chosen one where the name is None.
-The gradient of the bias is a sum over rows, for which no kernel is needed.
+`torch.ops.sps.depthwise` computes what `DepthwiseCall` describes with the kernel of that name, or with the
+chosen one where the name is None. The gradient of the bias is a sum over rows, for which no kernel is needed.
 """
 
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ def _depthwise(*inputs: Any) -> Tensor:
     "bool[] needed) -> (Tensor, Tensor)",
 )
 def _depthwise_backward(*inputs: Any) -> tuple[Tensor, Tensor]:
-    *tensors, dilations, kernel, gradient, (of_buffer, of_weight) = inputs
-    call = _call(*tensors, None, dilations)
+    buffer, rows, cells, weight, dilations, kernel, gradient, (of_buffer, of_weight) = inputs
+    call = _call(buffer, rows, cells, weight, None, dilations)
     module = depthwise_kernel_for(call.buffer.device, call.buffer.dtype, kernel)
     with torch.autocast(call.buffer.device.type, enabled=False):
         return module.depthwise_backward(call, gradient.contiguous(), (of_buffer, of_weight))

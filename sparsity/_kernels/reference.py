@@ -1,8 +1,9 @@
 """Naive gather and matrix product, as in the paper: the frozen baseline, which every other kernel must equal.
 
 A branch gathers all its neighbours into a matrix [A, T F], multiplies it with the weights and applies the activation.
-This is also what `sparsity.conv2d`, `sparsity.sfm` and `sparsity.depthwise` do on any backend, so SPS equals SparseOnDense bit for bit. The
-rows of neighbours are found anew in every call, in int32. Do not make it faster: speed-ups are ratios to this file.
+This is also what `sparsity.conv2d`, `sparsity.sfm` and `sparsity.depthwise` do on any backend, so SPS equals
+SparseOnDense bit for bit. The rows of neighbours are found anew in every call, in int32. Do not make it faster:
+speed-ups are ratios to this file.
 
 `forward` is plain torch and has a gradient of its own; `backward` recomputes what that would have kept.
 """
@@ -84,7 +85,7 @@ def depthwise_backward(
     return of_buffer, of_weight
 
 
-def _all_taps(call: DepthwiseCall) -> Float[Tensor, "A D*T F"]:
+def _all_taps(call: DepthwiseCall) -> Float[Tensor, "A taps F"]:
     """Every neighbour of every active cell, branch by branch."""
     rows = torch.cat([_neighbor_rows(call, branch) for branch in range(len(call.dilations))], dim=1)
     return call.buffer.index_select(0, rows.flatten()).unflatten(0, rows.shape)

@@ -19,7 +19,17 @@ from sparsity._kernels.native import _library
 from sparsity._kernels.native._depthwise import depthwise, depthwise_backward
 from sparsity._kernels.native._library import Instructions, instruction_sets
 
-__all__ = ["backward", "convolve", "depthwise", "depthwise_backward", "differentiate", "forward", "instruction_sets", "unavailable"]
+__all__ = [
+    "backward",
+    "convolve",
+    "depthwise",
+    "depthwise_backward",
+    "differentiate",
+    "forward",
+    "instruction_sets",
+    "unavailable",
+]
+
 
 class _Weights(ctypes.Structure):
     """`struct weights` of native.h."""

@@ -66,6 +66,11 @@ def differentiate_depthwise(
 ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
     """`depthwise_backward` with one instruction set of float32, which the CPU must have."""
     dtype, num_features = call.buffer.dtype, call.buffer.shape[1]
+    if gradient.shape != (call.cells.shape[0], num_features):
+        raise ValueError(
+            f"The native kernel got a gradient {tuple(gradient.shape)}; it expected one number for each of "
+            f"{call.cells.shape[0]} x {num_features} results; give the gradient of what `depthwise` gave."
+        )
     call, gradient = _checked(call), _padded(gradient)
     none = call.buffer.new_empty(0)
     found = []
