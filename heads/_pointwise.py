@@ -32,14 +32,14 @@ class Linear(nn.Linear):
 
 
 def in_blocks(
-    function: Callable[..., Tensor], *rows: Shaped[Tensor, "N *_"], numbers: int = BLOCK_NUMBERS
+    function: Callable[..., Tensor], *rows: Shaped[Tensor, "N *_"], numbers: int | None = None
 ) -> Float[Tensor, "N *_"]:
     """Apply a row-wise function: row i of the result must depend on row i of each of `rows` only.
 
     At inference on a CPU it gets one block after the other, otherwise all rows in one call. `numbers` of the first of
-    `rows` make a block: fewer where the function makes rows much wider on its way.
+    `rows` make a block, without it `BLOCK_NUMBERS`: `WIDENED` where the function makes rows much wider on its way.
     """
-    size = max(numbers // max(rows[0][:1].numel(), 1), 1)
+    size = max((numbers or BLOCK_NUMBERS) // max(rows[0][:1].numel(), 1), 1)
     if not is_cpu_inference(rows[0]) or len(rows[0]) <= size:
         return function(*rows)
     result, start = None, 0
