@@ -87,6 +87,7 @@ CERTIFIED = {
     "sfm": "SFM (1, 3, 5)",
     "sample": "bilinear sampling",
     "deform_conv3": "deformable conv 3x3",
+    "depthwise": "depthwise (1, 3, 5)",
     NO_WAITING: "no waiting for device",
 }
 """The operations that a certificate examines and how they are called; `bench.backends.operations` describes each."""

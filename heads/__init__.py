@@ -11,11 +11,12 @@ Files with an underscore are private to this package: what others need is handed
     to write a head   its features: align_regions, FlatPyramid, cell_points, region_levels, FINEST_LEVEL,
                       COARSEST_LEVEL; align_as_torchvision for torchvision's own weights
                       its layers: fcn, mlp, two_layer_mlp, QueryFusion, CoarseMask, class_channel, Linear, in_blocks,
-                      CosineCode, triangle, sine_code, lattice_code, MultiScaleDeformableAttention
+                      WIDENED, CosineCode, triangle, sine_code, lattice_code, MultiScaleDeformableAttention
                       where it refines: Budget, top_cells, top_per_region, and the rules in `policies`
                       its losses: coverage, mask_values, at_cells, segmentation_target, refinement_target, mask_loss,
                       dice_loss
-    to write a processing module, beside its operations in `sparsity`: GridConv, SemanticFusion, normalised_feedforward
+    to write a processing module, beside its operations in `sparsity`: GridConv, GridDepthwise, SemanticFusion,
+                      normalised_feedforward
 """
 
 from types import ModuleType
@@ -24,6 +25,7 @@ from heads import _policies as policies
 from heads._blocks import (
     CoarseMask,
     GridConv,
+    GridDepthwise,
     QueryFusion,
     SemanticFusion,
     class_channel,
@@ -37,7 +39,7 @@ from heads._contract import Detections, MaskHead, Pyramid, Stage, Targets
 from heads._cosine import CosineCode, triangle
 from heads._deform import MultiScaleDeformableAttention
 from heads._losses import dice_loss
-from heads._pointwise import Linear, in_blocks
+from heads._pointwise import WIDENED, Linear, in_blocks
 from heads._regions import COARSEST_LEVEL, FINEST_LEVEL, FlatPyramid, align_regions, cell_points, region_levels
 from heads._select import Budget, top_cells, top_per_region
 from heads._sine import lattice_code, sine_code
@@ -48,12 +50,14 @@ from sparsity import plugin
 __all__ = [
     "COARSEST_LEVEL",
     "FINEST_LEVEL",
+    "WIDENED",
     "Budget",
     "CoarseMask",
     "CosineCode",
     "Detections",
     "FlatPyramid",
     "GridConv",
+    "GridDepthwise",
     "Linear",
     "MaskHead",
     "MultiScaleDeformableAttention",

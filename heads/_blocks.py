@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from heads._pointwise import Linear, in_blocks
-from sparsity import Grid, conv2d, sfm
+from sparsity import Grid, conv2d, depthwise, sfm
 
 
 def mlp(*features: int) -> nn.Sequential:
@@ -98,6 +98,23 @@ class GridConv(nn.Module):
     def forward(self, grid: Grid) -> Float[Tensor, "A O"]:
         """Convolve: new features of the active cells."""
         return conv2d(grid, self.weight, self.bias, self.dilation)
+
+
+class GridDepthwise(nn.Module):
+    """Depthwise 3x3 convolutions of some dilations, added up, on the active cells; initialised like `nn.Conv2d`."""
+
+    def __init__(self, features: int, dilations: Sequence[int] = (1,)) -> None:
+        super().__init__()
+        self.dilations = tuple(dilations)
+        self.weight = nn.Parameter(torch.empty(len(self.dilations), 3, 3, features))
+        self.bias = nn.Parameter(torch.empty(features))
+        bound = 1 / math.sqrt(9 * len(self.dilations))
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, grid: Grid) -> Float[Tensor, "A F"]:
+        """Convolve: new features of the active cells."""
+        return depthwise(grid, self.weight, self.bias, self.dilations)
 
 
 class SemanticFusion(nn.Module):

@@ -20,6 +20,7 @@ HEADS = {
 }
 """How tables call heads, the paper's four first."""
 MODULES = {"mlp": "MLP", "conv": "Conv", "deform_conv": "DeformConv", "sfm": "SFM", "dense_sfm": "Dense SFM"}
+MODULES |= {"convnext": "ConvNeXt", "gated": "Gated", "neighborhood_attention": "Neighborhood attention"}
 BACKENDS = {
     "dense": "Dense",
     "pointwise": "Pointwise",

@@ -1,16 +1,18 @@
 """How features of partly refined regions are stored: several backends, one protocol.
 
 A backend is one public module of this folder with one class `Backend` that implements `Grid`. Operations (`conv2d`,
-`sfm`, `deform_conv2d`) are functions on any grid. `backend("sps")` gives the class by module name; the folder is the
-registry. `backend("sps:native")` takes one of the kernels that SPS convolves with, from the folder `_kernels`. A
-segmentation head subdivides a grid where it wants to refine and never sees how the features are stored.
+`sfm`, `depthwise`, `deform_conv2d`) are functions on any grid. `backend("sps")` gives the class by module name; the
+folder is the registry. `backend("sps:native")` takes one of the kernels that SPS convolves with, from the folder
+`_kernels`. A segmentation head subdivides a grid where it wants to refine and never sees how the features are stored.
 
 Files with an underscore are private to this package: what others need is handed out here.
 
-    to use a grid       backend, Grid, GridType, Unsupported; conv2d, sfm, deform_conv2d; window, children_of, unravel
+    to use a grid       backend, Grid, GridType, Unsupported; conv2d, sfm, depthwise, deform_conv2d; window, windows,
+                        children_of, unravel
                         check: is it in order?  why_kernel: which kernel of SPS runs here, and why no other
     to write a backend  FullMap, or its parts: map_size, all_cells, cell_rows, neighbors_of, interpolate, with_zero_row;
-                        reach, contract; what every backend refuses: check_active, check_children, check_weight
+                        reach, contract, contract_channels; what every backend refuses: check_active, check_children,
+                        check_weight, check_channels
     to write a layer    product: the faster matrix product of many rows;  WORTH_CONVOLVING: from which size on
     to keep a registry  names, plugin, unknown_name: of the plug-ins of any package
 
@@ -40,8 +42,18 @@ if TYPE_CHECKING:
         reach,
         unravel,
         window,
+        windows,
     )
-    from sparsity._ops import check_weight, contract, conv2d, deform_conv2d, sfm
+    from sparsity._ops import (
+        check_channels,
+        check_weight,
+        contract,
+        contract_channels,
+        conv2d,
+        deform_conv2d,
+        depthwise,
+        sfm,
+    )
     from sparsity._product import WORTH_CONVOLVING, product
 else:
     # Plug-ins can be named, and a wrong name told, without the seconds that torch takes: it comes with the first name
@@ -71,12 +83,15 @@ __all__ = [
     "cell_rows",
     "check",
     "check_active",
+    "check_channels",
     "check_children",
     "check_weight",
     "children_of",
     "contract",
+    "contract_channels",
     "conv2d",
     "deform_conv2d",
+    "depthwise",
     "interpolate",
     "map_size",
     "names",
@@ -89,5 +104,6 @@ __all__ = [
     "unravel",
     "why_kernel",
     "window",
+    "windows",
     "with_zero_row",
 ]

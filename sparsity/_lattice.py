@@ -4,7 +4,7 @@ Nothing here depends on the values of a tensor for its shapes, so it runs on the
 without waiting for a GPU. Cell numbers are int32: `(region * H + row) * W + column`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -67,6 +67,11 @@ def window(kernel_size: int, dilation: int, device: torch.device) -> Int[Tensor,
     """
     steps = torch.arange(kernel_size, device=device, dtype=torch.int32) * dilation - reach(kernel_size, dilation)
     return torch.cartesian_prod(steps, steps)
+
+
+def windows(kernel_size: int, dilations: Sequence[int], device: torch.device) -> Int[Tensor, "T 2"]:
+    """Offsets of the taps of one kernel per dilation, one kernel after the other. Raises ValueError as `reach`."""
+    return torch.cat([window(kernel_size, dilation, device) for dilation in dilations])
 
 
 def children_of(cells: Int[Tensor, "K"], size: tuple[int, int, int]) -> Int[Tensor, "4*K"]:

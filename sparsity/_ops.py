@@ -1,4 +1,4 @@
-"""Operations on any grid, written once on `gather` and `sample` (Sec. 3.2): convolution, SFM, deformable convolution.
+"""Operations on any grid, written once on `gather` and `sample` (Sec. 3.2): convolutions, SFM, deformable convolution.
 
 They compute the active cells only and read passive cells as they are. A backend that can do better has a method of the
 same name, and the operation hands over to it; its result must be the same.
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sparsity._grid import Grid
-from sparsity._lattice import unravel, window
+from sparsity._lattice import reach, unravel, window, windows
 
 
 @runtime_checkable
@@ -35,6 +35,17 @@ class OwnSemanticFusion(Protocol):
         self, weight: Float[Tensor, "D O F 3 3"], bias: Float[Tensor, "D O"], dilations: Sequence[int]
     ) -> Float[Tensor, "A O"]:
         """Compute what `sparsity.sfm` computes."""
+        ...
+
+
+@runtime_checkable
+class OwnDepthwise(Protocol):
+    """A backend with its own depthwise convolution."""
+
+    def depthwise(
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+    ) -> Float[Tensor, "A F"]:
+        """Compute what `sparsity.depthwise` computes."""
         ...
 
 
@@ -89,6 +100,29 @@ def sfm(
     return sum(others, first)
 
 
+def depthwise(
+    grid: Grid, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+) -> Float[Tensor, "A F"]:
+    """Depthwise convolutions of several dilations, added up, plus one bias: every feature meets itself only.
+
+    `weight[d]` is a square kernel of dilation `dilations[d]`, features last. Zeros outside the lattice. Raises
+    ValueError for a kernel that is even or not square, a dilation below 1, a weight that is not one kernel per dilation
+    or is for another feature size; `Unsupported` where the backend does not store the neighbours.
+    """
+    number, side, width, _ = weight.shape
+    if side != width or number != len(dilations) or not dilations:
+        raise ValueError(
+            f"depthwise got weights for {number} kernels of {side} x {width} cells and the dilations "
+            f"{tuple(dilations)}; it needs one square kernel per dilation, and at least one; "
+            "stack the weights as [dilations, k, k, features]."
+        )
+    for dilation in dilations:
+        reach(side, dilation)
+    if isinstance(grid, OwnDepthwise):
+        return grid.depthwise(weight, bias, dilations)
+    return contract_channels(grid.gather(windows(side, dilations, weight.device)), weight, bias)
+
+
 def deform_conv2d(
     grid: Grid,
     weight: Float[Tensor, "O F k k"],
@@ -122,12 +156,34 @@ def contract(
     return F.linear(taps.flatten(1), weight.permute(0, 2, 3, 1).flatten(1), bias)
 
 
+def contract_channels(
+    taps: Float[Tensor, "A T F"], weight: Float[Tensor, "*taps G"], bias: Float[Tensor, "G"] | None
+) -> Float[Tensor, "A F"]:
+    """Sum over the taps of all branches, every feature on its own; weights in the order of the gathered taps.
+
+    As products of matrices, one per feature, because counters of operations see these and no sums of products. Raises
+    ValueError for weights of another feature size.
+    """
+    check_channels(weight, taps.shape[-1])
+    by_feature = torch.bmm(taps.permute(2, 0, 1), weight.flatten(0, -2).T[:, :, None])[:, :, 0].T
+    return (by_feature if bias is None else by_feature + bias).contiguous()
+
+
 def check_weight(weight: Float[Tensor, "*branches O F k k"], num_features: int) -> None:
     """Raise ValueError if weights are not for features of this size."""
     if weight.shape[-3] != num_features:
         raise ValueError(
             f"The weight is for features of size {weight.shape[-3]}; the grid has features of size {num_features}; "
             "convolve before `map` changes the size, or build the layer for the new one."
+        )
+
+
+def check_channels(weight: Float[Tensor, "*taps F"], num_features: int) -> None:
+    """Raise ValueError if depthwise weights are not for features of this size."""
+    if weight.shape[-1] != num_features:
+        raise ValueError(
+            f"The depthwise weight is for features of size {weight.shape[-1]}; the grid has features of size "
+            f"{num_features}; convolve before `map` changes the size, or build the layer for the new one."
         )
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sparsity import FullMap, check_weight, reach
+from sparsity import FullMap, check_channels, check_weight, reach
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +31,25 @@ class Backend(FullMap):
         """Compute the branches of the semantic fusion module at all cells and return the active ones."""
         first, *others = (
             F.relu(self._convolve(weight[branch], bias[branch], dilation)) for branch, dilation in enumerate(dilations)
+        )
+        return self._at_cells(sum(others, first))
+
+    def depthwise(
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+    ) -> Float[Tensor, "A F"]:
+        """Compute the depthwise convolutions at all cells and return the active ones."""
+        check_channels(weight, self.features.shape[1])
+        kernels = weight.permute(0, 3, 1, 2)[:, :, None]
+        first, *others = (
+            F.conv2d(
+                self.to_dense(),
+                kernels[branch],
+                None if branch else bias,
+                padding=reach(weight.shape[1], dilation),
+                dilation=dilation,
+                groups=weight.shape[3],
+            )
+            for branch, dilation in enumerate(dilations)
         )
         return self._at_cells(sum(others, first))
 

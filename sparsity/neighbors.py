@@ -8,7 +8,7 @@ One ring is enough for ever: the neighbours of a child lie in the 3x3 cells of i
 features that no active cell touches any more.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -23,10 +23,12 @@ from sparsity import (
     check_children,
     children_of,
     contract,
+    contract_channels,
     map_size,
     neighbors_of,
     reach,
     window,
+    windows,
     with_zero_row,
 )
 
@@ -129,6 +131,16 @@ class Backend:
         if far > 1:
             raise Unsupported.reading(f"The convolution reads cells {far} away", _STORED)
         return contract(self._read(window(weight.shape[-1], dilation, weight.device)), weight, bias)
+
+    def depthwise(
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+    ) -> Float[Tensor, "A F"]:
+        """Convolve with 1x1 or plain 3x3 kernels; those that reach further are `Unsupported`."""
+        side = weight.shape[1]
+        far = max(reach(side, dilation) for dilation in dilations)
+        if far > 1:
+            raise Unsupported.reading(f"The depthwise convolution reads cells {far} away", _STORED)
+        return contract_channels(self._read(windows(side, dilations, weight.device)), weight, bias)
 
     def to_dense(self) -> Float[Tensor, "R F H W"]:
         """Raise `Unsupported`: most passive features are not kept."""

@@ -4,7 +4,7 @@ Without neighbours only operations on single cells are possible: an MLP, a 1x1 c
 subdividing. All others are `Unsupported`, as is the full map, of which the passive part is gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jaxtyping import Float, Int, Int32
@@ -18,6 +18,7 @@ from sparsity import (
     check_children,
     children_of,
     contract,
+    contract_channels,
     map_size,
     reach,
 )
@@ -79,6 +80,15 @@ class Backend:
         if far:
             raise Unsupported.reading(f"The convolution reads cells {far} away", _STORED)
         return contract(self.active[:, None], weight, bias)
+
+    def depthwise(
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+    ) -> Float[Tensor, "A F"]:
+        """Convolve with 1x1 kernels; larger ones are `Unsupported`."""
+        far = max(reach(weight.shape[1], dilation) for dilation in dilations)
+        if far:
+            raise Unsupported.reading(f"The depthwise convolution reads cells {far} away", _STORED)
+        return contract_channels(self.active[:, None].expand(-1, len(dilations), -1), weight, bias)
 
     def to_dense(self) -> Float[Tensor, "R F H W"]:
         """Raise `Unsupported`: passive features are not kept."""

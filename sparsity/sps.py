@@ -7,8 +7,9 @@ operation can still find its neighbours through the map. The map is int32: at st
 All rows are in one buffer `[zero row | passive | active]`. So an operation never concatenates, neighbours outside the
 lattice are the zero row, and a passive feature keeps its row number for life.
 
-Convolution and SFM are one operation with several kernels (`sparsity._kernels`): the naive one of the paper, and ones
-that cost what the active cells cost. The best is found by itself; `backend("sps:reference")` takes one by name.
+Convolution and SFM are one operation, depthwise convolution another, with several kernels (`sparsity._kernels`): the
+naive one of the paper, and ones that cost what the active cells cost. The best is found by itself;
+`backend("sps:reference")` takes one by name.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from sparsity import (
     all_cells,
     cell_rows,
     check_active,
+    check_channels,
     check_children,
     check_weight,
     children_of,
@@ -31,8 +33,9 @@ from sparsity import (
     reach,
     with_zero_row,
 )
-from sparsity._kernels import Call
+from sparsity._kernels import Call, DepthwiseCall
 from sparsity._kernels._choose import check_kernel
+from sparsity._kernels._depthwise import convolve_depthwise
 from sparsity._kernels._op import convolve
 
 
@@ -146,6 +149,21 @@ class Backend:
     ) -> Float[Tensor, "A O"]:
         """Compute all branches of the semantic fusion module, and their sum, in one call of the grid's kernel."""
         return self._convolve(weight, bias, dilations, activation=True)
+
+    def depthwise(
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+    ) -> Float[Tensor, "A F"]:
+        """Compute all branches of a depthwise convolution, and their sum, in one call of the grid's kernel."""
+        check_channels(weight, self.buffer.shape[1])
+        call = DepthwiseCall(
+            buffer=self.buffer,
+            rows=self.rows,
+            cells=self.cells,
+            weight=weight.flatten(1, 2),
+            bias=bias,
+            dilations=tuple(dilations),
+        )
+        return convolve_depthwise(call, self.kernel)
 
     def _convolve(
         self,

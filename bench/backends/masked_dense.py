@@ -107,6 +107,15 @@ class MaskedDense:
         branches = zip(weight.unbind(), bias.unbind(), dilations, strict=True)
         return torch.stack([self.conv2d(*branch).relu() for branch in branches]).sum(0)
 
+    def depthwise(
+        self, weight: Float[Tensor, "D k k F"], bias: Float[Tensor, "F"] | None, dilations: Sequence[int]
+    ) -> Float[Tensor, "A F"]:
+        """Sum full convolutions whose weights from one feature to another are zero."""
+        kernels = weight.diag_embed().permute(0, 3, 4, 1, 2)
+        branches = [self.conv2d(kernel, None, dilation) for kernel, dilation in zip(kernels, dilations, strict=True)]
+        summed = torch.stack(branches).sum(0)
+        return summed if bias is None else summed + bias
+
     def deform_conv2d(
         self,
         weight: Float[Tensor, "O F k k"],

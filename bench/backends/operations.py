@@ -98,6 +98,11 @@ def _sfm_inputs(grid: Grid, normal: Normal, smooth: bool) -> dict[str, Tensor]:
     return {"weight": torch.stack([_kernel(features, 3, normal) for _ in range(branches)]), "bias": bias}
 
 
+def _depthwise_inputs(grid: Grid, normal: Normal, smooth: bool) -> dict[str, Tensor]:
+    features, branches = _features(grid), len(DILATIONS)
+    return {"weight": normal(branches, 3, 3, features) / (9 * branches) ** 0.5, "bias": normal(features)}
+
+
 def _run_halving(grid: Grid, inputs: Inputs) -> Grid:
     return grid.map(lambda rows: F.linear(rows, inputs["weight"], inputs["bias"]))
 
@@ -167,6 +172,11 @@ OPERATIONS: tuple[Operation, ...] = (
         name="deform_conv3",
         draw=_deform_inputs,
         run=lambda grid, inputs: sparsity.deform_conv2d(grid, inputs["weight"], inputs["bias"], inputs["displacement"]),
+    ),
+    Operation(
+        name="depthwise",
+        draw=_depthwise_inputs,
+        run=lambda grid, inputs: sparsity.depthwise(grid, inputs["weight"], inputs["bias"], DILATIONS),
     ),
 )
 

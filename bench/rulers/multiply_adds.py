@@ -80,6 +80,7 @@ _COUNTED_BY_TORCH = {
     aten.baddbmm: "matmul",
     # A kernel of SPS does what a gather and one matrix product per branch would do.
     torch.ops.sps.conv: "matmul",
+    torch.ops.sps.depthwise: "matmul",
 }
 
 # Multiply-adds per element of the output (of the input for pooling), as fvcore charges them; torch leaves them out.
@@ -159,6 +160,7 @@ _KIND_OF_FVCORE = {
     "matmul": "matmul",
     "einsum": "matmul",
     "sps_conv": "matmul",
+    "sps_depthwise": "matmul",
     "scaled_dot_product_attention": "matmul",
     "layer_norm": "norm",
     "group_norm": "norm",
@@ -193,9 +195,14 @@ def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> Count:
         (num_active,), weight = get_shape(inputs[2]), get_shape(inputs[3])
         return Counter({"sps_conv": num_active * prod(weight)})
 
+    def sparse_depthwise(inputs: list[object], outputs: list[object]) -> Counter[str]:
+        (num_active,), weight = get_shape(inputs[2]), get_shape(inputs[3])
+        return Counter({"sps_depthwise": num_active * prod(weight)})
+
     analysis = FlopCountAnalysis(module, inputs)
     analysis.set_op_handle("torchvision::roi_align", roi_align, "aten::scaled_dot_product_attention", attention)
     analysis.set_op_handle("aten::embedding_bag", bags_of_four, "sps::conv", sparse_convolution)
+    analysis.set_op_handle("sps::depthwise", sparse_depthwise)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     # fvcore logs on the root of its own hierarchy; what it cannot count is in the result.
     logging.getLogger("fvcore").setLevel(logging.ERROR)

@@ -44,7 +44,7 @@ def charges() -> Charges:
         return [getattr(each, method) for each in backends for method in methods if hasattr(each, method)]
 
     rules = [each for _, each in getmembers(heads.policies, isfunction) if each.__module__ == heads.policies.__name__]
-    operations = ("conv2d", "sfm", "deform_conv2d")
+    operations = ("conv2d", "sfm", "depthwise", "deform_conv2d")
     functions: dict[str, Sequence[Function]] = {
         "roi_align": [heads.align_regions],
         "selection": [heads.top_cells, heads.top_per_region, *rules],

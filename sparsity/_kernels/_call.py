@@ -1,6 +1,7 @@
-"""The task of a kernel: one sparse convolution of several branches, and the signs that its backward needs."""
+"""The tasks of a kernel: sparse convolutions of several branches, full and depthwise, and the signs of the former."""
 
 from dataclasses import dataclass
+from math import isqrt
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +37,32 @@ class Call:
     dilations: tuple[int, ...]
     activation: bool
     quads: bool
+
+    @property
+    def kernel_size(self) -> int:
+        """`k`, of T = k*k taps."""
+        return isqrt(self.weight.shape[2])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DepthwiseCall:
+    """One sparse depthwise convolution: every feature of its own, all branches added up, then the bias.
+
+    `buffer`, `rows`, `cells` and `dilations` as in `Call`; all is contiguous. The result [A F] is
+    `bias + sum_d sum_t weight[d, t] * neighbour(d, t)`, in the dtype of the buffer, accumulated in at least float32.
+    """
+
+    buffer: Float[Tensor, "N F"]
+    rows: Int32[Tensor, "R H W"]
+    cells: Int32[Tensor, "A"]
+    weight: Float[Tensor, "D T F"]
+    bias: Float[Tensor, "F"] | None
+    dilations: tuple[int, ...]
+
+    @property
+    def kernel_size(self) -> int:
+        """`k`, of T = k*k taps."""
+        return isqrt(self.weight.shape[1])
 
 
 def num_sign_bytes(outputs: int) -> int:

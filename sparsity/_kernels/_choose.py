@@ -9,7 +9,7 @@ from typing import cast
 import torch
 
 from sparsity._grid import Unsupported
-from sparsity._kernels._trial import Kernel, failure
+from sparsity._kernels._trial import FAILURES, DepthwiseKernel, Kernel, Operation
 from sparsity._plugins import names, plugin, unknown_name
 
 VARIABLE = "SPS_KERNEL"
@@ -41,10 +41,36 @@ def kernel_for(device: torch.device, dtype: torch.dtype, name: str | None) -> Ke
 
     Raises ValueError for an unknown name, and `Unavailable`, which is one, for a named kernel that cannot run there.
     """
+    return _chosen("convolution", device, dtype, name)
+
+
+def depthwise_kernel_for(device: torch.device, dtype: torch.dtype, name: str | None) -> DepthwiseKernel:
+    """The same for depthwise convolutions, which not every kernel computes: `Unavailable` for such a one."""
+    return cast(DepthwiseKernel, _chosen("depthwise", device, dtype, name))
+
+
+def why_kernel(device: torch.device, dtype: torch.dtype, operation: Operation = "convolution") -> list[str]:
+    """Say which kernel runs there, and of each other one why not. Raises ValueError as `kernel_for`."""
+    forced = os.environ.get(VARIABLE)
+    if forced:
+        _chosen(operation, device, dtype, forced)
+        return [f"{forced}: used, because {VARIABLE} says so"]
+    best = _best(operation, device, dtype)
+    lines = [f"{best}: used"]
+    for name in names(_PACKAGE):
+        if name != best:
+            is_slower = name in _ORDER and _ORDER.index(name) > _ORDER.index(best)
+            reason = f"slower than {best}" if is_slower else _obstacle(operation, name, device, dtype)
+            lines.append(f"{name}: {reason or ''}")
+    return lines
+
+
+def _chosen(operation: Operation, device: torch.device, dtype: torch.dtype, name: str | None) -> Kernel:
+    """The kernel of a name, of the environment, or the best."""
     name = name or os.environ.get(VARIABLE)
     if not name:
-        return _kernel(_best(device, dtype))
-    reason = _kernel(name).unavailable(device, dtype)
+        return _kernel(_best(operation, device, dtype))
+    reason = _unavailable(operation, name, device, dtype)
     if reason is not None:
         raise Unavailable(
             f"The kernel {name!r} cannot compute {dtype} on {device}: {reason}. "
@@ -53,19 +79,13 @@ def kernel_for(device: torch.device, dtype: torch.dtype, name: str | None) -> Ke
     return _kernel(name)
 
 
-def why_kernel(device: torch.device, dtype: torch.dtype) -> list[str]:
-    """Say which kernel runs there, and of each other one why not. Raises ValueError as `kernel_for`."""
-    forced = os.environ.get(VARIABLE)
-    if forced:
-        kernel_for(device, dtype, forced)
-        return [f"{forced}: used, because {VARIABLE} says so"]
-    best = _best(device, dtype)
-    lines = [f"{best}: used"]
-    for name in names(_PACKAGE):
-        if name != best:
-            is_slower = name in _ORDER and _ORDER.index(name) > _ORDER.index(best)
-            lines.append(f"{name}: " + (f"slower than {best}" if is_slower else _obstacle(name, device, dtype) or ""))
-    return lines
+def _unavailable(operation: Operation, name: str, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a kernel cannot run an operation there; None where it can."""
+    kernel = _kernel(name)
+    reason = kernel.unavailable(device, dtype)
+    if reason is None and operation == "depthwise" and not isinstance(kernel, DepthwiseKernel):
+        return "it has no depthwise convolution"
+    return reason
 
 
 @cache
@@ -76,20 +96,19 @@ def _kernel(name: str) -> Kernel:
 
 
 @cache
-def _best(device: torch.device, dtype: torch.dtype) -> str:
+def _best(operation: Operation, device: torch.device, dtype: torch.dtype) -> str:
     """Name of the first kernel in order that nothing speaks against; nothing speaks against the last."""
     here = [name for name in _ORDER if name in names(_PACKAGE)]
-    return next(name for name in here if _obstacle(name, device, dtype) is None)
+    return next(name for name in here if _obstacle(operation, name, device, dtype) is None)
 
 
 @cache
-def _obstacle(name: str, device: torch.device, dtype: torch.dtype) -> str | None:
+def _obstacle(operation: Operation, name: str, device: torch.device, dtype: torch.dtype) -> str | None:
     """Why a kernel cannot be chosen: it cannot run, or it fails its certificate, which is worth a warning."""
-    kernel = _kernel(name)
-    reason = kernel.unavailable(device, dtype)
+    reason = _unavailable(operation, name, device, dtype)
     if reason is not None or name == _REFERENCE:
         return reason
-    fault = failure(kernel, _kernel(_REFERENCE), device, dtype)
+    fault = FAILURES[operation](_kernel(name), _kernel(_REFERENCE), device, dtype)
     if fault is None:
         return None
     log.warning("The SPS kernel %r is not used for %s on %s, because it is wrong: %s.", name, dtype, device, fault)

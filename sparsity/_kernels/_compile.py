@@ -41,7 +41,7 @@ def load(source: Path) -> ctypes.CDLL:
 
 
 def build(source: Path, extra_flags: Sequence[str] = ()) -> Path:
-    """Give the shared object of a C file, which may include headers `<its name>*.h` beside it, compiled if need be.
+    """Give the shared object of a C file, which may include headers beside it, compiled if need be.
 
     `$CC` names the compiler, else `cc`; `$XDG_CACHE_HOME` the cache, else `~/.cache`. Processes that compile at the
     same time wait for the first. An object that is not what the compiler wrote, by its checksum, is compiled anew.
@@ -76,7 +76,7 @@ def cache_folder() -> Path:
 def _key(source: Path, compiler: Sequence[str], flags: Sequence[str]) -> str:
     """Digest of all that the object depends on."""
     digest = hashlib.sha256()
-    for path in (source, *sorted(source.parent.glob(f"{source.stem}*.h"))):
+    for path in (source, *sorted(source.parent.glob("*.h"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     digest.update(repr((_version(tuple(compiler)), tuple(flags), platform.machine(), platform.system())).encode())
     return digest.hexdigest()[:16]

@@ -28,7 +28,18 @@ def convolve(call: Call, kernel: str | None) -> Float[Tensor, "A O"]:
     Under autocast it computes in the type of autocast, like a matrix product. Raises ValueError where weights have
     another type or are on another device, for an unknown kernel and for one that cannot run there.
     """
-    buffer, weight, bias = call.buffer, call.weight, call.bias
+    buffer, weight, bias = alike(call.buffer, call.weight, call.bias)
+    is_learning = any(given is not None and given.requires_grad for given in (buffer, weight, bias))
+    keep_signs = call.activation and is_learning and torch.is_grad_enabled()
+    settings = (list(call.dilations), call.activation, call.quads)
+    result, _ = torch.ops.sps.conv(buffer, call.rows, call.cells, weight, bias, *settings, keep_signs, kernel)
+    return result
+
+
+def alike(
+    buffer: Float[Tensor, "N F"], weight: Float[Tensor, "*weight"], bias: Float[Tensor, "*bias"] | None
+) -> tuple[Float[Tensor, "N F"], Float[Tensor, "*weight"], Float[Tensor, "*bias"] | None]:
+    """All in the type of autocast, if it is on. Raises ValueError where types or devices then differ."""
     device = buffer.device.type
     can_cast = torch.amp.is_autocast_available(device) and buffer.dtype != torch.float64
     if can_cast and torch.is_autocast_enabled(device):
@@ -40,11 +51,7 @@ def convolve(call: Call, kernel: str | None) -> Float[Tensor, "A O"]:
                 f"The {name} is {given.dtype} on {given.device}; the features are {buffer.dtype} on {buffer.device}; "
                 "convert one to the other."
             )
-    is_learning = any(given is not None and given.requires_grad for given in (buffer, weight, bias))
-    keep_signs = call.activation and is_learning and torch.is_grad_enabled()
-    settings = (list(call.dilations), call.activation, call.quads)
-    result, _ = torch.ops.sps.conv(buffer, call.rows, call.cells, weight, bias, *settings, keep_signs, kernel)
-    return result
+    return buffer, weight, bias
 
 
 @torch.library.custom_op(

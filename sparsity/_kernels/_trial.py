@@ -4,15 +4,15 @@ The calls are small and take every path that kernels may have: all feature sizes
 and 5 cells, one branch and three, with and without bias, activation and sibling quads, few rows and many.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call
+from sparsity._kernels._call import Call, DepthwiseCall
 from sparsity._lattice import children_of
 
 FORWARD_LIMITS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -25,6 +25,9 @@ TF32_LIMIT = 1e-2
 
 _FAR = 16.0
 """A bias that is far more than a convolution here adds up to: rounding changes no sign."""
+
+
+AnyCall = TypeVar("AnyCall", Call, DepthwiseCall)
 
 
 @runtime_checkable
@@ -46,13 +49,54 @@ class Kernel(Protocol):
         ...
 
 
+@runtime_checkable
+class DepthwiseKernel(Protocol):
+    """A module of this folder that computes depthwise convolutions too."""
+
+    def depthwise(self, call: DepthwiseCall) -> Float[Tensor, "A F"]:
+        """Compute a depthwise convolution."""
+        ...
+
+    def depthwise_backward(
+        self, call: DepthwiseCall, gradient: Float[Tensor, "A F"], needed: tuple[bool, bool]
+    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+        """Compute the gradients of buffer and weight; [0] where not needed."""
+        ...
+
+
+Operation = Literal["convolution", "depthwise"]
+
+
 def failure(kernel: Kernel, reference: Kernel, device: torch.device, dtype: torch.dtype) -> str | None:
     """Say what is wrong with a kernel, beside the reference in float64 on the same rounded numbers; None if nothing."""
-    for call in _calls():
+    return _first_fault(_calls(), lambda one, call: _results(cast(Kernel, one), call), kernel, reference, device, dtype)
+
+
+def depthwise_failure(kernel: object, reference: object, device: torch.device, dtype: torch.dtype) -> str | None:
+    """The same for the depthwise convolution of a `DepthwiseKernel`."""
+    return _first_fault(
+        _depthwise_calls(),
+        lambda one, call: _depthwise_results(cast(DepthwiseKernel, one), call),
+        kernel,
+        reference,
+        device,
+        dtype,
+    )
+
+
+def _first_fault(
+    calls: Iterable[AnyCall],
+    results: Callable[[object, AnyCall], dict[str, Tensor]],
+    kernel: object,
+    reference: object,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> str | None:
+    for call in calls:
         ours = _converted(call, device, dtype)
         theirs = _converted(ours, torch.device("cpu"), torch.float64)
         try:
-            found, expected = (_results(one, of) for one, of in ((kernel, ours), (reference, theirs)))
+            found, expected = (results(one, of) for one, of in ((kernel, ours), (reference, theirs)))
             for quantity, wanted in expected.items():
                 error = _error(found[quantity], wanted)
                 limit = (FORWARD_LIMITS if quantity == "output" else GRADIENT_LIMITS)[dtype]
@@ -79,6 +123,30 @@ def _calls() -> Iterator[Call]:
     ):
         call = _call(features, outputs, side, dilations, quads, lattice_side, generator)
         yield replace(call, bias=call.bias if has_bias else None, activation=has_bias)
+
+
+def _depthwise_calls() -> Iterator[DepthwiseCall]:
+    three = (1, 3, 5)
+    generator = torch.Generator().manual_seed(2)
+    for features, side, dilations, has_bias, lattice_side in (
+        (32, 3, three, True, 4),
+        (64, 3, three, True, 4),
+        (128, 3, (1,), True, 4),
+        (32, 3, three, True, 32),
+        (5, 5, (1, 2), True, 4),
+        (48, 3, (1,), False, 4),
+        (7, 1, (1,), False, 4),
+    ):
+        full = _call(features, features, side, dilations, True, lattice_side, generator)
+        assert full.bias is not None
+        yield DepthwiseCall(
+            buffer=full.buffer,
+            rows=full.rows,
+            cells=full.cells,
+            weight=full.weight[:, 0] * features**0.5,
+            bias=full.bias[0] if has_bias else None,
+            dilations=dilations,
+        )
 
 
 def _call(
@@ -120,7 +188,7 @@ def _call(
     )
 
 
-def _converted(call: Call, device: torch.device, dtype: torch.dtype) -> Call:
+def _converted(call: AnyCall, device: torch.device, dtype: torch.dtype) -> AnyCall:
     return replace(
         call,
         buffer=call.buffer.to(device, dtype),
@@ -149,11 +217,26 @@ def _results(kernel: Kernel, call: Call) -> dict[str, Tensor]:
     }
 
 
+def _depthwise_results(kernel: DepthwiseKernel, call: DepthwiseCall) -> dict[str, Tensor]:
+    output = kernel.depthwise(call)
+    gradient = torch.randn(output.shape, generator=torch.Generator().manual_seed(1)).to(torch.bfloat16).to(output)
+    of_buffer, of_weight = kernel.depthwise_backward(call, gradient, (True, True))
+    return {"output": output, "gradient of the features": of_buffer, "gradient of the weight": of_weight}
+
+
 def _error(found: Float[Tensor, "*shape"], expected: Float[Tensor, "*shape"]) -> float:
     """`max|a - b| / max|b|`; NaN where there is one."""
     return float((found.cpu().double() - expected).abs().max() / expected.abs().max())
 
 
-def _described(call: Call) -> str:
-    outputs, num_taps, features = call.weight.shape[1:]
-    return f"{features} to {outputs} features, {num_taps} taps, dilations {', '.join(map(str, call.dilations))}"
+def _described(call: Call | DepthwiseCall) -> str:
+    num_taps, features = call.weight.shape[-2:]
+    to = f"to {call.weight.shape[1]}" if isinstance(call, Call) else "depthwise"
+    return f"{features} {to} features, {num_taps} taps, dilations {', '.join(map(str, call.dilations))}"
+
+
+FAILURES: dict[Operation, Callable[[Kernel, Kernel, torch.device, torch.dtype], str | None]] = {
+    "convolution": failure,
+    "depthwise": depthwise_failure,
+}
+"""The certificate of each operation."""

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int32, UInt8
 from torch import Tensor
 
 from sparsity import product, reach, unravel, window
-from sparsity._kernels import Call, num_sign_bytes, pack, unpack
+from sparsity._kernels import Call, DepthwiseCall, num_sign_bytes, pack, unpack
 
 _BLOCK = {"cpu": 2048}
 """Rows at a time, by device; half or twice of it is as fast on a CPU."""
@@ -74,6 +74,52 @@ def backward(
     return of_buffer.to(dtype), of_weight.to(dtype), of_bias
 
 
+def depthwise(call: DepthwiseCall) -> Float[Tensor, "A F"]:
+    """Add up the taps of a block of rows, one after the other, then the next block."""
+    return _depthwise(call.buffer, neighbor_rows(call), call.weight, call.bias).to(call.buffer.dtype)
+
+
+def depthwise_backward(
+    call: DepthwiseCall, gradient: Float[Tensor, "A F"], needed: tuple[bool, bool]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Gather for the active rows, as the forward does, and sum what reads the passive ones."""
+    dtype, precise, branches = call.buffer.dtype, _precise(call.buffer.dtype), neighbor_rows(call)
+    before_active = len(call.buffer) - len(call.cells) - 1
+    of_buffer = of_weight = gradient.new_empty(0)
+    if needed[0]:
+        of_buffer = torch.zeros_like(call.buffer, dtype=precise)
+        sees = [(rows.flip(1) - before_active).clamp_(min=0) for rows in branches]
+        of_buffer[1 + before_active :] = _depthwise(F.pad(gradient, (0, 0, 1, 0)), sees, call.weight, None)
+        for branch, rows in enumerate(branches):
+            for tap, distinct, sums in _passive_sums(1 + before_active, rows, gradient):
+                of_buffer.index_add_(0, distinct, (sums * call.weight[branch, tap]).to(precise))
+    if needed[1]:
+        of_weight = call.weight.new_zeros(call.weight.shape, dtype=precise)
+        for block in _blocks(call):
+            for branch, rows in enumerate(branches):
+                for tap, ours in enumerate(rows[block].unbind(1)):
+                    of_weight[branch, tap] += (call.buffer.index_select(0, ours) * gradient[block].to(precise)).sum(0)
+    return of_buffer.to(dtype), of_weight.to(dtype)
+
+
+def _depthwise(
+    table: Float[Tensor, "M F"],
+    branches: list[Int32[Tensor, "A T"]],
+    weight: Float[Tensor, "D T F"],
+    bias: Float[Tensor, "F"] | None,
+) -> Float[Tensor, "A F"]:
+    """Rows of a table at all taps times their weights, in the type to add up in."""
+    precise, num_features = _precise(table.dtype), table.shape[1]
+    result = table.new_zeros(len(branches[0]), num_features, dtype=precise)
+    if bias is not None:
+        result += bias
+    for block in _slices(len(result), table.device):
+        for branch, rows in enumerate(branches):
+            for tap, ours in enumerate(rows[block].unbind(1)):
+                result[block].addcmul_(table.index_select(0, ours).to(precise), weight[branch, tap].to(precise))
+    return result
+
+
 def _add_to_active(
     of_buffer: Float[Tensor, "N F"],
     call: Call,
@@ -99,7 +145,14 @@ def _add_to_passive(
     of_branch: Float[Tensor, "A O"],
 ) -> None:
     """Sum the gradients of all cells that see a passive row through a tap, then multiply by the weight of the tap."""
-    first_active = len(of_buffer) - len(rows)
+    for tap, distinct, sums in _passive_sums(len(of_buffer) - len(rows), rows, of_branch):
+        of_buffer.index_add_(0, distinct, (sums @ call.weight[branch, :, tap]).to(of_buffer.dtype))
+
+
+def _passive_sums(
+    first_active: int, rows: Int32[Tensor, "A T"], gradient: Float[Tensor, "A O"]
+) -> Iterator[tuple[int, Int32[Tensor, "_"], Float[Tensor, "_ O"]]]:
+    """For every tap: the passive rows that are seen through it, and the sum of the gradients of those who see each."""
     is_passive = (rows > 0) & (rows < first_active)
     tap, cell = is_passive.T.nonzero(as_tuple=True)
     # One sort for all taps: torch sorts many integers by their digits, a few by comparing.
@@ -108,8 +161,7 @@ def _add_to_passive(
     by_tap = zip((key - tap * first_active).split(numbers), cell[order].split(numbers), strict=True)
     for number, (seen, by) in enumerate(by_tap):
         distinct, counts = seen.unique_consecutive(return_counts=True)
-        sums = F.embedding_bag(by, of_branch, counts.cumsum(0) - counts, mode="sum")
-        of_buffer.index_add_(0, distinct, (sums @ call.weight[branch, :, number]).to(of_buffer.dtype))
+        yield number, distinct, F.embedding_bag(by, gradient, counts.cumsum(0) - counts, mode="sum")
 
 
 def _gather(table: Float[Tensor, "M G"], rows: Int32[Tensor, "N T"]) -> Float[Tensor, "N T*G"]:
@@ -117,10 +169,15 @@ def _gather(table: Float[Tensor, "M G"], rows: Int32[Tensor, "N T"]) -> Float[Te
     return table.index_select(0, rows.flatten()).view(len(rows), rows.shape[1] * table.shape[1])
 
 
-def _blocks(call: Call) -> Iterator[slice]:
+def _blocks(call: Call | DepthwiseCall) -> Iterator[slice]:
     """Slices of the active rows."""
-    step = _BLOCK.get(call.cells.device.type, _LARGE_BLOCK)
-    return (slice(start, start + step) for start in range(0, len(call.cells), step))
+    return _slices(len(call.cells), call.cells.device)
+
+
+def _slices(num_rows: int, device: torch.device) -> Iterator[slice]:
+    """Slices of so many rows, the size of a block each."""
+    step = _BLOCK.get(device.type, _LARGE_BLOCK)
+    return (slice(start, start + step) for start in range(0, num_rows, step))
 
 
 def _precise(dtype: torch.dtype) -> torch.dtype:
@@ -128,7 +185,7 @@ def _precise(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def neighbor_rows(call: Call) -> list[Int32[Tensor, "A T"]]:
+def neighbor_rows(call: Call | DepthwiseCall) -> list[Int32[Tensor, "A T"]]:
     """Row of every tap's neighbour of every active cell, by branch; outside the lattice row 0.
 
     In the margin there is nothing to decide per neighbour: one addition and one lookup, which is half the time of
@@ -136,7 +193,7 @@ def neighbor_rows(call: Call) -> list[Int32[Tensor, "A T"]]:
     which everything is outside.
     """
     regions, height, width = call.rows.shape
-    kernel_size = round(call.weight.shape[2] ** 0.5)
+    kernel_size = call.kernel_size
     margin = min(max(reach(kernel_size, dilation) for dilation in call.dilations), max(height, width))
     padded = F.pad(call.rows, (margin, margin, margin, margin))
     _, padded_height, padded_width = padded.shape

@@ -1,8 +1,9 @@
 """Naive gather and matrix product, as in the paper: the frozen baseline, which every other kernel must equal.
 
 A branch gathers all its neighbours into a matrix [A, T F], multiplies it with the weights and applies the activation.
-This is also what `sparsity.conv2d` and `sparsity.sfm` do on any backend, so SPS equals SparseOnDense bit for bit. The
-rows of neighbours are found anew in every call, in int32. Do not make it faster: speed-ups are ratios to this file.
+This is also what `sparsity.conv2d`, `sparsity.sfm` and `sparsity.depthwise` do on any backend, so SPS equals
+SparseOnDense bit for bit. The rows of neighbours are found anew in every call, in int32. Do not make it faster:
+speed-ups are ratios to this file.
 
 `forward` is plain torch and has a gradient of its own; `backward` recomputes what that would have kept.
 """
@@ -12,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from sparsity import neighbors_of, window
-from sparsity._kernels import Call, pack, unpack
+from sparsity import contract_channels, neighbors_of, window
+from sparsity._kernels import Call, DepthwiseCall, pack, unpack
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -62,10 +63,37 @@ def _branch(call: Call, branch: int) -> Float[Tensor, "A O"]:
     return F.relu(result) if call.activation else result
 
 
-def _neighbor_rows(call: Call, branch: int) -> Int[Tensor, "A T"]:
+def depthwise(call: DepthwiseCall) -> Float[Tensor, "A F"]:
+    """Gather the neighbours of all branches, weigh each, add them up."""
+    return contract_channels(_all_taps(call), call.weight, call.bias)
+
+
+def depthwise_backward(
+    call: DepthwiseCall, gradient: Float[Tensor, "A F"], needed: tuple[bool, bool]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Autograd's way, as `backward`."""
+    of_buffer = torch.zeros_like(call.buffer) if needed[0] else call.buffer.new_empty(0)
+    of_weight = call.buffer.new_empty(0)
+    if needed[0]:
+        for branch in range(len(call.dilations)):
+            of_taps = gradient[:, None] * call.weight[branch]
+            of_buffer.index_add_(0, _neighbor_rows(call, branch).flatten(), of_taps.flatten(0, 1))
+        of_buffer[:1] = 0
+    if needed[1]:
+        by_feature = torch.bmm(_all_taps(call).permute(2, 1, 0), gradient.T[:, :, None])
+        of_weight = by_feature[:, :, 0].T.reshape(call.weight.shape)
+    return of_buffer, of_weight
+
+
+def _all_taps(call: DepthwiseCall) -> Float[Tensor, "A taps F"]:
+    """Every neighbour of every active cell, branch by branch."""
+    rows = torch.cat([_neighbor_rows(call, branch) for branch in range(len(call.dilations))], dim=1)
+    return call.buffer.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+
+
+def _neighbor_rows(call: Call | DepthwiseCall, branch: int) -> Int[Tensor, "A T"]:
     """Row of every neighbour of every active cell; outside the lattice row 0."""
-    kernel_size = round(call.weight.shape[2] ** 0.5)
     regions, height, width = call.rows.shape
-    offsets = window(kernel_size, call.dilations[branch], call.cells.device)
+    offsets = window(call.kernel_size, call.dilations[branch], call.cells.device)
     neighbors, inside = neighbors_of(call.cells, offsets, (regions, height, width))
     return (call.rows.flatten().index_select(0, neighbors.flatten()) * inside.flatten()).view(neighbors.shape)

@@ -53,6 +53,9 @@ def test_blocks_are_put_together_in_order(num_rows: int, monkeypatch: pytest.Mon
     assert torch.equal(found, first.sum(1, keepdim=True) + second)
     assert max(sizes) <= 4
     assert sum(sizes) == num_rows
+    with torch.inference_mode():
+        assert torch.equal(in_blocks(add, first, second, numbers=4), found)
+    assert max(sizes[-2:]) <= 2
 
 
 def test_where_gradients_are_wanted_all_rows_come_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

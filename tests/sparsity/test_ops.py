@@ -56,6 +56,44 @@ def test_sfm_of_a_full_grid_sums_branches_after_their_activation(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("kernel_size", "dilations"), [(3, (1, 3, 5)), (3, (1,)), (5, (2,)), (1, (1, 1))])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_depthwise_convolution_of_a_full_grid_is_conv2d_in_groups(
+    name: str, has_bias: bool, kernel_size: int, dilations: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    generator = torch.Generator().manual_seed(kernel_size)
+    features = randn((2, 5, 7, 6), generator, dtype)
+    weight = randn((len(dilations), kernel_size, kernel_size, 5), generator, dtype)
+    bias = randn((5,), generator, dtype) if has_bias else None
+    with skip_unsupported():
+        actual = sparsity.depthwise(backend(name).dense(features), weight, bias, dilations)
+    kernels = weight.permute(0, 3, 1, 2)[:, :, None]
+    expected = sum(
+        F.conv2d(features, kernel, None, padding=dilation * (kernel_size // 2), dilation=dilation, groups=5)
+        for kernel, dilation in zip(kernels, dilations, strict=True)
+    )
+    assert isinstance(expected, torch.Tensor)
+    leaves = [features, weight] + ([] if bias is None else [bias])
+    assert_equal_with_gradients(actual, rows(expected) + (0 if bias is None else bias), leaves)
+
+
+def test_wrong_depthwise_weights_are_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Run-time types would answer first.
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    grid = backend(name).dense(torch.zeros(1, 2, 4, 4))
+    for shape, dilations, message in (
+        ((2, 3, 3, 2), (1,), "2 kernels of 3 x 3 cells and the dilations"),
+        ((0, 3, 3, 2), (), "at least one"),
+        ((1, 3, 5, 2), (1,), "one square kernel per dilation"),
+        ((1, 2, 2, 2), (1,), "needs an odd one"),
+        ((1, 3, 3, 2), (0,), "taps are at least 1 cell apart"),
+        ((1, 1, 1, 3), (1,), "is for features of size 3; the grid has features of size 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sparsity.depthwise(grid, torch.zeros(shape), None, dilations)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kernel_size", [1, 3])
 @pytest.mark.parametrize("spread", [0.0, 0.4, 3.0])
 def test_deformable_convolution_of_a_full_grid_is_torchvisions(
@@ -87,7 +125,7 @@ def test_undisplaced_deformable_convolution_is_convolution(name: str) -> None:
     assert_equal_with_gradients(deformed, convolved, [features, weight])
 
 
-@pytest.mark.parametrize("operation", ["pointwise", "conv", "sfm", "deformable"])
+@pytest.mark.parametrize("operation", ["pointwise", "conv", "sfm", "depthwise", "deformable"])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-2), (torch.bfloat16, 5e-2)])
 def test_half_precision_is_near_double_precision(
     name: str, dtype: torch.dtype, tolerance: float, operation: str
@@ -107,6 +145,8 @@ def test_half_precision_is_near_double_precision(
                 return sparsity.conv2d(grid, weight[0], bias[0])
             case "sfm":
                 return sparsity.sfm(grid, weight, bias, (1, 3, 5))
+            case "depthwise":
+                return sparsity.depthwise(grid, weight[:, 0].permute(0, 2, 3, 1), bias[0, :1].expand(5), (1, 3, 5))
             case _:
                 return sparsity.deform_conv2d(grid, weight[0], None, displacement)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from sparsity import Grid, Unsupported, backend, conv2d, deform_conv2d, names, sfm
+from sparsity import Grid, Unsupported, backend, conv2d, deform_conv2d, depthwise, names, sfm
 
 FEATURES, CELLS = 4, 16
 ACTIONS: dict[str, Callable[[Grid], object]] = {
@@ -15,6 +15,9 @@ ACTIONS: dict[str, Callable[[Grid], object]] = {
     "dilated": lambda grid: conv2d(grid, torch.ones(3, FEATURES, 3, 3), None, 3),
     "large": lambda grid: conv2d(grid, torch.ones(3, FEATURES, 5, 5), None),
     "sfm": lambda grid: sfm(grid, torch.ones(2, 3, FEATURES, 3, 3), torch.ones(2, 3), (1, 3)),
+    "depthwise 1x1": lambda grid: depthwise(grid, torch.ones(2, 1, 1, FEATURES), None, (1, 4)),
+    "depthwise": lambda grid: depthwise(grid, torch.ones(1, 3, 3, FEATURES), None, (1,)),
+    "dilated depthwise": lambda grid: depthwise(grid, torch.ones(2, 3, 3, FEATURES), None, (1, 3)),
     "deformable": lambda grid: deform_conv2d(grid, torch.ones(3, FEATURES, 3, 3), None, torch.ones(CELLS, 9, 2)),
     "bilinear": lambda grid: grid.sample(torch.ones(CELLS, 1, 2)),
     "own cell": lambda grid: grid.gather(torch.zeros(2, 2, dtype=torch.int32)),
@@ -27,8 +30,8 @@ ABLE = {
     "dense": ALL,
     "sparse_on_dense": ALL,
     "sps": ALL,
-    "neighbors": {"pointwise", "conv", "own cell", "neighbours"},
-    "pointwise": {"pointwise", "own cell"},
+    "neighbors": {"pointwise", "conv", "depthwise 1x1", "depthwise", "own cell", "neighbours"},
+    "pointwise": {"pointwise", "depthwise 1x1", "own cell"},
 }
 
 

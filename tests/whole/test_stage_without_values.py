@@ -38,6 +38,11 @@ def refine(grid: Grid) -> None:
             lambda: sparsity.deform_conv2d(grid, weight[0], None, torch.zeros(num_active, 9, 2, device=device)),
             (num_active, 5),
         ),
+        (lambda: sparsity.depthwise(grid, torch.zeros(1, 3, 3, 3, device=device), None, (1,)), (num_active, 3)),
+        (
+            lambda: sparsity.depthwise(grid, torch.zeros(2, 3, 3, 3, device=device), bias[0, :3], (1, 3)),
+            (num_active, 3),
+        ),
         (grid.to_dense, (regions, 3, height, width)),
     ]
     for action, shape in actions:

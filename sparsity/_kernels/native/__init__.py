@@ -8,34 +8,27 @@ The result is the same to the bit for any number of threads; it uses `torch.get_
 """
 
 import ctypes
-import functools
 from dataclasses import replace
-from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sparsity._kernels import Call
-from sparsity._kernels._compile import CannotCompile, load
+from sparsity._kernels.native import _library
+from sparsity._kernels.native._depthwise import depthwise, depthwise_backward
+from sparsity._kernels.native._library import Instructions, instruction_sets
 
-Instructions = Literal["portable", "avx2", "avx512", "avx512_bf16"]
-
-_NUMBERS: dict[Instructions, int] = {"portable": 0, "avx2": 1, "avx512": 2, "avx512_bf16": 3}
-"""As `enum instructions` of native.c has them, the best last; the last is for bfloat16, the others for float32."""
-
-_SOURCE = Path(__file__).with_name("native.c")
-
-
-class _Lattice(ctypes.Structure):
-    """`struct lattice` of native.h."""
-
-    _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("rows", "cells", "dilations")),
-        *((name, ctypes.c_int64) for name in ("num_rows", "num_active", "num_cells", "height", "width")),
-        *((name, ctypes.c_int64) for name in ("num_branches", "kernel_size", "quads")),
-    )
+__all__ = [
+    "backward",
+    "convolve",
+    "depthwise",
+    "depthwise_backward",
+    "differentiate",
+    "forward",
+    "instruction_sets",
+    "unavailable",
+]
 
 
 class _Weights(ctypes.Structure):
@@ -51,7 +44,7 @@ class _Convolution(ctypes.Structure):
     """`struct convolution` of native.h."""
 
     _fields_ = (
-        ("lattice", _Lattice),
+        ("lattice", _library.Lattice),
         ("features", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("branch_stride", "first_row", "num_in", "num_out")),
         ("weight", _Weights),
@@ -66,7 +59,7 @@ class _Gradient(ctypes.Structure):
     """`struct gradient` of native.h."""
 
     _fields_ = (
-        ("lattice", _Lattice),
+        ("lattice", _library.Lattice),
         *((name, ctypes.c_void_p) for name in ("features", "masked")),
         *((name, ctypes.c_int64) for name in ("branch_stride", "num_in", "num_out")),
         ("weight", _Weights),
@@ -80,23 +73,10 @@ def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
         return f"it runs on the CPU, not on {device.type}"
     if dtype not in (torch.float32, torch.bfloat16):
         return f"it computes float32 and bfloat16, not {str(dtype).removeprefix('torch.')}"
-    library = _library()
+    library = _library.library()
     if isinstance(library, str):
         return library
     return None if instruction_sets(dtype) else "this CPU has no instructions for bfloat16 (AVX512-BF16)"
-
-
-def instruction_sets(dtype: torch.dtype) -> list[Instructions]:
-    """Instruction sets that compute this dtype on this CPU, the best last.
-
-    Raises RuntimeError where nothing compiles.
-    """
-    library = _loaded()
-    return [
-        name
-        for name, number in _NUMBERS.items()
-        if (name == "avx512_bf16") == (dtype == torch.bfloat16) and library.sps_has(number)
-    ]
 
 
 def forward(call: Call, keep_signs: bool) -> tuple[Float[Tensor, "A O"], UInt8[Tensor, "A D _"]]:
@@ -123,11 +103,11 @@ def convolve(
     out = call.buffer.new_empty(num_active, num_out)
     signs = call.buffer.new_empty(num_active, num_branches, (num_out + 7) // 8 if keep_signs else 0, dtype=torch.uint8)
     bias = None if call.bias is None else call.bias.float().contiguous()
-    dilations = _dilations(call)
-    _run(
+    dilations = _library.dilations_of(call)
+    _library.run(
         "sps_convolution",
         _Convolution(
-            lattice=_lattice(call, dilations),
+            lattice=_library.lattice_of(call, dilations),
             features=call.buffer.data_ptr(),
             num_in=num_in,
             num_out=num_out,
@@ -173,7 +153,7 @@ def _masked(call: Call, signs: UInt8[Tensor, "A D _"], gradient: Float[Tensor, "
         )
     signs = signs.contiguous()
     masked = gradient.new_empty(num_branches, num_active, num_out)
-    _loaded().sps_mask(
+    _library.loaded().sps_mask(
         *map(ctypes.c_int64, (num_active, num_branches, num_out)),
         *map(ctypes.c_void_p, (gradient.data_ptr(), signs.data_ptr(), masked.data_ptr())),
     )
@@ -189,12 +169,12 @@ def _of_buffer(call: Call, masked: Float[Tensor, "branches A O"], instructions: 
     out = torch.zeros_like(call.buffer)
     num_active, (_, num_out, _, num_in) = call.cells.shape[0], call.weight.shape
     first_active = call.buffer.shape[0] - num_active
-    dilations = _dilations(call)
+    dilations = _library.dilations_of(call)
     branch_stride = masked.stride(0) if call.activation else 0
-    _run(
+    _library.run(
         "sps_convolution",
         _Convolution(
-            lattice=_lattice(call, dilations),
+            lattice=_library.lattice_of(call, dilations),
             features=masked.data_ptr(),
             branch_stride=branch_stride,
             first_row=first_active,
@@ -206,7 +186,7 @@ def _of_buffer(call: Call, masked: Float[Tensor, "branches A O"], instructions: 
         ),
         instructions,
     )
-    _run("sps_passive_gradient", _gradient(call, dilations, masked, out[1:]), instructions)
+    _library.run("sps_passive_gradient", _gradient(call, dilations, masked, out[1:]), instructions)
     return out
 
 
@@ -214,8 +194,8 @@ def _of_weight(
     call: Call, masked: Float[Tensor, "branches A O"], instructions: Instructions
 ) -> Float[Tensor, "D O T F"]:
     out = call.weight.new_zeros(call.weight.shape)
-    dilations = _dilations(call)
-    _run("sps_weight_gradient", _gradient(call, dilations, masked, out), instructions)
+    dilations = _library.dilations_of(call)
+    _library.run("sps_weight_gradient", _gradient(call, dilations, masked, out), instructions)
     return out
 
 
@@ -226,7 +206,7 @@ def _gradient(
     out: Float[Tensor, "..."],
 ) -> _Gradient:
     return _Gradient(
-        lattice=_lattice(call, dilations),
+        lattice=_library.lattice_of(call, dilations),
         features=call.buffer.data_ptr(),
         masked=masked.data_ptr(),
         branch_stride=masked.stride(0) if call.activation else 0,
@@ -237,32 +217,9 @@ def _gradient(
     )
 
 
-def _lattice(call: Call, dilations: ctypes.Array[ctypes.c_int32]) -> _Lattice:
-    _, height, width = call.rows.shape
-    return _Lattice(
-        rows=call.rows.data_ptr(),
-        cells=call.cells.data_ptr(),
-        dilations=ctypes.addressof(dilations),
-        num_rows=call.buffer.shape[0],
-        num_active=call.cells.shape[0],
-        num_cells=call.rows.numel(),
-        height=height,
-        width=width,
-        num_branches=len(call.dilations),
-        kernel_size=round(call.weight.shape[2] ** 0.5),
-        quads=call.quads,
-    )
-
-
 def _weights(call: Call) -> _Weights:
     """The weight where it lies, in any layout: what the C reads often, it packs for itself."""
     return _Weights(call.weight.data_ptr(), *call.weight.stride())
-
-
-def _dilations(call: Call) -> ctypes.Array[ctypes.c_int32]:
-    """The dilations, none of which needs to reach farther than a lattice does."""
-    farthest = max(*call.rows.shape[1:], 1)
-    return (ctypes.c_int32 * len(call.dilations))(*(min(dilation, farthest) for dilation in call.dilations))
 
 
 def _checked(call: Call) -> Call:
@@ -294,32 +251,3 @@ def _checked(call: Call) -> Call:
         rows=call.rows.contiguous(),
         cells=call.cells.contiguous(),
     )
-
-
-def _run(entry: str, problem: _Convolution | _Gradient, instructions: Instructions) -> None:
-    """Call an entry of the library and turn its status into an exception."""
-    function = getattr(_loaded(), entry)
-    status = function(ctypes.byref(problem), _NUMBERS[instructions], ctypes.c_int64(torch.get_num_threads()))
-    if status == 1:
-        raise IndexError(
-            "The index map or the list of cells has a number that is no row or no cell; expected those of a grid; "
-            "`sparsity.check(grid)` says what is wrong."
-        )
-    if status == 2:
-        raise MemoryError("The native kernel got no memory for its scratch; process fewer cells or features at a time.")
-
-
-def _loaded() -> ctypes.CDLL:
-    library = _library()
-    if isinstance(library, str):
-        raise RuntimeError(f"The native kernel is not available: {library}.")
-    return library
-
-
-@functools.cache
-def _library() -> ctypes.CDLL | str:
-    """The compiled source, or why there is none: asked once, as a compiler that fails does so again."""
-    try:
-        return load(_SOURCE)
-    except CannotCompile as error:
-        return str(error)

@@ -1,4 +1,4 @@
-/* Gather convolutions on partly refined lattices, on the CPU: the entries, and which instruction set does the work.
+/* Gather convolutions on partly refined lattices, full and depthwise, on the CPU: the entries, and who does the work.
  *
  * Plain C, one shared object for all CPUs of an architecture: every instruction set is compiled in and chosen when
  * called. Called from __init__.py through ctypes; the entries give a `status`. The design in three lines: look up where
@@ -119,6 +119,17 @@ int sps_passive_gradient(const struct gradient *g, int instructions, int64_t num
     case AVX2: return passive_gradients_avx2(g, num_threads);
 #endif
     default: return passive_gradients_portable(g, num_threads);
+    }
+}
+
+int sps_depthwise(const struct depthwise *d, int instructions, int64_t num_threads)
+{
+    switch (instructions) {
+#if defined(__x86_64__)
+    case AVX512: return depthwise_avx512(d, num_threads);
+    case AVX2: return depthwise_avx2(d, num_threads);
+#endif
+    default: return depthwise_portable(d, num_threads);
     }
 }
 

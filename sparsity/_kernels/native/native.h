@@ -66,6 +66,20 @@ struct gradient {
     float *out; /* [D O T F], zero, or of the passive rows [P F], zero */
 };
 
+enum depthwise_part { DEPTHWISE_OUTPUT = 0, DEPTHWISE_BUFFER = 1, DEPTHWISE_WEIGHT = 2 };
+
+/* A depthwise convolution, or one of its gradients. F is a multiple of 16. */
+struct depthwise {
+    struct lattice lattice;
+    int64_t part;          /* enum depthwise_part: what is computed */
+    int64_t num_features;  /* F */
+    const float *features; /* [N F] */
+    const float *gradient; /* [A F], of the output */
+    const float *weight;   /* [D T F] */
+    const float *bias;     /* [F], or null */
+    float *out;            /* [A F]; zero and [N F] of the buffer, [D T F] of the weight */
+};
+
 /* The weights of one branch in the orientation of a convolution: strides to the next output, tap and input. */
 struct weight_view {
     int64_t num_in, num_out, num_taps;

@@ -6,6 +6,7 @@
 #include "convolve.h"
 #ifndef BFLOAT16
 #include "gradient.h"
+#include "depthwise.h"
 #endif
 
 /* Memory for packed weights: `count` of them, `size` elements each, and where each one is. NULL if there is none. */
@@ -73,6 +74,18 @@ static int NAME(passive_gradients)(const struct gradient *g, int64_t num_threads
     const int status = share_among(num_threads, work, num_passive, 1, NAME(passive_gradient), g, weights);
     free(weights);
     return status;
+}
+
+static int NAME(depthwise)(const struct depthwise *d, int64_t num_threads)
+{
+    const int64_t work = d->lattice.num_active * NAME(all_taps)(&d->lattice) * d->num_features;
+    switch (d->part) {
+    case DEPTHWISE_BUFFER:
+        return share_among(num_threads, work, d->num_features, LANES, NAME(depthwise_buffer), d, NULL);
+    case DEPTHWISE_WEIGHT:
+        return share_among(num_threads, work, d->num_features, LANES, NAME(depthwise_weight), d, NULL);
+    default: return share_among(num_threads, work, d->lattice.num_active, 1, NAME(depthwise_rows), d, NULL);
+    }
 }
 #endif
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sparsity._kernels import Call
+from sparsity._kernels import Call, DepthwiseCall
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -85,3 +85,35 @@ def backward(
                 received.sum(1, dtype=torch.float32).to(gradient.dtype).repeat(len(call.dilations) // len(received), 1)
             )
     return of_buffer, of_weight, of_bias
+
+
+def depthwise(call: DepthwiseCall) -> Float[Tensor, "A F"]:
+    """Output, as `DepthwiseCall` says."""
+    from sparsity._kernels.triton import _launch_depthwise as launch
+
+    out = call.buffer.new_empty(call.cells.shape[0], call.buffer.shape[1])
+    with torch.cuda.device_of(out):
+        launch.convolve(call, call.buffer, call.weight, call.bias, out, shift=0)
+    return out
+
+
+def depthwise_backward(
+    call: DepthwiseCall, gradient: Float[Tensor, "A F"], needed: tuple[bool, bool]
+) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    """Gradients of buffer and weight, as `backward`."""
+    from sparsity._kernels.triton import _launch_depthwise as launch
+
+    needs_buffer, needs_weight = needed
+    of_buffer, of_weight = call.buffer.new_empty(0), call.buffer.new_empty(0)
+    with torch.cuda.device_of(gradient):
+        if needs_buffer:
+            num_passive = call.buffer.shape[0] - call.cells.shape[0] - 1
+            of_buffer = torch.empty_like(call.buffer)
+            of_buffer[0] = 0
+            launch.passive_gradient(call, gradient, of_buffer[1 : 1 + num_passive])
+            received = torch.cat((gradient.new_zeros(1, gradient.shape[1]), gradient))
+            of_active = of_buffer[1 + num_passive :]
+            launch.convolve(call, received, call.weight.flip(1).contiguous(), None, of_active, shift=num_passive)
+        if needs_weight:
+            of_weight = launch.weight_gradient(call, gradient)
+    return of_buffer, of_weight

@@ -7,10 +7,10 @@ from math import isqrt
 
 import torch
 import triton
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from sparsity._kernels import Call
+from sparsity._kernels import Call, DepthwiseCall
 from sparsity._kernels.triton import convolution, gradients
 from sparsity._kernels.triton.tune import Tiles, convolution_tiles, passive_tiles, tuned, weight_tiles
 
@@ -40,7 +40,7 @@ def convolve(
     signs = torch.empty(
         num_active, num_branches, triton.cdiv(outputs, 8) if keep_signs else 0, dtype=torch.uint8, device=out.device
     )
-    dilations, precision = _dilations(call), _precision()
+    dilations, precision = dilations_of(call), _precision()
 
     def launch(tiles: Tiles) -> None:
         convolution.convolve[triton.cdiv(num_active, tiles.cells), triton.cdiv(outputs, tiles.outputs)](
@@ -94,7 +94,7 @@ def mask_gradient(
 def weight_gradient(call: Call, received: Float[Tensor, "sources M O"]) -> Float[Tensor, "D O T F"]:
     """Gradient of the weight, from masked gradients: each program sums a part of the cells, then torch the parts."""
     (num_branches, outputs, taps, features), num_active = call.weight.shape, call.cells.shape[0]
-    dilations, precision = _dilations(call), _precision()
+    dilations, precision = dilations_of(call), _precision()
 
     def launch(tiles: Tiles) -> Float[Tensor, "parts D O T F"]:
         num_tiles = triton.cdiv(outputs, tiles.outputs) * triton.cdiv(features, tiles.features)
@@ -130,29 +130,10 @@ def weight_gradient(call: Call, received: Float[Tensor, "sources M O"]) -> Float
 
 
 def passive_gradient(call: Call, received: Float[Tensor, "sources M O"], out: Float[Tensor, "P F"]) -> None:
-    """Write the gradient of the passive rows: sort (row, branch, tap, cell), then sum each run without an atomic.
-
-    The sort is stable, so every sum adds its cells in ascending order.
-    """
-    (num_branches, outputs, taps, features), num_active = call.weight.shape, call.cells.shape[0]
-    num_passive, num_pairs, precision = out.shape[0], num_branches * taps, _precision()
-    end = num_passive * num_pairs
-    keys = torch.empty(
-        num_active * num_pairs, dtype=torch.int32 if end < 2**31 else torch.int64, device=received.device
-    )
-    gradients.passive_pairs[(triton.cdiv(keys.shape[0], BLOCK),)](
-        call.rows,
-        call.cells,
-        keys,
-        num_active,
-        num_passive,
-        *call.rows.shape[1:],
-        SIDE=isqrt(taps),
-        DILATIONS=_dilations(call),
-        BLOCK=BLOCK,
-    )
-    ascending, order = keys.sort(stable=True)
-    starts = torch.searchsorted(ascending, torch.arange(end + 1, dtype=keys.dtype, device=keys.device))
+    """Write the gradient of the passive rows: sum the sorted readers of each, without an atomic."""
+    num_branches, outputs, taps, features = call.weight.shape
+    num_passive, precision = out.shape[0], _precision()
+    order, starts = sorted_readers(call, num_passive)
 
     def launch(tiles: Tiles) -> None:
         gradients.passive_gradient[triton.cdiv(num_passive, tiles.cells), triton.cdiv(features, tiles.features)](
@@ -180,7 +161,32 @@ def passive_gradient(call: Call, received: Float[Tensor, "sources M O"], out: Fl
     launch(tuned("passive_gradient", constants, num_passive, received, candidates, launch))
 
 
-def _dilations(call: Call) -> tuple[int, ...]:
+def sorted_readers(call: Call | DepthwiseCall, num_passive: int) -> tuple[Int[Tensor, "pairs"], Int[Tensor, "ends"]]:
+    """All (row, branch, tap, cell) in this order, as `cell * D * T + pair`, and where each (row, branch, tap) begins.
+
+    The sort is stable, so what sums them adds the cells in ascending order.
+    """
+    num_active, num_pairs = call.cells.shape[0], len(call.dilations) * call.kernel_size**2
+    end = num_passive * num_pairs
+    keys = torch.empty(
+        num_active * num_pairs, dtype=torch.int32 if end < 2**31 else torch.int64, device=call.rows.device
+    )
+    gradients.passive_pairs[(triton.cdiv(keys.shape[0], BLOCK),)](
+        call.rows,
+        call.cells,
+        keys,
+        num_active,
+        num_passive,
+        *call.rows.shape[1:],
+        SIDE=call.kernel_size,
+        DILATIONS=dilations_of(call),
+        BLOCK=BLOCK,
+    )
+    ascending, order = keys.sort(stable=True)
+    return order, torch.searchsorted(ascending, torch.arange(end + 1, dtype=keys.dtype, device=keys.device))
+
+
+def dilations_of(call: Call | DepthwiseCall) -> tuple[int, ...]:
     """The dilations, those that leave the lattice all alike: more would only overflow."""
     return tuple(min(dilation, max(call.rows.shape[1:])) for dilation in call.dilations)
 

@@ -97,7 +97,7 @@ def test_a_kernel_that_cannot_run_here_is_no_failure(monkeypatch: pytest.MonkeyP
     certificate = certify(backend("sps:reference"), histories=SMALL[:1], dtypes=["float32"])
     assert certificate.failures == []
     refused = {check.operation for check in certificate.checks if check.outcome == "cannot"}
-    assert {"conv3_d1", "sfm", "conv3_after_overwrite"} <= refused
+    assert {"conv3_d1", "sfm", "depthwise", "conv3_after_overwrite"} <= refused
     assert refused.isdisjoint({"linear", "subdivide", "gather", "deform_conv3"})
     assert all("not today" in check.reason for check in certificate.checks if check.outcome == "cannot")
 

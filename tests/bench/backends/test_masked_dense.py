@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import conv2d
 from torchvision.ops import deform_conv2d
 
 import sparsity
@@ -92,6 +93,16 @@ def test_deformable_convolution_is_torchvisions(full: Tensor, generator: torch.G
     grid = MaskedDense.dense(full)
     displacement = shifts.permute(0, 2, 3, 1).reshape(-1, 9, 2) + sparsity.window(3, 1, torch.device("cpu"))
     torch.testing.assert_close(sparsity.deform_conv2d(grid, weight, bias, displacement), expected)
+
+
+def test_depthwise_convolution_is_torchs_in_groups(full: Tensor, generator: torch.Generator) -> None:
+    weight = torch.randn(2, 3, 3, FEATURES, generator=generator, dtype=torch.float64)
+    bias = torch.randn(FEATURES, generator=generator, dtype=torch.float64)
+    expected = bias[:, None, None]
+    for kernel, dilation in zip(weight.permute(0, 3, 1, 2)[:, :, None], (1, 2), strict=True):
+        expected = expected + conv2d(full, kernel, padding=dilation, dilation=dilation, groups=FEATURES)
+    actual = sparsity.depthwise(MaskedDense.dense(full), weight, bias, (1, 2))
+    torch.testing.assert_close(actual, expected.permute(0, 2, 3, 1).flatten(0, 2))
 
 
 def test_the_branches_of_the_sfm_are_rectified_one_by_one(full: Tensor, generator: torch.Generator) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from torchvision.ops import roi_align
 
 from bench.rulers.multiply_adds import count_fvcore, count_torch, counting
-from sparsity import backend, conv2d, sfm
+from sparsity import backend, conv2d, depthwise, sfm
 
 
 class Attention(nn.Module):
@@ -64,17 +64,19 @@ def test_every_kind_matches_the_formulas_and_the_other_ruler() -> None:
 
 
 class Sparse(nn.Module):
-    """Branches of the SFM on a backend, a third of whose cells are active."""
+    """Branches of the SFM, a convolution and a depthwise one on a backend, a third of whose cells are active."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.kind = backend(name)
         self.weight = nn.Parameter(torch.zeros(3, 5, 4, 3, 3))
         self.bias = nn.Parameter(torch.zeros(3, 5))
+        self.channels = nn.Parameter(torch.zeros(3, 3, 3, 4))
 
     def forward(self, features: torch.Tensor, children: torch.Tensor) -> torch.Tensor:
         grid = self.kind.dense(features).subdivide(torch.arange(3, device=features.device), children)
-        return sfm(grid, self.weight, self.bias, (1, 3, 5)) + conv2d(grid, self.weight[0], None)
+        around = depthwise(grid, self.channels, self.bias[0, :4], (1, 3, 5))
+        return sfm(grid, self.weight, self.bias, (1, 3, 5)) + conv2d(grid, self.weight[0], None) + around[:, :1]
 
 
 @pytest.mark.parametrize("name", ["sps", "sps:reference", "sparse_on_dense"])
@@ -82,7 +84,7 @@ def test_a_kernel_costs_what_its_gather_and_products_cost(name: str, monkeypatch
     # A trace has sizes that the run-time types do not take for numbers.
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     model, inputs = Sparse(name), (torch.zeros(1, 4, 3, 3), torch.zeros(12, 4))
-    expected = {"matmul": 12 * 4 * 9 * 5 * 4}
+    expected = {"matmul": 12 * 4 * 9 * 5 * 4 + 12 * 3 * 9 * 4}
     with counting():
         (by_torch, _), by_fvcore = count_torch(lambda: model(*inputs)), count_fvcore(model, inputs)
         on_meta, _ = count_torch(lambda: model.to("meta")(*(value.to("meta") for value in inputs)))

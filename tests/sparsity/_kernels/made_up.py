@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sparsity._kernels._call import Call
+from sparsity._kernels._call import Call, DepthwiseCall
+from sparsity._kernels._trial import AnyCall
 from sparsity.sps import Backend
 
 
@@ -55,6 +56,18 @@ def made_up(
     )
 
 
+def made_up_depthwise(call: Call) -> DepthwiseCall:
+    """A depthwise convolution of the same cells: the weights of the first output, the bias of the first branch."""
+    return DepthwiseCall(
+        buffer=call.buffer,
+        rows=call.rows,
+        cells=call.cells,
+        weight=call.weight[:, 0] * call.weight.shape[3] ** 0.5,
+        bias=None if call.bias is None else call.bias[0].repeat(call.weight.shape[3])[: call.weight.shape[3]],
+        dilations=call.dilations,
+    )
+
+
 def lonely(call: Call) -> Call:
     """The same call with every second cell in each direction active, so that no 3x3 neighbour of an active cell is."""
     regions, height, width = call.rows.shape
@@ -79,7 +92,7 @@ def off_kink(call: Call) -> Call:
     return replace(call, bias=far)
 
 
-def double(call: Call) -> Call:
+def double(call: AnyCall) -> AnyCall:
     """The same call, as rounded, in float64 on the CPU."""
     converted = {
         field.name: value.to("cpu", torch.float64 if value.is_floating_point() else value.dtype)
@@ -108,3 +121,25 @@ def expected_gradients(call: Call, gradient: Float[Tensor, "A O"]) -> tuple[Tens
     result = expected(replace(call, **dict(zip(("buffer", "weight", "bias"), leaves, strict=False))))
     found = torch.autograd.grad(result, leaves, gradient, allow_unused=True, materialize_grads=True)
     return found[0], found[1], found[2] if call.bias is not None else None
+
+
+def expected_depthwise(call: DepthwiseCall) -> Float[Tensor, "A F"]:
+    """Convolve the expanded map densely in groups, and take the active cells; differentiable by torch alone."""
+    full = call.buffer.index_select(0, call.rows.flatten()).unflatten(0, call.rows.shape).permute(0, 3, 1, 2)
+    side, features = call.kernel_size, call.buffer.shape[1]
+    total = torch.zeros(()) if call.bias is None else call.bias[:, None, None]
+    for weight, dilation in zip(call.weight, call.dilations, strict=True):
+        kernel = weight.T.unflatten(1, (side, side))[:, None]
+        total = total + F.conv2d(full, kernel, padding=side // 2 * dilation, dilation=dilation, groups=features)
+    return total.permute(0, 2, 3, 1).flatten(0, 2).index_select(0, call.cells)
+
+
+def expected_depthwise_gradients(call: DepthwiseCall, gradient: Float[Tensor, "A F"]) -> tuple[Tensor, Tensor]:
+    """Gradients of buffer and weight by autograd of `expected_depthwise`; of the buffer without the zero row."""
+    buffer, weight = (value.detach().requires_grad_() for value in (call.buffer, call.weight))
+    result = expected_depthwise(replace(call, buffer=buffer, weight=weight))
+    of_buffer, of_weight = torch.autograd.grad(
+        result, (buffer, weight), gradient, allow_unused=True, materialize_grads=True
+    )
+    of_buffer[:1] = 0
+    return of_buffer, of_weight

@@ -11,8 +11,8 @@ import sparsity
 import sparsity._kernels
 from sparsity import names
 from sparsity._kernels import _choose
-from sparsity._kernels._choose import VARIABLE, kernel_for, why_kernel
-from sparsity._kernels._trial import failure
+from sparsity._kernels._choose import VARIABLE, depthwise_kernel_for, kernel_for, why_kernel
+from sparsity._kernels._trial import DepthwiseKernel, depthwise_failure, failure
 
 CPU = torch.device("cpu")
 
@@ -29,6 +29,8 @@ def forward(call, keep_signs):
 
 def backward(call, signs, gradient, needed):
     {backward}
+
+{depthwise}
 '''
 RIGHT = "return blocked.forward(call, keep_signs)"
 RIGHT_BACKWARD = "return blocked.backward(call, signs, gradient, needed)"
@@ -50,8 +52,10 @@ def forgetful(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def plant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Put a kernel into the folder, in front of all others."""
 
-    def put(name: str, forward: str = RIGHT, backward: str = RIGHT_BACKWARD, reason: str | None = None) -> str:
-        text = BORROWED.format(reason=reason, forward=forward, backward=backward)
+    def put(
+        name: str, forward: str = RIGHT, backward: str = RIGHT_BACKWARD, reason: str | None = None, depthwise: str = ""
+    ) -> str:
+        text = BORROWED.format(reason=reason, forward=forward, backward=backward, depthwise=depthwise)
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
         monkeypatch.setattr(sparsity._kernels, "__path__", [*sparsity._kernels.__path__, str(tmp_path)])
         monkeypatch.setattr(_choose, "_ORDER", (name, *_choose._ORDER))
@@ -67,6 +71,8 @@ def test_every_kernel_that_can_run_passes_the_trial() -> None:
             kernel = _choose._kernel(name)
             if kernel.unavailable(CPU, dtype) is None:
                 assert failure(kernel, reference, CPU, dtype) is None, (name, dtype)
+                if isinstance(kernel, DepthwiseKernel):
+                    assert depthwise_failure(kernel, reference, CPU, dtype) is None, (name, dtype)
 
 
 def test_the_first_right_kernel_in_order_is_chosen(plant: Callable[..., str]) -> None:
@@ -118,6 +124,51 @@ def test_a_kernel_that_cannot_run_is_passed_over_silently(
     assert caplog.text == ""
     with pytest.raises(ValueError, match=r"cannot compute torch.float32 on cpu: the moon is needed\. Take another"):
         kernel_for(CPU, torch.float32, name)
+
+
+def test_a_kernel_without_depthwise_leaves_it_to_the_next(
+    plant: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    name = plant("kernel_without")
+    assert kernel_for(CPU, torch.float32, None) is _choose._kernel(name)
+    assert depthwise_kernel_for(CPU, torch.float32, None) is not _choose._kernel(name)
+    assert f"{name}: it has no depthwise convolution" in why_kernel(CPU, torch.float32, "depthwise")
+    assert caplog.text == ""
+    with pytest.raises(sparsity.Unsupported, match=r"it has no depthwise convolution\. Take another"):
+        depthwise_kernel_for(CPU, torch.float32, name)
+
+
+RIGHT_FORWARD = "def depthwise(call): return blocked.depthwise(call)"
+RIGHT_DEPTHWISE_BACKWARD = "def depthwise_backward(*inputs): return blocked.depthwise_backward(*inputs)"
+
+
+@pytest.mark.parametrize(
+    ("number", "depthwise", "found"),
+    [
+        (0, f"{RIGHT_FORWARD}\n{RIGHT_DEPTHWISE_BACKWARD}", None),
+        (1, f"def depthwise(call): return 1.1 * blocked.depthwise(call)\n{RIGHT_DEPTHWISE_BACKWARD}", "output is off"),
+        (
+            2,
+            f"{RIGHT_FORWARD}\ndef depthwise_backward(*inputs):\n"
+            "    a, b = blocked.depthwise_backward(*inputs); a[1:9] = 0; return a, b",
+            "gradient of the features is off",
+        ),
+        (
+            3,
+            f"{RIGHT_FORWARD}\ndef depthwise_backward(*inputs):\n"
+            "    a, b = blocked.depthwise_backward(*inputs); return a, b.flip(1)",
+            "gradient of the weight is off",
+        ),
+    ],
+)
+def test_a_wrong_depthwise_is_not_chosen_though_the_rest_is_right(
+    number: int, depthwise: str, found: str | None, plant: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    name = plant(f"kernel_depthwise_{number}", depthwise=depthwise)
+    assert kernel_for(CPU, torch.float32, None) is _choose._kernel(name)
+    is_chosen = depthwise_kernel_for(CPU, torch.float32, None) is _choose._kernel(name)
+    assert is_chosen == (found is None)
+    assert (found or "") in caplog.text
 
 
 def test_the_environment_forces_a_kernel_where_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from itertools import product
 import torch
 
 from sparsity._kernels import native
-from tests.sparsity._kernels.made_up import made_up
+from sparsity._kernels.native import _depthwise, _library
+from tests.sparsity._kernels.made_up import made_up, made_up_depthwise
 
 SHAPES = ((1, 1, 1, (1,)), (3, 5, 3, (1, 6)), (33, 70, 3, (1,)), (17, 9, 5, (1, 2)), (130, 2, 3, (2,)))
 
@@ -15,7 +16,7 @@ SHAPES = ((1, 1, 1, (1,)), (3, 5, 3, (1, 6)), (33, 70, 3, (1,)), (17, 9, 5, (1, 
 def main() -> None:
     """Forward and backward, with every instruction set that this CPU has."""
     library = ctypes.CDLL(sys.argv[1])
-    native._library = lambda: library  # type: ignore[assignment]
+    _library.library = lambda: library  # type: ignore[assignment]
     torch.set_num_threads(2)
     calls = [
         made_up(features=features, outputs=outputs, kernel_size=kernel_size, dilations=dilations, kept_shares=shares)
@@ -26,6 +27,10 @@ def main() -> None:
     for call, instructions in product(calls, native.instruction_sets(torch.float32)):
         out, signs = native.convolve(call, True, instructions)
         native.differentiate(call, signs, out, (True, True, True), instructions)
+        channels = made_up_depthwise(call)
+        _depthwise.differentiate_depthwise(
+            channels, _depthwise.convolve_depthwise(channels, instructions), (True, True), instructions
+        )
     for (features, outputs, kernel_size, dilations), name in product(SHAPES, native.instruction_sets(torch.bfloat16)):
         made = made_up(
             features=features, outputs=outputs, kernel_size=kernel_size, dilations=dilations, dtype=torch.bfloat16

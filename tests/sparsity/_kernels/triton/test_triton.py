@@ -11,8 +11,8 @@ import torch
 
 from sparsity._kernels import blocked
 from sparsity._kernels import triton as kernel
-from tests.sparsity._kernels.made_up import made_up, off_kink
-from tests.sparsity._kernels.triton.triton_interpreted import RUNS
+from tests.sparsity._kernels.made_up import made_up, made_up_depthwise, off_kink
+from tests.sparsity._kernels.triton.triton_interpreted import DEPTHWISE, RUNS
 
 ROOT = Path(__file__).parents[4]
 TOLERANCES = {"float32": 1e-6, "float16": 2e-3}
@@ -43,6 +43,14 @@ def test_interpreted_it_gives_what_a_dense_convolution_gives(interpreted: Any, c
     assert max(errors.values()) < TOLERANCES[dtype], errors
 
 
+@pytest.mark.parametrize(("case", "dtype"), [run for run in RUNS if run[0] in DEPTHWISE])
+def test_interpreted_its_depthwise_is_that_of_torch(interpreted: Any, case: str, dtype: str) -> None:
+    errors = interpreted["depthwise"][f"{case} {dtype}"]
+    assert errors["zero row"] == 0
+    assert errors.keys() == {"zero row", "out", "buffer", "weight"}
+    assert max(errors.values()) < TOLERANCES[dtype], errors
+
+
 def test_an_activation_does_not_hide_nan(interpreted: Any) -> None:
     assert interpreted["lost_nan"] == 0
 
@@ -52,6 +60,9 @@ def test_it_compiles_for_a_gpu_that_is_not_here(capability: int, tmp_path: Path)
     launches = output_of("triton_compiled", str(capability), TRITON_CACHE_DIR=str(tmp_path))
     assert {launch["kernel"] for launch in launches} == {
         "convolve",
+        "depthwise",
+        "depthwise_passive",
+        "depthwise_weight",
         "mask_gradient",
         "passive_gradient",
         "passive_pairs",
@@ -110,6 +121,19 @@ def test_on_a_gpu_it_equals_blocked(features: int, outputs: int, dtype: torch.dt
     others = blocked.backward(call, wanted_signs, gradient, (True, True, True))
     assert torch.equal(signs, wanted_signs)
     assert all(torch.equal(one, other) for one, other in zip(found, again, strict=True))
+    for one, other in zip((out, *found), (wanted, *others), strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance * float(other.abs().max()))
+
+
+@NEEDS_GPU
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+@pytest.mark.parametrize("features", [32, 33, 200])
+def test_on_a_gpu_its_depthwise_equals_blocked(features: int, dtype: torch.dtype, tolerance: float) -> None:
+    call = made_up_depthwise(made_up(features=features, size=(8, 14, 14), dtype=dtype, device="cuda"))
+    out, wanted = kernel.depthwise(call), blocked.depthwise(call)
+    gradient = torch.randn_like(out)
+    found = kernel.depthwise_backward(call, gradient, (True, True))
+    others = blocked.depthwise_backward(call, gradient, (True, True))
     for one, other in zip((out, *found), (wanted, *others), strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance * float(other.abs().max()))
 

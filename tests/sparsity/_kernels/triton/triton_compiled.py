@@ -14,7 +14,7 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.jit import JITFunction
 
 from sparsity._kernels import triton as kernel
-from tests.sparsity._kernels.made_up import made_up
+from tests.sparsity._kernels.made_up import made_up, made_up_depthwise
 
 INSTRUCTIONS = ("wgmma.mma_async", "mma.sync", "fma.rn.f32", ".local", "cp.async.cg.shared.global")
 CAPABILITY = int(sys.argv[1])
@@ -55,4 +55,6 @@ for dtype, precision in DTYPES[CAPABILITY]:
     call = made_up(features=32, outputs=32, dtype=getattr(torch, dtype))
     out, signs = kernel.forward(call, True)
     kernel.backward(call, signs, out, (True, True, True))
+    channels = made_up_depthwise(call)
+    kernel.depthwise_backward(channels, kernel.depthwise(channels), (True, True))
 json.dump(launches, sys.stdout)

@@ -11,8 +11,17 @@ from dataclasses import replace
 import torch
 
 from sparsity._kernels import reference, triton
-from sparsity._kernels._call import Call
-from tests.sparsity._kernels.made_up import double, expected, expected_gradients, lonely, made_up
+from sparsity._kernels._call import Call, DepthwiseCall
+from tests.sparsity._kernels.made_up import (
+    double,
+    expected,
+    expected_depthwise,
+    expected_depthwise_gradients,
+    expected_gradients,
+    lonely,
+    made_up,
+    made_up_depthwise,
+)
 
 SMALL = (2, 3, 3)
 CASES = {
@@ -28,6 +37,8 @@ CASES = {
     "all neighbours passive": {"size": (2, 5, 5), "kept_shares": (), "dilations": (1,)},
     "far out of the lattice": {"size": SMALL, "dilations": (2**30,)},
 }
+DEPTHWISE = ("odd sizes", "five by five", "nothing passive", "nothing active", "no regions", "all neighbours passive")
+"""Those in which a depthwise convolution differs; the interpreter is slow."""
 RUNS = [(name, "float32") for name in CASES] + [(name, "float16") for name in ("sfm", "odd sizes")]
 
 
@@ -43,6 +54,18 @@ def errors(call: Call) -> dict[str, float]:
         "signs": float((signs != reference.forward(exact, True)[1]).sum()),
         "zero row": float(gradients[0][0].abs().max()),
     } | {name: error(found[name], value) for name, value in wanted.items() if value is not None}
+
+
+def depthwise_errors(call: DepthwiseCall) -> dict[str, float]:
+    exact = double(call)
+    out = triton.depthwise(call)
+    gradient = torch.randn(out.shape, generator=torch.Generator().manual_seed(1)).to(out.dtype)
+    of_buffer, of_weight = triton.depthwise_backward(call, gradient, (True, True))
+    wanted = (expected_depthwise(exact), *expected_depthwise_gradients(exact, gradient.double()))
+    found = {"out": out, "buffer": of_buffer, "weight": of_weight}
+    return {"zero row": float(of_buffer[0].abs().max())} | {
+        name: error(value, other) for (name, value), other in zip(found.items(), wanted, strict=True)
+    }
 
 
 def error(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -62,8 +85,11 @@ def lost_nan() -> float:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    results = {}
+    results, of_depthwise = {}, {}
     for name, dtype in RUNS:
         call = made_up(dtype=getattr(torch, dtype), **CASES[name])
-        results[f"{name} {dtype}"] = errors(lonely(call) if name == "all neighbours passive" else call)
-    json.dump({"errors": results, "lost_nan": lost_nan()}, sys.stdout)
+        call = lonely(call) if name == "all neighbours passive" else call
+        results[f"{name} {dtype}"] = errors(call)
+        if name in DEPTHWISE:
+            of_depthwise[f"{name} {dtype}"] = depthwise_errors(made_up_depthwise(call))
+    json.dump({"errors": results, "depthwise": of_depthwise, "lost_nan": lost_nan()}, sys.stdout)
