@@ -16,6 +16,9 @@ HEADS = {
     "bmask": "BMask R-CNN++",
     "query_dot": "Query-dot",
     "two_way": "Two-way",
+    "patch_dct": "PatchDCT++",
+    "transfiner": "Mask Transfiner++",
+    "boundary_former": "BoundaryFormer++",
     "torchvision_mask": "Mask R-CNN",
 }
 """How tables call heads, the paper's four first."""
