@@ -5,11 +5,9 @@ Imports no torch.
 
 from pathlib import Path
 
-import msgspec
-
 from bench.contract import Finishing
-from bench.model import weights_folder
 from bench.planning.plan import Cell
+from bench.planning.subjects import HEADS, among, subject
 from bench.record import Subject
 
 SCHEDULE = "published"
@@ -20,7 +18,6 @@ _NAME = "published"
 _DILATING = (None, "fqdet", "fqdetv2")
 """The detectors of the authors' code, which finishes masks so that they are dilated: its AP contains it."""
 
-_HEADS = ("mask_rcnn", "point_rend", "refine_mask", "effseg")
 _NUM_IMAGES = 50
 """So many images tell times and multiply-adds; all of them would take as long as the accuracy."""
 
@@ -30,7 +27,15 @@ _NUM_REGIONS = 100
 
 def published(weights: Path | None = None) -> list[Cell]:
     """Imported weights beside what their authors state: box and mask AP, AP*, APB*, parameters, multiply-adds, FPS."""
-    subjects = [_public(head) for head in _HEADS] if weights is None else _imported(weights)
+    if weights is None:
+        subjects = [subject(head, detector="fqdetv2", schedule=SCHEDULE) for head in HEADS]
+    else:
+        subjects = among(
+            weights,
+            lambda each: each.schedule == SCHEDULE,
+            what="model that was imported",
+            command=f"import detseg FILE --out {weights}",
+        )
     return [
         *(Cell(recipe=_NAME, subject=of, probe="params") for of in subjects),
         # Model by model, what is compared with the authors' numbers first: what else is measured can wait.
@@ -49,32 +54,3 @@ def _compared(of: Subject) -> list[Cell]:
 
 def _masks(of: Subject, finishing: Finishing) -> Cell:
     return Cell(recipe=_NAME, subject=of, probe="accuracy", finishing=finishing)
-
-
-def _public(head: str) -> Subject:
-    """What the authors of the paper published with a head."""
-    is_effseg = head == "effseg"
-    return Subject(
-        head=head,
-        backend="sps" if is_effseg else None,
-        module="sfm" if is_effseg else None,
-        backbone="r50_fpn",
-        detector="fqdetv2",
-        preset="paper",
-        schedule=SCHEDULE,
-    )
-
-
-def _imported(weights: Path) -> list[Subject]:
-    """The imported models among weights, in the paper's order. Raises ValueError where there is none."""
-    found = [each for each in weights_folder.subjects_in(weights) if each.schedule == SCHEDULE]
-    if not found:
-        raise ValueError(
-            f"{weights} has no model that was imported. The recipe published measures weights that others published. "
-            f"Check the path, or import their files: run_bench.py import detseg FILE --out {weights}."
-        )
-    heads = (*_HEADS, *(each.head or "" for each in found))
-    return sorted(
-        (msgspec.structs.replace(each, weights="random") for each in found),
-        key=lambda each: (heads.index(each.head or ""), weights_folder.stem(each)),
-    )

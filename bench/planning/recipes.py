@@ -6,24 +6,25 @@ Imports no torch.
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
 
 from bench import catalog
-from bench.contract import Finishing
 from bench.files import checksum
 from bench.model import weights_folder
 from bench.planning.frozen import frozen
 from bench.planning.plan import Cell
 from bench.planning.published import published
+from bench.planning.subjects import HEADS as HEADS
+from bench.planning.subjects import among
+from bench.planning.subjects import cells as cells
+from bench.planning.subjects import subject as subject
 from bench.record import Subject
 
 Recipe = Callable[[], list[Cell]]
 
-HEADS = ("mask_rcnn", "point_rend", "refine_mask", "effseg")
 GRID_SIDES = (14, 28, 56, 112, 224)
 VIEWS = ("glyphs_1500", "glyphs_3000", "glyphs")
 """Schedules that differ in how many images a head was trained on."""
@@ -116,7 +117,12 @@ def own(weights: Path | None = None) -> list[Cell]:
     """Somebody's own data: the heads that `train own` made, on detected and on true boxes, with their cost."""
     subjects = [subject(head, backbone="small_fpn", preset="small", schedule="own") for head in HEADS]
     if weights is not None:
-        subjects = _trained_on_own(weights)
+        subjects = among(
+            weights,
+            lambda each: each.schedule == "own" and each.head in HEADS,
+            what="head that was trained by the schedule own",
+            command="train own",
+        )
     return [
         *cells("own", subjects[:1], ("box_accuracy",)),
         *cells("own", subjects, ("params", "accuracy")),
@@ -203,26 +209,6 @@ def _table3() -> list[Subject]:
     return [subject(head, backbone=backbone, schedule=schedule) for backbone, schedule in rows for head in HEADS]
 
 
-def subject(
-    head: str,
-    *,
-    backbone: str = "r50_fpn",
-    preset: str = "paper",
-    schedule: str = "12ep",
-    module: str = "sfm",
-    backend: str = "sps",
-) -> Subject:
-    """A head on a backbone. Only EffSeg has a module and a backend; the others ignore both."""
-    return Subject(
-        head=head,
-        backend=backend if head == "effseg" else None,
-        module=module if head == "effseg" else None,
-        backbone=backbone,
-        preset=preset,
-        schedule=schedule,
-    )
-
-
 def _listed(recipe: str, backbone: str) -> list[Cell]:
     subjects = [subject(head, backbone=backbone, preset="small", schedule="coco_mini") for head in HEADS]
     return [
@@ -232,42 +218,10 @@ def _listed(recipe: str, backbone: str) -> list[Cell]:
     ]
 
 
-def _trained_on_own(weights: Path) -> list[Subject]:
-    """The heads trained on own data among weights, in the paper's order. Raises ValueError where there is none."""
-    found = [each for each in weights_folder.subjects_in(weights) if each.schedule == "own" and each.head in HEADS]
-    if not found:
-        raise ValueError(
-            f"{weights} has no head that was trained by the schedule own. The recipe own measures these. Check the "
-            "path, or train them: run_bench.py train own."
-        )
-    return sorted(
-        (msgspec.structs.replace(each, weights="random") for each in found),
-        key=lambda each: (each.seed, HEADS.index(each.head or ""), each.module or ""),
-    )
-
-
 def embedded(head: str, *, module: str = "sfm", preset: str = "small", seed: int = 0) -> Subject:
     """A head with the weights that the project ships, trained on the embedded data."""
     found = subject(head, backbone="small_fpn", preset=preset, schedule="glyphs", module=module)
     return msgspec.structs.replace(found, seed=seed)
-
-
-def cells(
-    recipe: str,
-    subjects: Iterable[Subject],
-    probes: Sequence[str],
-    *,
-    images: int | None = None,
-    regions: int | None = None,
-    budget: int | None = None,
-    finishing: Finishing | None = None,
-) -> list[Cell]:
-    """Every subject with every probe, subject by subject; limits and finishing are those of `Cell`.
-
-    `recipe` names the directory of the records.
-    """
-    of_recipe = partial(Cell, recipe=recipe, images=images, regions=regions, budget=budget, finishing=finishing)
-    return [of_recipe(subject=subject, probe=probe) for subject in subjects for probe in probes]
 
 
 def load(name: str, weights: Path | None = None) -> list[Cell]:
