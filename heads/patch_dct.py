@@ -65,6 +65,7 @@ PRESETS = {
     "paper": Config(),
     "small": _SMALL,
     "small_agnostic": replace(_SMALL, class_agnostic=True),
+    "small_narrow": replace(_SMALL, hidden=128),
     "paper_dct_mask": Config(refine=False),
     "small_dct_mask": replace(_SMALL, refine=False),
 }
