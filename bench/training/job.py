@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -30,6 +31,7 @@ from bench.training.log import Line, read_log
 from bench.training.loop import train
 from bench.training.order import Order
 from bench.training.schedule import DataSource, Schedule
+from bench.training.step import computes_in
 
 _SCHEMA = 1
 _NUM_POINTS = 100
@@ -44,6 +46,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     `curve` holds every loss as its mean over each of up to 100 parts of the training, whose last steps are `steps`.
     `machine`, `code` and `ranks` are those of the last part, where the training was interrupted. Where the training
     started from weights of another task, `fresh` are the tensors in which it did not, because they do not fit.
+    `computed_in` are the numbers of the last part; what they are is not known of records without it.
 
     Where heads learned side by side, the losses are those of this one and of its detector, `beside` names the others,
     and the time is that of all.
@@ -64,6 +67,7 @@ class TrainingRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     steps: list[int]
     curve: dict[str, list[float]]
     fresh: list[str] = []
+    computed_in: Literal["bfloat16", "float32"] | None = None
     beside: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
@@ -195,6 +199,7 @@ class TrainingSetup:
             machine=machine.card(),
             code=machine.code(),
             ranks=ranks.world_size(),
+            computed_in=computes_in(job.recipe, torch.device(self.device)),
             seconds=sum(line.seconds for line in lines),
             weights="",
             steps=[shown[end - 1].step for end in ends[1:]],

@@ -87,8 +87,8 @@ def jobs(schedule: Schedule, subjects: Sequence[Subject], source: DataSource, fo
             sizes=sizes(source.choices),
         )
     detector = None if schedule.detector is None else common
-    for subject in subjects:
-        yield Job(
+    of_own = [
+        Job(
             name=weights_folder.stem(subject),
             subject=subject,
             recipe=schedule.head(source),
@@ -97,6 +97,14 @@ def jobs(schedule: Schedule, subjects: Sequence[Subject], source: DataSource, fo
             initial=schedule.start.of_detector(subject) if detector is None else schedule.start.of_head(subject),
             sizes=sizes(source.choices),
         )
+        for subject in subjects
+    ]
+    # On one detector that stays as it is they read every image once, and it is detected on once.
+    together = [job for job in of_own if job.recipe.trained == "head" and not job.initial]
+    for seed in dict.fromkeys(job.subject.seed for job in together):
+        first, *others = (job for job in together if job.subject.seed == seed)
+        yield first.of_heads([first.subject, *(job.subject for job in others)]) if others else first
+    yield from (job for job in of_own if job not in together)
 
 
 def sizes(choices: Choices | None) -> dict[str, Any]:

@@ -34,11 +34,13 @@ class Recipe:
 
     `images_per_step` counts those of all ranks together; gradients are means over them. Learning rates go by
     parameter name: "offset" in it (the sampling offsets of deformable attention), else in the backbone, else the rest.
-    Over the first `warmup_steps` they grow linearly. `max_norm` limits the norm of the gradient; None leaves it.
+    Over the first `warmup_steps` they grow linearly. `max_norm` limits the norm of the gradient, of every head by
+    itself where several learn on a detector that stays as it is; None leaves it.
 
     `trained` is "all", or "head": then backbone, neck and detector stay as they are. `true_boxes` is the share of the
     images whose head learns in the boxes of the objects themselves; in the others it learns in the predicted boxes of
-    matched queries, of which `max_regions` drawn at random count (None: all). `bfloat16` computes by autocast.
+    matched queries, of which `max_regions` drawn at random count (None: all). `bfloat16` computes by autocast, on
+    devices that have instructions for it.
 
     Whoever makes the data set gives it the `augmentation`.
     """
@@ -164,7 +166,6 @@ def frozen(num_images: int, epochs: int = 1, preset: str = "paper") -> Recipe:
     they do after 9 of its 12 epochs: it ends with the same small steps, so that heads of few epochs are not compared
     in the middle of large ones. Heads learn in all predicted boxes of matched queries, as in the paper.
 
-    The norm of the gradient has no limit: one over all heads would make what a head learns depend on those beside it.
     Another preset than the paper's has the images of the small one, and its rates, which are ten times the paper's.
     Raises ValueError for less than one epoch.
     """

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from bench.data.image_ids import original
 from bench.data.samples import Sample, Skipped, collate
 from bench.model.segmenter import Segmenter
 from bench.training.collectives import TrainingStopped, all_gather, all_reduce
+from bench.training.joint import Joint
 from bench.training.optimiser import trainable
 from bench.training.order import randomness
 from bench.training.recipe import Recipe
@@ -49,10 +51,8 @@ def step(
     if not num_read:
         return per_image, 0.0
     _check(per_image)
-    parameters = list(trainable(model).values())
-    _average(parameters, num_read)
-    # Without a limit this only measures: what is multiplied by 1 stays the same to the last bit.
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, recipe.max_norm or math.inf))
+    _average(list(trainable(model).values()), num_read)
+    norm = _limit(model, recipe)
     if not math.isfinite(norm):
         raise TrainingStopped(
             f"the gradient is not finite on the images {_ids(per_image)}; expected finite numbers; "
@@ -65,6 +65,19 @@ def step(
 def draws_true_boxes(recipe: Recipe, generator: torch.Generator) -> bool:
     """Draw whether the head learns in true boxes, which comes before all else that is drawn for an image."""
     return float(torch.rand((), generator=generator, device=generator.device)) < recipe.true_boxes
+
+
+def computes_in(recipe: Recipe, device: torch.device) -> Literal["bfloat16", "float32"]:
+    """The numbers that a training computes with on a device: 16-bit ones only where it has instructions for them.
+
+    Without these, a processor makes every one of them from 32-bit ones: half as fast, and less exact.
+    """
+    if not recipe.bfloat16:
+        return "float32"
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else "float32"
 
 
 def mean_losses(per_image: Sequence[ImageLosses]) -> dict[str, float]:
@@ -86,7 +99,7 @@ def _backward(model: Segmenter, recipe: Recipe, image: Sample | Skipped, seed: i
     batch = collate([image]).to(weight.device)
     generator = randomness(seed, position, weight.device)
     true_boxes = draws_true_boxes(recipe, generator)
-    short = recipe.bfloat16 and batch.images.shape[3] > _NARROW
+    short = computes_in(recipe, weight.device) == "bfloat16" and batch.images.shape[3] > _NARROW
     with torch.autocast(weight.device.type, torch.bfloat16, enabled=short):
         losses = model(
             replace(batch, images=batch.images.to(weight.dtype)),
@@ -124,6 +137,19 @@ def _average(parameters: Sequence[torch.nn.Parameter], num_images: int) -> None:
     all_reduce(gradients)
     for gradient in gradients:
         gradient /= num_images
+
+
+def _limit(model: Segmenter, recipe: Recipe) -> float:
+    """Limit the norm of the gradient; give the norm that it had.
+
+    On a detector that stays as it is, every head has a limit of its own: no head feels those beside it.
+    """
+    learning = [list(trainable(model).values())]
+    if recipe.trained == "head" and isinstance(model.head, Joint):
+        learning = [list(head.parameters()) for head in model.head.heads.values()]
+    # Without a limit this only measures: what is multiplied by 1 stays the same to the last bit.
+    limit = recipe.max_norm or math.inf
+    return math.hypot(*(float(torch.nn.utils.clip_grad_norm_(parameters, limit)) for parameters in learning))
 
 
 def _ids(per_image: Sequence[ImageLosses]) -> str:

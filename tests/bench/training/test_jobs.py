@@ -9,7 +9,9 @@ from bench.model.task import Task
 from bench.record import Subject
 from bench.training.given_detector import GivenDetector
 from bench.training.jobs import jobs
+from bench.training.recipe import small
 from bench.training.schedule import SCHEDULES, DataSource
+from bench.training.start import Start
 
 IDS = tuple(category.id for category in CATEGORIES)
 SOURCE = DataSource(
@@ -26,15 +28,27 @@ FROZEN = dataclasses.replace(GLYPHS, name="frozen_1ep", detector=None, given=GIV
 FOLDER = Path("weights")
 
 
-def test_a_common_detector_comes_first_and_each_head_is_a_training() -> None:
-    found = list(jobs(GLYPHS, [GLYPHS.subject("mask_rcnn"), GLYPHS.subject("effseg")], SOURCE, FOLDER))
+def test_a_common_detector_comes_first_and_the_heads_of_a_seed_are_one_training() -> None:
+    subjects = [GLYPHS.subject("mask_rcnn"), GLYPHS.subject("effseg"), GLYPHS.subject("effseg", seed=1)]
+    found = list(jobs(GLYPHS, subjects, SOURCE, FOLDER))
     assert [list(job.files) for job in found] == [
         ["detector"],
-        ["mask_rcnn-small_fpn-small-glyphs-seed0"],
-        ["effseg-sfm-small_fpn-small-glyphs-seed0"],
+        ["mask_rcnn-small_fpn-small-glyphs-seed0", "effseg-sfm-small_fpn-small-glyphs-seed0"],
+        ["effseg-sfm-small_fpn-small-glyphs-seed1"],
     ]
     assert [job.detector for job in found] == [None, *[FOLDER / "detector.safetensors"] * 2]
-    assert all(job.only([]) == job for job in found)
+    assert all(job.only([]) == job for job in (found[0], found[2]))
+
+
+def test_heads_with_a_detector_or_weights_to_start_from_are_trainings_of_their_own() -> None:
+    subjects = [GLYPHS.subject("mask_rcnn"), GLYPHS.subject("effseg")]
+    whole = dataclasses.replace(GLYPHS, detector=None)
+    begun = dataclasses.replace(GLYPHS, start=Start(heads={subjects[1]: Path("effseg")}))
+    both = (["mask_rcnn-small_fpn-small-glyphs-seed0"], ["effseg-sfm-small_fpn-small-glyphs-seed0"])
+    for schedule in (dataclasses.replace(whole, head=lambda _: small()), begun):
+        assert [list(job.files) for job in jobs(schedule, subjects, SOURCE, FOLDER) if job.name != "detector"] == [
+            *both
+        ]
 
 
 def test_on_a_given_detector_the_heads_of_a_seed_are_one_training() -> None:

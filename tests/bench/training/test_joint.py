@@ -59,7 +59,7 @@ def test_unknown_heads_are_refused() -> None:
 
 def test_on_a_frozen_detector_no_head_feels_another(tmp_path: Path) -> None:
     """Two draw points at random: to the last bit, they are those that each draws alone."""
-    recipe = dataclasses.replace(RECIPE, num_steps=2, images_per_step=2, trained="head", max_norm=None)
+    recipe = dataclasses.replace(RECIPE, num_steps=2, images_per_step=2, trained="head", max_norm=0.5)
     kinds = {"first": "point_rend", "effseg": "effseg", "second": "point_rend"}
     together = model(task())
     together.head = Joint({name: model(task(head)).get_submodule("head") for name, head in kinds.items()})  # type: ignore[assignment]

@@ -24,6 +24,7 @@ from bench.training import TrainingStopped, checkpoint, folder, train
 from bench.training.checkpoint import steps
 from bench.training.log import read_log
 from bench.training.recipe import Cosine
+from bench.training.step import computes_in
 from tests.bench.training import trained_run
 from tests.bench.training.made_up import RECIPE, Instead, Shapes, model, task
 
@@ -127,8 +128,9 @@ def test_frozen_heads_see_the_same_boxes(tmp_path: Path) -> None:
     assert seen["point_rend"] == seen["effseg"]
 
 
-def test_sixteen_bits_train_too(tmp_path: Path) -> None:
-    """Also in images 64 pixels wide, for which a 16-bit gradient is garbage."""
+def test_sixteen_bits_train_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in images 64 pixels wide, for which a 16-bit gradient is garbage, and slowly on any processor."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     recipe = dataclasses.replace(RECIPE, num_steps=4, bfloat16=True)
     train(model(task("effseg")), Shapes(), recipe, tmp_path / "half", task("effseg"))
     train(
@@ -138,6 +140,14 @@ def test_sixteen_bits_train_too(tmp_path: Path) -> None:
     assert half[0] != full[0]
     for of_half, of_full in zip(half, full, strict=True):
         assert of_half["norm"] == pytest.approx(of_full["norm"], rel=0.2)
+
+
+def test_without_instructions_for_them_no_16_bits_are_computed_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    short, cpu = dataclasses.replace(RECIPE, bfloat16=True), torch.device("cpu")
+    for able, expected in (({"avx512_bf16": True}, "bfloat16"), ({"avx512_bf16": False}, "float32"), ({}, "float32")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        assert computes_in(short, cpu) == expected
+        assert computes_in(RECIPE, cpu) == "float32"
 
 
 def test_workers_read_what_the_process_itself_reads(tmp_path: Path) -> None:
