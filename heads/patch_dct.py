@@ -60,14 +60,14 @@ class Config:
     class_agnostic: bool = False
 
 
-_SMALL = Config(features=64, hidden=256)
+_SMALL = Config(features=64, hidden=128)  # half the width of the other small heads': it already has the most parameters
 PRESETS = {
     "paper": Config(),
     "small": _SMALL,
     "small_agnostic": replace(_SMALL, class_agnostic=True),
-    "small_narrow": replace(_SMALL, hidden=128),
+    "small_wide": replace(_SMALL, hidden=256),
     "paper_dct_mask": Config(refine=False),
-    "small_dct_mask": replace(_SMALL, refine=False),
+    "small_dct_mask": replace(_SMALL, hidden=256, refine=False),
 }
 
 

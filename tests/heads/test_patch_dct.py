@@ -17,7 +17,8 @@ SMALL = replace(patch_dct.PRESETS["small"], features=8, hidden=8)
     [
         ("paper", 256, 80, 69_080_828),
         ("paper_dct_mask", 256, 80, 55_361_580),
-        ("small", 64, 20, 4_377_248),
+        ("small", 64, 20, 2_144_416),
+        ("small_wide", 64, 20, 4_377_248),
         ("small_dct_mask", 64, 20, 3_518_700),
     ],
 )
