@@ -14,6 +14,7 @@ import msgspec
 from bench import catalog
 from bench.files import checksum
 from bench.model import weights_folder
+from bench.planning.demo import demo
 from bench.planning.frozen import frozen
 from bench.planning.plan import Cell
 from bench.planning.published import published
@@ -29,32 +30,7 @@ GRID_SIDES = (14, 28, 56, 112, 224)
 VIEWS = ("glyphs_1500", "glyphs_3000", "glyphs")
 """Schedules that differ in how many images a head was trained on."""
 
-SEEDS: tuple[int, ...] = (0, 1, 2)
-"""With which the heads of the embedded benchmark are trained."""
-
 MODULES = ("mlp", "conv", "deform_conv", "sfm", "dense_sfm")
-
-
-def demo() -> list[Cell]:
-    """Everything below on the embedded data with the shipped weights, sized for a laptop."""
-    four = [embedded(head) for head in HEADS]
-    agnostic = [embedded(head, preset="small_agnostic") for head in HEADS if head != "effseg"]
-    seeds = [embedded(head, seed=seed) for seed in SEEDS[1:] for head in HEADS]
-    (effseg,) = [of for of in four if of.head == "effseg"]
-    modules = [embedded("effseg", module=module) for module in MODULES if module != effseg.module]
-    return [
-        *cells("demo", four, ("speed",), images=20),
-        *cells("demo", four, ("flops",), images=3),
-        # What looks at the same images with the same boxes and preset stands together: the detector does so once.
-        *cells("demo", agnostic, ("params", "accuracy_true_boxes")),
-        *cells("demo", [*four, *seeds, *modules], ("params", "accuracy_true_boxes")),
-        *cells("demo", four, ("pictures",)),
-        *cells("demo", [effseg], ("box_accuracy",)),
-        *cells("demo", four, ("accuracy",)),
-        *cells("demo", [effseg], ("policies", "budget"), images=30),
-        *cells("demo", [effseg], ("trace",), images=12),
-        *cells("demo", backends(), ("backend_cost",), regions=20, budget=2_000),
-    ]
 
 
 def main() -> list[Cell]:
@@ -227,12 +203,12 @@ def embedded(head: str, *, module: str = "sfm", preset: str = "small", seed: int
 def load(name: str, weights: Path | None = None) -> list[Cell]:
     """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none.
 
-    The recipes `own`, `frozen` and `published` are about what is among the weights, where there are any.
+    The recipes `demo`, `own`, `frozen` and `published` are about what is among the weights, where there are any.
     """
     module_name, colon, function = name.partition(":")
     if not colon:
         catalog.check("recipe", name, RECIPES)
-        of_weights = {of.__name__: of for of in (own, frozen, published)}
+        of_weights = {of.__name__: of for of in (demo, own, frozen, published)}
         return of_weights[name](weights) if name in of_weights else RECIPES[name]()
     try:
         recipe = getattr(importlib.import_module(module_name), function)

@@ -1,0 +1,55 @@
+"""The recipe of the embedded benchmark: what was trained on it, the shipped weights or somebody's. Imports no torch."""
+
+from pathlib import Path
+
+from bench import catalog
+from bench.planning.own_data import SHIPPED
+from bench.planning.plan import Cell
+from bench.planning.subjects import among, cells
+from bench.record import Subject
+
+_NAME = "demo"
+_DETECTED_IMAGES = 100
+"""Half of the images: a head draws up to 100 masks on each of these, five times as many as there are objects."""
+
+_DRAWN_IMAGES = 60
+"""Enough for the worst and the best of some hundred objects."""
+
+
+def demo(weights: Path | None = None) -> list[Cell]:
+    """Everything below on the embedded data with the shipped weights, sized for a laptop."""
+    heads, modules = catalog.plugins("heads"), catalog.plugins("heads._modules")
+    trained = among(
+        weights or SHIPPED,
+        lambda each: each.schedule == "glyphs" and each.head in heads and each.module in (None, *modules),
+        what="head that was trained on the embedded data",
+        command="train glyphs",
+    )
+    usual = [each for each in trained if _is_usual(each)]
+    # Of each head, the seeds follow each other: `among` sorts by seed.
+    first = [each for each in usual if each.seed == min(other.seed for other in usual if other.head == each.head)]
+    effseg = [each for each in first if each.head == "effseg"]
+    return [
+        *cells(_NAME, first, ("speed",), images=20),
+        *cells(_NAME, first, ("flops",), images=3),
+        # What looks at the same images with the same boxes and preset stands together: the detector does so once.
+        *cells(_NAME, (each for each in trained if each.preset != "small"), ("params", "accuracy_true_boxes")),
+        *cells(_NAME, (each for each in trained if each.preset == "small"), ("params", "accuracy_true_boxes")),
+        *cells(_NAME, first, ("pictures",), images=_DRAWN_IMAGES),
+        *cells(_NAME, (effseg or first)[:1], ("box_accuracy",)),
+        *cells(_NAME, first, ("accuracy",), images=_DETECTED_IMAGES),
+        *cells(_NAME, effseg, ("policies", "budget"), images=30),
+        *cells(_NAME, effseg, ("trace",), images=12),
+        *cells(
+            _NAME,
+            (Subject(backend=backend, weights="none") for backend in catalog.plugins("sparsity")),
+            ("backend_cost",),
+            regions=20,
+            budget=2_000,
+        ),
+    ]
+
+
+def _is_usual(subject: Subject) -> bool:
+    """Whether a head is as its small preset has it: EffSeg with the paper's module."""
+    return subject.preset == "small" and subject.module in (None, "sfm")
