@@ -28,12 +28,13 @@ DETECTORS = {
 
 def plugins(package: str) -> dict[str, str]:
     """First docstring line of every plug-in of a package, by name: its public modules."""
-    modules = sorted(pkgutil.iter_modules([str(_folder(package))]), key=lambda module: module.name)
-    return {
-        module.name: docstring(f"{package}.{module.name}").partition("\n")[0]
-        for module in modules
-        if not module.name.startswith("_")
-    }
+    return {name: docstring(f"{package}.{name}").partition("\n")[0] for name in names(package)}
+
+
+def names(package: str) -> list[str]:
+    """Names of the plug-ins of a package, without a look into their files."""
+    modules = pkgutil.iter_modules([str(_folder(package))])
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
 
 
 def docstring(module: str) -> str:
@@ -76,9 +77,9 @@ def check(kind: str, name: str, known: Collection[str]) -> None:
 def check_backend(name: str) -> None:
     """Raise ValueError for an unknown backend, or an unknown kernel after its colon."""
     backend, colon, kernel = name.partition(":")
-    check("backend", backend, plugins("sparsity"))
+    check("backend", backend, names("sparsity"))
     if colon:
-        check("kernel", kernel, kernels())
+        check("kernel", kernel, names("sparsity._kernels"))
 
 
 def _folder(package: str) -> Path:

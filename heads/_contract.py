@@ -63,6 +63,9 @@ class Stage:
     `all` of them, only the `selected` (sparse) ones, or only those at the `boundary` of the mask so far.
     `align_corners` is the convention of the x2 bilinear upsampling *into* this stage.
 
+    Of features that are not numbers come logits that are not: a mask with one is an error, as a loss of it is. Neither
+    may a head stop at them nor make a mask of them. Infinite logits are sure.
+
     `quality` [R], where a head predicts it, is in [0, 1] how well it thinks that its mask fits; only the last stage's
     is read. A head whose loss needs more of a stage subclasses it, frozen as this, and adds fields.
     """

@@ -177,8 +177,9 @@ class PatchDCT(nn.Module):
         bonus[:, MIXED] = 0
         kind = (chances + bonus).argmax(1)[..., None, None]
         decoded = self.patch_code.decode(patches.coefficients.detach().permute(0, 2, 3, 1))
-        # The classes are numbered so that the value of a uniform patch is half its class.
-        filled = (kind / 2).to(decoded.dtype)
+        # The classes are numbered so that the value of a uniform patch is half its class. One whose chances are not
+        # numbers is of no class, and must not pass for background.
+        filled = (kind / 2).to(decoded.dtype) + 0 * chances.sum(1)[..., None, None]
         mask = join_patches(torch.where(kind == MIXED, decoded, filled))
         sure = join_patches(torch.where(kind == MIXED, decoded.clamp(0, 1), filled * chances[:, 2, :, :, None, None]))
         foreground = mask > 0.5

@@ -229,7 +229,10 @@ Nobody states AP* or boundary AP. The models of the paper itself, with FQDet v1,
 
 @dataclass(frozen=True, kw_only=True)
 class Elsewhere:
-    """What was published of a head's kind on another detector: mask AP on val2017, 0-100, as printed in `source`."""
+    """What was published of a head's kind on another detector: mask AP, 0-100, as printed in `source`.
+
+    It is on val2017 unless the name says test-dev. AP*, where it was published, is said with the source.
+    """
 
     head: str
     name: str
@@ -253,5 +256,18 @@ OTHER_DETECTORS = (
     _elsewhere("query_dot", "CondInst", "R50+FPN", "3x", 37.5, "github.com/aim-uofa/AdelaiDet, configs/CondInst"),
     _elsewhere("two_way", "MobileSAM", "TinyViT", "zero-shot", 44.3, "github.com/SysCV/sam-hq, README"),
     _elsewhere("two_way", "Light HQ-SAM", "TinyViT", "zero-shot", 45.0, "github.com/SysCV/sam-hq, README"),
+    _elsewhere("patch_dct", "DCT-Mask", "R50+FPN", "1x", 36.5, "github.com/aliyun/DCT-Mask, README"),
+    _elsewhere(
+        "patch_dct", "PatchDCT", "R50+FPN", "1x", 37.2, "github.com/olivia-w12/PatchDCT, README; AP* 40.8 in its paper"
+    ),
+    _elsewhere("patch_dct", "PatchDCT, two stages", "R50+FPN", "1x", 37.4, "its paper (ICLR 2023), with AP* 41.2"),
+    _elsewhere(
+        "transfiner", "Mask Transfiner, test-dev", "R50+FPN", "1x", 37.0, "github.com/SysCV/transfiner, issue 11"
+    ),
+    _elsewhere("transfiner", "Mask Transfiner, test-dev", "R50+FPN", "3x", 39.4, "github.com/SysCV/transfiner, README"),
+    _elsewhere("boundary_former", "BoundaryFormer", "R50+FPN", "1x", 36.1, "its paper (CVPR 2022)"),
 )
-"""Beside no number of ours: detector, schedule and training differ. SAM's kind gets the boxes of FocalNet-DINO."""
+"""Beside no number of ours: detector, schedule and training differ. SAM's kind gets the boxes of FocalNet-DINO.
+
+Of Mask Transfiner's Table 9, whose rows have different schedules, nothing is quoted: see docs/protocols.md.
+"""

@@ -74,9 +74,9 @@ class Train(DataOptions):
             catalog.check("backbone", self.backbone, catalog.BACKBONES)
             schedule = schedule.on(self.backbone)
         for head in self.heads:
-            catalog.check("head", head, catalog.plugins("heads"))
+            catalog.check("head", head, catalog.names("heads"))
         for module in self.modules:
-            catalog.check("processing module", module, catalog.plugins("heads._modules"))
+            catalog.check("processing module", module, catalog.names("heads._modules"))
         subjects = [
             schedule.subject(head, module=module, preset=self.preset, seed=seed)
             for seed in self.seeds

@@ -184,7 +184,7 @@ def trained_files(weights: Path, head: str | None) -> tuple[Path, ...]:
     which is that of the lowest seed.
     """
     if head is not None:
-        catalog.check("head", head, catalog.plugins("heads"))
+        catalog.check("head", head, catalog.names("heads"))
     if weights.is_dir():
         wanted = head or DEFAULT_HEAD
         heads = sorted(path for path in weights.glob("*-*.safetensors") if path.is_file())

@@ -5,6 +5,7 @@ Backbone, neck and detector run once per image, so that all ways see the same re
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -24,10 +25,18 @@ from bench.model.segmenter import CocoResult, coco_results, image_size
 from bench.record import Scalar, Subject, Value
 from bench.rulers.clock import NUM_WARM_UP, Clock
 from bench.store import Array
-from heads import Pyramid
-from heads.effseg import EffSeg
+from heads import Budget, Pyramid, policies
 
-Change = Callable[[EffSeg, Batch], None]
+
+@runtime_checkable
+class Choosing(Protocol):
+    """A head that chooses the cells that it refines: EffSeg."""
+
+    policy: policies.Policy
+    budget: Budget
+
+
+Change = Callable[[Choosing, Batch], None]
 """Gives the head another policy or budget for a batch of one image."""
 
 METRICS = ("ap", "ap50", "ap75")
@@ -67,7 +76,7 @@ def run_ways(subject: Subject, context: Context, ways: Mapping[str, Change]) -> 
     run = open_run(subject, context)
     model = load(subject, context, run.files.category_ids)
     head = model.head
-    if not isinstance(head, EffSeg) or head.budget.cells is None:
+    if not isinstance(head, Choosing) or head.budget.cells is None:
         raise ValueError(
             f"{subject.name} does not choose the cells that it refines; expected EffSeg with a processing module that "
             "does; narrow the recipe to the head effseg."
@@ -134,7 +143,7 @@ def accuracies(ways: Mapping[str, Way], axis: str, reference: str) -> Iterator[V
 def times_budget(factor: float | None) -> Change:
     """Refine so many times the cells that the head was trained to refine, but at least one; None refines all."""
 
-    def change(head: EffSeg, batch: Batch) -> None:
+    def change(head: Choosing, batch: Batch) -> None:
         assert head.budget.cells is not None
         cells = None if factor is None else max(1, round(factor * head.budget.cells))
         head.budget = replace(head.budget, cells=cells)

@@ -131,13 +131,14 @@ def assemble(
 
     `detections` are those that the head got (per prediction for a class-specific head). Sizes are (height, width):
     of the resized images without padding, and of the files. `finishing` says how masks come from one to the other.
-    Predictions whose mask is empty are dropped.
+    Predictions whose mask is empty are dropped. Raises ValueError for a mask that is not of numbers, of any head.
 
     `by_quality` multiplies class scores by the quality that the head predicts, in the place of Eq. 3's factor: then
     scores of heads no longer follow one rule. Raises ValueError for a head that predicts none.
     """
+    composed = _numbers(compose(stages), detections)
     factors = _qualities(stages[-1]).split(detections.region_counts) if by_quality else None
-    probabilities = _precise(compose(stages)).sigmoid().split(detections.region_counts)
+    probabilities = _precise(composed).sigmoid().split(detections.region_counts)
     boxes = _precise(detections.boxes).split(detections.region_counts)
     counts = detections.prediction_counts
     parts = zip(
@@ -188,6 +189,22 @@ def _finished(
     scale = boxes.new_tensor([size[1] / input_size[1], size[0] / input_size[0]] * 2)
     for crop, (top, left) in paste_each(probabilities, boxes * scale, size):
         yield Crop(mask=crop > 0.5, top=top, left=left)
+
+
+def _numbers(logits: Float[Tensor, "R S S"], detections: Detections) -> Float[Tensor, "R S S"]:
+    """The same logits. Raises ValueError for one that is not a number, whose mask would come out empty or torn."""
+    if not bool(logits.sum().isnan()):  # one pass over them, and the rest only where something may be wrong
+        return logits
+    wrong = logits.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
+    if not wrong:
+        return logits
+    image = int(detections.image[wrong[0]])
+    place = wrong[0] - sum(detections.region_counts[:image])
+    raise ValueError(
+        f"The mask of region {place} of image {image} of the batch has logits that are not numbers; expected numbers "
+        "everywhere; look at the weights: those of a training that diverged predict such masks. In 16 bits numbers "
+        "overflow that fit into 32."
+    )
 
 
 def _precise(values: Float[Tensor, "*_"]) -> Float[Tensor, "*_"]:

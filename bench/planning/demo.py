@@ -5,7 +5,7 @@ from pathlib import Path
 from bench import catalog
 from bench.planning.own_data import SHIPPED
 from bench.planning.plan import Cell
-from bench.planning.subjects import among, cells
+from bench.planning.subjects import among, cells, one_of
 from bench.record import Subject
 
 _NAME = "demo"
@@ -18,10 +18,9 @@ _DRAWN_IMAGES = 60
 
 def demo(weights: Path | None = None) -> list[Cell]:
     """Everything below on the embedded data with the shipped weights, sized for a laptop."""
-    heads, modules = catalog.plugins("heads"), catalog.plugins("heads._modules")
     trained = among(
         weights or SHIPPED,
-        lambda each: each.schedule == "glyphs" and each.head in heads and each.module in (None, *modules),
+        lambda each: each.schedule == "glyphs",
         what="head that was trained on the embedded data",
         command="train glyphs",
     )
@@ -36,13 +35,13 @@ def demo(weights: Path | None = None) -> list[Cell]:
         *cells(_NAME, (each for each in trained if each.preset != "small"), ("params", "accuracy_true_boxes")),
         *cells(_NAME, (each for each in trained if each.preset == "small"), ("params", "accuracy_true_boxes")),
         *cells(_NAME, first, ("pictures",), images=_DRAWN_IMAGES),
-        *cells(_NAME, (effseg or first)[:1], ("box_accuracy",)),
+        *cells(_NAME, one_of([*effseg, *first]), ("box_accuracy",)),
         *cells(_NAME, first, ("accuracy",), images=_DETECTED_IMAGES),
         *cells(_NAME, effseg, ("policies", "budget"), images=30),
         *cells(_NAME, effseg, ("trace",), images=12),
         *cells(
             _NAME,
-            (Subject(backend=backend, weights="none") for backend in catalog.plugins("sparsity")),
+            (Subject(backend=backend, weights="none") for backend in catalog.names("sparsity")),
             ("backend_cost",),
             regions=20,
             budget=2_000,

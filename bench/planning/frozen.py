@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.planning.plan import Cell
-from bench.planning.subjects import HEADS, among, cells, subject
+from bench.planning.subjects import HEADS, among, cells, one_of, subject
 
 _NAME = "frozen"
 _COSTS_IMAGES = 50
@@ -22,7 +22,7 @@ def frozen(weights: Path | None = None) -> list[Cell]:
             command="train heads-on-frozen",
         )
     return [
-        *cells(_NAME, subjects[:1], ("box_accuracy",)),
+        *cells(_NAME, one_of(subjects), ("box_accuracy",)),
         *cells(_NAME, subjects, ("params", "accuracy")),
         *cells(_NAME, subjects, ("accuracy_true_boxes",)),
         *cells(_NAME, subjects, ("flops", "speed"), images=_COSTS_IMAGES),

@@ -63,11 +63,11 @@ def _check_names(
     heads: Iterable[str], backbones: Iterable[str], modules: Iterable[str], backends: Iterable[str]
 ) -> None:
     for head in heads:
-        catalog.check("head", head, catalog.plugins("heads"))
+        catalog.check("head", head, catalog.names("heads"))
     for backbone in backbones:
         catalog.check("backbone", backbone, catalog.BACKBONES)
     for module in modules:
-        catalog.check("processing module", module, catalog.plugins("heads._modules"))
+        catalog.check("processing module", module, catalog.names("heads._modules"))
     for backend in backends:
         catalog.check_backend(backend)
 

@@ -84,7 +84,7 @@ def load_probes(names: Iterable[str]) -> dict[str, Probe]:
     """Import probes by name. Raises ValueError for an unknown name and for a module that is no probe."""
     loaded: dict[str, Probe] = {}
     for name in dict.fromkeys(names):
-        catalog.check("probe", name, catalog.plugins("bench.probes"))
+        catalog.check("probe", name, catalog.names("bench.probes"))
         module = importlib.import_module(f"bench.probes.{name}")
         if not isinstance(module, Probe):
             raise ValueError(

@@ -6,7 +6,8 @@ Imports no torch.
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,10 +20,12 @@ from bench.planning.frozen import frozen
 from bench.planning.plan import Cell
 from bench.planning.published import published
 from bench.planning.subjects import HEADS as HEADS
-from bench.planning.subjects import among
+from bench.planning.subjects import among, lacking, one_of
 from bench.planning.subjects import cells as cells
 from bench.planning.subjects import subject as subject
 from bench.record import Subject
+
+log = logging.getLogger(__name__)
 
 Recipe = Callable[[], list[Cell]]
 
@@ -100,7 +103,7 @@ def own(weights: Path | None = None) -> list[Cell]:
             command="train own",
         )
     return [
-        *cells("own", subjects[:1], ("box_accuracy",)),
+        *cells("own", one_of(subjects), ("box_accuracy",)),
         *cells("own", subjects, ("params", "accuracy")),
         *cells("own", subjects, ("accuracy_true_boxes",)),
         *cells("own", subjects, ("speed",), images=10),
@@ -167,17 +170,17 @@ RECIPES: dict[str, Recipe] = {
 
 def every_head() -> list[str]:
     """The heads of the paper, then all others that there are: what needs no trained weights takes these."""
-    return [*HEADS, *(head for head in catalog.plugins("heads") if head not in HEADS)]
+    return [*HEADS, *(head for head in catalog.names("heads") if head not in HEADS)]
 
 
 def backends() -> list[Subject]:
     """Every backend by itself, without a head; `sps` with the best kernel that can run."""
-    return [Subject(backend=backend, weights="none") for backend in catalog.plugins("sparsity")]
+    return [Subject(backend=backend, weights="none") for backend in catalog.names("sparsity")]
 
 
 def kernels_of_sps() -> list[Subject]:
     """The backend `sps` with each of its kernels by name."""
-    return [Subject(backend="sps", kernel=kernel, weights="none") for kernel in catalog.kernels()]
+    return [Subject(backend="sps", kernel=kernel, weights="none") for kernel in catalog.names("sparsity._kernels")]
 
 
 def _table3() -> list[Subject]:
@@ -188,7 +191,7 @@ def _table3() -> list[Subject]:
 def _listed(recipe: str, backbone: str) -> list[Cell]:
     subjects = [subject(head, backbone=backbone, preset="small", schedule="coco_mini") for head in HEADS]
     return [
-        *cells(recipe, subjects[:1], ("box_accuracy",)),
+        *cells(recipe, one_of(subjects), ("box_accuracy",)),
         *cells(recipe, subjects, ("params", "accuracy")),
         *cells(recipe, subjects, ("accuracy_true_boxes",)),
     ]
@@ -201,15 +204,16 @@ def embedded(head: str, *, module: str = "sfm", preset: str = "small", seed: int
 
 
 def load(name: str, weights: Path | None = None) -> list[Cell]:
-    """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is none.
+    """The cells of a recipe, by its name or as `package.module:function`. Raises ValueError where there is no recipe.
 
-    The recipes `demo`, `own`, `frozen` and `published` are about what is among the weights, where there are any.
+    The recipes `demo`, `own`, `frozen` and `published` are about what is among the weights, where there are any. A
+    recipe of the project leaves out what needs a head, module or backend whose file was taken away, and says so.
     """
     module_name, colon, function = name.partition(":")
     if not colon:
         catalog.check("recipe", name, RECIPES)
         of_weights = {of.__name__: of for of in (demo, own, frozen, published)}
-        return of_weights[name](weights) if name in of_weights else RECIPES[name]()
+        return _those_there(name, of_weights[name](weights) if name in of_weights else RECIPES[name]())
     try:
         recipe = getattr(importlib.import_module(module_name), function)
     except (ImportError, AttributeError) as error:
@@ -224,6 +228,20 @@ def load(name: str, weights: Path | None = None) -> list[Cell]:
             "Make it with bench.planning.recipes.cells(name, subjects, probes)."
         )
     return made
+
+
+def _those_there(name: str, cells: Sequence[Cell]) -> list[Cell]:
+    found = {of: lacking(of) for of in dict.fromkeys(cell.subject for cell in cells)}
+    absent = [found[cell.subject] for cell in cells]
+    for each in dict.fromkeys(each for each in absent if each is not None):
+        log.warning(
+            "The recipe %s leaves out %d of its %d cells: there is no %s %s.",
+            name,
+            absent.count(each),
+            len(cells),
+            *each,
+        )
+    return [cell for cell, each in zip(cells, absent, strict=True) if each is None]
 
 
 def with_weights(cells: Iterable[Cell], weights: Path | None) -> list[Cell]:

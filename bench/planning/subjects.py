@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench import catalog
 from bench.contract import Finishing
 from bench.model import weights_folder
 from bench.planning.plan import Cell
@@ -35,6 +36,22 @@ def subject(
         preset=preset,
         schedule=schedule,
     )
+
+
+def lacking(of: Subject) -> tuple[str, str] | None:
+    """The first plug-in of a subject whose file is not there, as kind and name; None where all are."""
+    parts = (("head", of.head, "heads"), ("module", of.module, "heads._modules"), ("backend", of.backend, "sparsity"))
+    for kind, name, package in parts:
+        # What has no weights, such as a grid of true masks, has only the name of a head.
+        is_file = kind != "head" or of.weights != "none"
+        if name is not None and is_file and name not in catalog.names(package):
+            return kind, name
+    return None
+
+
+def one_of(subjects: Iterable[Subject]) -> list[Subject]:
+    """The first subject whose files are there, for what is the same with every head; none where there is none."""
+    return [of for of in subjects if lacking(of) is None][:1]
 
 
 def among(weights: Path, is_wanted: Callable[[Subject], bool], *, what: str, command: str) -> list[Subject]:

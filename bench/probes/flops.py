@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench import catalog
 from bench.contract import Context, Measurement
 from bench.data.input_size import nominal_sizes, resized
 from bench.inference.image_run import images_protocol, input_protocol, open_run
@@ -168,7 +169,8 @@ def _nominal_regions(subject: Subject, context: Context) -> tuple[int, ...]:
 def _any_head(subject: Subject) -> Subject:
     """The detector is the same for all heads: counted once, under the name of one of them."""
     preset = base_preset(subject.preset or "paper")
-    return Subject(head="mask_rcnn", backbone=subject.backbone, detector=subject.detector, preset=preset)
+    head = "mask_rcnn" if "mask_rcnn" in catalog.names("heads") else subject.head
+    return Subject(head=head, backbone=subject.backbone, detector=subject.detector, preset=preset)
 
 
 @cache

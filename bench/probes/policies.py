@@ -9,11 +9,10 @@ import torch
 from bench.contract import Context, Measurement
 from bench.data.samples import Batch
 from bench.inference.image_run import with_true_boxes
-from bench.inference.variants import Change, accuracies, run_ways, times_budget, variants_protocol
+from bench.inference.variants import Change, Choosing, accuracies, run_ways, times_budget, variants_protocol
 from bench.model.segmenter import image_size
 from bench.record import Scalar, Subject, Value
 from heads import Targets, policies
-from heads.effseg import EffSeg
 
 VERSION = 1
 TIMED = False
@@ -44,13 +43,13 @@ def measure(subject: Subject, context: Context) -> Measurement:
 
 
 def _by(rule: policies.Policy) -> Change:
-    def change(head: EffSeg, batch: Batch) -> None:
+    def change(head: Choosing, batch: Batch) -> None:
         head.policy = rule
 
     return change
 
 
-def _by_oracle(head: EffSeg, batch: Batch) -> None:
+def _by_oracle(head: Choosing, batch: Batch) -> None:
     assert batch.objects is not None
     (objects,) = batch.objects
     height, width = image_size(batch.images)

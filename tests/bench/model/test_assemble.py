@@ -298,3 +298,16 @@ def test_dilated_masks_are_those_of_the_authors_way_and_the_scores_stay() -> Non
         if name == "dilated":
             assert torch.equal(found, expected)
     assert area["dilated"] > 1.05 * area["exact"]
+
+
+def test_logits_that_are_not_numbers_are_an_error_and_infinite_ones_are_sure() -> None:
+    detections = make_detections(torch.tensor([[2.0, 2, 10, 10], [4, 4, 12, 12]]), counts=(1, 1))
+    logits = torch.full((2, 4, 4), torch.inf)
+    logits[1, :, 2:] = -torch.inf
+    (first, second) = assemble([Stage(side=4, mask_logits=logits)], detections, [(16, 16)] * 2, [(16, 16)] * 2)
+    assert first.crops[0].mask.all()
+    assert second.crops[0].mask.sum() == 4 * 8
+    assert first.scores.isfinite().all()
+    logits[1, 3, 3] = torch.nan
+    with pytest.raises(ValueError, match=r"^The mask of region 0 of image 1 of the batch has logits that are not num"):
+        assemble([Stage(side=4, mask_logits=logits)], detections, [(16, 16)] * 2, [(16, 16)] * 2)

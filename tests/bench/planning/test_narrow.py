@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import catalog
 from bench.planning import recipes
 from bench.planning.narrow import select
 
@@ -64,6 +65,19 @@ def test_unknown_names(part: str, name: str, suggestion: str) -> None:
 def test_what_a_recipe_lacks_is_said(recipe: str, part: str, asked: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         select(recipes.load(recipe), **{part: asked})
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_no_recipe_drops_a_head_that_was_asked_for(name: str) -> None:
+    cells = recipes.load(name)
+    own = {cell.subject.head for cell in cells if cell.subject.weights != "none"}
+    for head in catalog.names("heads"):
+        if head in own:
+            chosen = select(cells, heads=[head])
+            assert {cell.subject.head for cell in chosen if cell.subject.weights != "none"} == {head}
+        else:
+            with pytest.raises(ValueError, match=f"The recipe has no head {head}"):
+                select(cells, heads=[*own, head])
 
 
 def test_nothing_left() -> None:

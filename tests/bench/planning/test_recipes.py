@@ -30,18 +30,18 @@ def test_subjects(name: str, num_subjects: int, num_random: int) -> None:
 def test_what_needs_no_weights_takes_every_head(name: str) -> None:
     found = list(dict.fromkeys(cell.subject.head for cell in recipes.load(name)))
     assert tuple(found[:4]) == recipes.HEADS
-    assert sorted(map(str, found)) == sorted(catalog.plugins("heads"))
+    assert sorted(map(str, found)) == sorted(catalog.names("heads"))
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_names_exist(name: str) -> None:
     for cell in recipes.load(name):
         if cell.subject.weights != "none":
-            assert cell.subject.head in catalog.plugins("heads")
+            assert cell.subject.head in catalog.names("heads")
             assert cell.subject.backbone in catalog.BACKBONES
-        assert cell.subject.module is None or cell.subject.module in catalog.plugins("heads._modules")
-        assert cell.subject.backend is None or cell.subject.backend in catalog.plugins("sparsity")
-        assert cell.probe in catalog.plugins("bench.probes")
+        assert cell.subject.module is None or cell.subject.module in catalog.names("heads._modules")
+        assert cell.subject.backend is None or cell.subject.backend in catalog.names("sparsity")
+        assert cell.probe in catalog.names("bench.probes")
 
 
 def test_what_has_no_weights_stays_as_it_is(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_what_has_no_weights_stays_as_it_is(tmp_path: Path) -> None:
 
 def test_every_backend_is_certified_once() -> None:
     certified = [cell.subject for cell in recipes.load("certify")]
-    assert {subject.backend for subject in certified} == set(catalog.plugins("sparsity"))
+    assert {subject.backend for subject in certified} == set(catalog.names("sparsity"))
     assert len(set(certified)) == len(certified)
     assert len(select(recipes.load("certify"), backends=["sps"])) == 1
 
