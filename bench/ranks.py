@@ -15,6 +15,7 @@ import multiprocessing.connection
 import os
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,7 +75,8 @@ def launch(num_ranks: int, program: Callable[[Sequence[str]], int], arguments: S
     """Run a program that gives an exit code in several ranks on this machine, one thread each; give rank 0's code.
 
     A rank that dies, rather than ending with a code of its own, ends the others too; the code is then its. So does the
-    end of rank 0, which writes: what it could not do the others may wait for.
+    end of rank 0, which writes: what it could not do the others may wait for. All end with this process, also where a
+    signal ends it at once: left alone they would write on, beside those of the next call.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -113,6 +115,7 @@ def _as_rank(
         "MASTER_PORT": str(port),
         "OMP_NUM_THREADS": "1",  # read when torch is imported, which it is not yet
     }
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     code = _DIED
     try:
         code = program(arguments)
@@ -121,6 +124,14 @@ def _as_rank(
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # all is written, and gloo's threads may abort an interpreter that ends by itself
+
+
+def _end_with_parent() -> None:
+    """Wait until the launching process has ended, however it did, then end this one."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "launched ranks are children"
+    parent.join()
+    os._exit(_DIED)
 
 
 def gather(value: T) -> list[T]:

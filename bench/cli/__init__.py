@@ -7,6 +7,7 @@ appears at once. Standard output carries results, standard error everything else
 import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from bench.cli.examples import COMPLETION, epilogue
 from bench.cli.explain import Explain
 from bench.cli.import_weights import Import
 from bench.cli.listing import List
-from bench.cli.output import USAGE, tell
+from bench.cli.output import COMPLETE, INCOMPLETE, USAGE, tell
 from bench.cli.predict import Predict
 from bench.cli.prepare import Prepare
 from bench.cli.report import Report
@@ -101,9 +102,24 @@ def parse(given: Sequence[str]) -> Verb:
 
 
 def _embedded_benchmark() -> int:
-    """Run the recipe demo, its images shared by a process per core, then report it."""
+    """Run the recipe demo, its images shared by a process per core, then report it, where it was not broken off."""
     processes = min(machine.card().cores, _MOST_PROCESSES)
     run = ["run", "demo"]
     code = main(run) if processes == 1 else ranks.launch(processes, main, run)
-    Report().write()
+    if code not in (COMPLETE, INCOMPLETE, USAGE):
+        tell(f"[red]error:[/red] {_died(code, processes)}")
+        return INCOMPLETE
+    if code != USAGE:
+        Report().write()
     return code
+
+
+def _died(code: int, processes: int) -> str:
+    """Say how a process ended that did not end by itself, and how to go on."""
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    memory = ", as a system does that is out of memory" if code == -signal.SIGKILL else ""
+    return (
+        f"One of {processes} processes {how}{memory}. All should end by themselves. The cells that were finished are "
+        "kept: repeat the command to go on, or let one process do it, with less memory: run_bench.py run demo, then "
+        "run_bench.py report."
+    )

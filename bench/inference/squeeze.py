@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 from pycocotools import mask as coco_mask
 
 from bench.data.ground_truth import GroundTruth
@@ -42,21 +42,20 @@ def squeeze(truth: GroundTruth, grid: Rung, images: Collection[int]) -> Iterator
         if not len(index):
             continue
         height, width = (int(side) for side in truth.sizes[image])
-        encoded = [{"size": [height, width], "counts": truth.counts[i]} for i in index]
-        masks = coco_mask.decode(encoded)
         boxes = np.concatenate([truth.boxes[index, :2], truth.boxes[index, :2] + truth.boxes[index, 2:]], axis=1)
-        covered = np.stack([coverage(masks[:, :, i], box, grid.side) for i, box in enumerate(boxes)])
-        maps = torch.from_numpy(covered if grid.soft else (covered > 0.5).astype(np.float64))
-        pasted = paste_each(maps, torch.from_numpy(boxes), (height, width))
-        for i, (crop, (top, left)) in enumerate(pasted):
+        for i, box in zip(index.tolist(), boxes, strict=True):  # one by one: large images have room for one mask
+            drawn = coco_mask.decode({"size": [height, width], "counts": truth.counts[i]})
+            covered = coverage(drawn, box, grid.side)
+            maps = torch.from_numpy(covered if grid.soft else (covered > 0.5).astype(np.float64))
+            ((crop, (top, left)),) = paste_each(maps[None], torch.from_numpy(box[None]), (height, width))
             mask = crop > 0.5
             yield Squeezed(
-                truth=int(index[i]),
+                truth=i,
                 image_id=int(truth.image_ids[image]),
                 size=(height, width),
                 mask=Crop(mask=mask, top=top, left=left),
-                iou=overlap(mask.numpy(), masks[:, :, i], top, left),
-                box_replaced=bool(truth.boxes_replaced[index[i]]),
+                iou=overlap(mask.numpy(), drawn, top, left),
+                box_replaced=bool(truth.boxes_replaced[i]),
             )
 
 
@@ -71,12 +70,19 @@ def coverage(mask: UInt8[np.ndarray, "H W"], box: Float64[np.ndarray, "4"], side
         return np.zeros((side, side))
     first_row, first_column = max(0, int(top)), max(0, int(left))
     crop = mask[first_row : max(0, int(np.ceil(bottom))), first_column : max(0, int(np.ceil(right)))]
-    # The sum over all pixels above and left of a corner; linear between corners, because a pixel is uniform.
-    sums = np.zeros((crop.shape[0] + 1, crop.shape[1] + 1))
-    sums[1:, 1:] = crop.cumsum(0, dtype=np.float64).cumsum(1)
-    sums = _rows_at(sums, np.linspace(top, bottom, side + 1) - first_row)
-    sums = _rows_at(sums.T, np.linspace(left, right, side + 1) - first_column).T
-    return np.diff(np.diff(sums, axis=0), axis=1) / cell_area
+    # The sum over all pixels above and left of a corner; linear between corners, because a pixel is uniform. Of its
+    # rows only those are made that a cell's edge lies between.
+    rows = _between(np.linspace(top, bottom, side + 1) - first_row, crop.shape[0] + 1)
+    columns = _between(np.linspace(left, right, side + 1) - first_column, crop.shape[1] + 1)
+    sums = np.zeros((2, side + 1, crop.shape[1] + 1))
+    for of_rows, places in zip(sums, rows[:2], strict=True):
+        starts = np.concatenate([[0], places[:-1]])
+        parts = [crop[start:stop].sum(0, dtype=np.float64) for start, stop in zip(starts, places, strict=True)]
+        of_rows[:, 1:] = np.cumsum(parts, 0).cumsum(1)
+    at_rows = sums[0] * (1 - rows[2][:, None]) + sums[1] * rows[2][:, None]
+    below, above, fraction = columns
+    at_corners = at_rows[:, below] * (1 - fraction) + at_rows[:, above] * fraction
+    return np.diff(np.diff(at_corners, axis=0), axis=1) / cell_area
 
 
 def overlap(crop: Bool[np.ndarray, "h w"], mask: UInt8[np.ndarray, "H W"], top: int, left: int) -> float:
@@ -87,10 +93,10 @@ def overlap(crop: Bool[np.ndarray, "h w"], mask: UInt8[np.ndarray, "H W"], top: 
     return common / union if union else 0.0
 
 
-def _rows_at(table: Float64[np.ndarray, "N M"], places: Float64[np.ndarray, "P"]) -> Float64[np.ndarray, "P M"]:
-    """Rows of a table at fractional places, those beyond its ends like the ends."""
-    places = places.clip(0, len(table) - 1)
-    below = np.minimum(places.astype(np.int64), max(len(table) - 2, 0))
-    above = np.minimum(below + 1, len(table) - 1)
-    fraction = (places - below)[:, None]
-    return table[below] * (1 - fraction) + table[above] * fraction
+def _between(
+    places: Float64[np.ndarray, "P"], count: int
+) -> tuple[Int64[np.ndarray, "P"], Int64[np.ndarray, "P"], Float64[np.ndarray, "P"]]:
+    """The two of `count` entries that fractional places lie between and how far; those beyond the ends are the ends."""
+    places = places.clip(0, count - 1)
+    below = np.minimum(places.astype(np.int64), max(count - 2, 0))
+    return below, np.minimum(below + 1, count - 1), places - below

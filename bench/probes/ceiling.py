@@ -84,24 +84,34 @@ def _score(
 ) -> tuple[Measurement, list[Matches]]:
     """Values of one annotation file, by protocols with these names, and the match tables."""
     suffix = _SUFFIXES[names[0]]
-    objects = list(squeeze(truth, grid, images))
-    kept = [each for each in objects if each.mask.mask.any()]
-    content = msgspec.json.encode([_result(truth, each) for each in kept])
+    results: list[CocoResult] = []
+    index: list[int] = []
+    found_ious: list[float] = []
+    num_objects = num_replaced = 0
+    for each in squeeze(truth, grid, images):  # each mask is forgotten once it is encoded
+        num_objects += 1
+        num_replaced += each.box_replaced
+        if each.mask.mask.any():
+            results.append(_result(truth, each))
+            index.append(each.truth)
+            found_ious.append(each.iou)
+    content = msgspec.json.encode(results)
     predictions = decode_predictions(content, f"predictions{suffix}.json", [truth])
     scoring = protocols(names)
     tables = match(truth, predictions, scoring, images=images)
     counts = {
-        f"objects{suffix}": len(objects),
-        f"objects_lost{suffix}": len(objects) - len(kept),
-        f"boxes_replaced{suffix}": sum(each.box_replaced for each in objects),
+        f"objects{suffix}": num_objects,
+        f"objects_lost{suffix}": num_objects - len(results),
+        f"boxes_replaced{suffix}": num_replaced,
     }
     overlaps: dict[str, float] = {}
-    if objects:
-        ious = np.array([each.iou for each in kept])
-        index = np.array([each.truth for each in kept], np.int64)
-        bands = band_ious(truth, predictions, np.arange(len(kept)), index, scoring[-1].dilation_ratio)
-        overlaps[f"mean_iou{suffix}"] = float(ious.sum() / len(objects))
-        overlaps[f"mean_boundary_iou{suffix}"] = float(np.minimum(ious, bands).sum() / len(objects))
+    if num_objects:
+        ious = np.array(found_ious)
+        bands = band_ious(
+            truth, predictions, np.arange(len(index)), np.array(index, np.int64), scoring[-1].dilation_ratio
+        )
+        overlaps[f"mean_iou{suffix}"] = float(ious.sum() / num_objects)
+        overlaps[f"mean_boundary_iou{suffix}"] = float(np.minimum(ious, bands).sum() / num_objects)
     measured = Measurement(
         values=(*values(score(tables, resamples=RESAMPLES, seed=SEED)), *rows(counts, "objects"), *rows(overlaps)),
         files={f"predictions{suffix}.json": content},

@@ -19,12 +19,17 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from sparsity._kernels import _cache
+
 _log = logging.getLogger(__name__)
 
 _FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-pthread", "-Wno-psabi")
 
 _PATIENCE_SECONDS = 300
 """How long a compiler may take: it takes seconds, minutes on a busy machine."""
+
+
+_REMEDY = "set XDG_CACHE_HOME to a folder that only you can write to"
 
 
 class CannotCompile(RuntimeError):
@@ -43,34 +48,30 @@ def load(source: Path) -> ctypes.CDLL:
 def build(source: Path, extra_flags: Sequence[str] = ()) -> Path:
     """Give the shared object of a C file, which may include headers beside it, compiled if need be.
 
-    `$CC` names the compiler, else `cc`; `$XDG_CACHE_HOME` the cache, else `~/.cache`. Processes that compile at the
-    same time wait for the first. An object that is not what the compiler wrote, by its checksum, is compiled anew.
-    Raises CannotCompile.
+    `$CC` names the compiler, else `cc`; `$XDG_CACHE_HOME` the cache, else `~/.cache`. Where others can write to that,
+    the object is this user's own among the temporary files, which is said. Processes that compile at the same time wait
+    for the first. An object that is not what the compiler wrote, by its checksum, is compiled anew. Raises
+    CannotCompile.
     """
     compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
     if shutil.which(compiler[0]) is None:
         raise CannotCompile(f"there is no C compiler {compiler[0]!r} on the PATH; install gcc or clang, or set CC")
     flags = (*_FLAGS, *extra_flags)
-    folder = cache_folder()
-    target = folder / f"{source.stem}-{_key(source, compiler, flags)}.so"
-    try:
-        if not _is_intact(target):
-            folder.mkdir(parents=True, exist_ok=True)
-            with target.with_suffix(".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if not _is_intact(target):
-                    _log.info("Compiling %s with %s into %s, once for this machine.", source.name, compiler[0], folder)
-                    _compile(source, [*compiler, *flags], target)
-    except OSError as error:
-        reason = f"the cache {folder} cannot be used: {error}; set XDG_CACHE_HOME to a folder that can be written"
-        raise CannotCompile(reason) from error
-    return target
-
-
-def cache_folder() -> Path:
-    """The folder of what kernels compile and tune: below `$XDG_CACHE_HOME`, else below `~/.cache`."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "finegrained-bench"
+    name = f"{source.stem}-{_key(source, compiler, flags)}.so"
+    refused = ""
+    for folder in _cache.folders():
+        try:
+            _cache.make_private(folder)
+            target = folder.resolve() / name
+            if not _is_intact(target):
+                _compile_once(source, [*compiler, *flags], target)
+        except OSError as error:
+            refused += f"the cache {folder} cannot be used: {error}; "
+            continue
+        if refused:
+            _log.warning("%sthe compiled kernel is kept in %s; %s.", refused, folder, _REMEDY)
+        return target
+    raise CannotCompile(refused + _REMEDY)
 
 
 def _key(source: Path, compiler: Sequence[str], flags: Sequence[str]) -> str:
@@ -92,8 +93,10 @@ def _version(compiler: tuple[str, ...]) -> str:
 
 
 def _is_intact(target: Path) -> bool:
-    """Whether a compiled file is the one that was written: it may be truncated, or another program's."""
+    """Whether a compiled file is the one that was written: it may be truncated, or another program's or user's."""
     try:
+        _cache.check_private(target)
+        _cache.check_private(_checksum_file(target))
         noted = _checksum_file(target).read_text(encoding="ascii")
         return noted == hashlib.sha256(target.read_bytes()).hexdigest()
     except (OSError, UnicodeDecodeError):
@@ -102,6 +105,19 @@ def _is_intact(target: Path) -> bool:
 
 def _checksum_file(target: Path) -> Path:
     return target.with_suffix(".sha256")
+
+
+def _compile_once(source: Path, command: Sequence[str], target: Path) -> None:
+    """Compile where no other process does or did. Raises as `_compile`."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC  # never what a link leads to
+    lock = os.open(target.with_suffix(".lock"), flags, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_intact(target):
+            _log.info("Compiling %s with %s into %s, once for this machine.", source.name, command[0], target.parent)
+            _compile(source, command, target)
+    finally:
+        os.close(lock)
 
 
 def _compile(source: Path, command: Sequence[str], target: Path) -> None:
@@ -123,6 +139,8 @@ def _compile(source: Path, command: Sequence[str], target: Path) -> None:
             raise CannotCompile(f"{shlex.join(command)} failed on {source.name}: {said}; set CC to another compiler")
         noted = _checksum_file(built)
         noted.write_text(hashlib.sha256(built.read_bytes()).hexdigest(), encoding="ascii")
+        for path in (built, noted):
+            path.chmod(0o600)  # whatever the umask is
         # The checksum last: a new object with an old checksum is compiled again, never trusted.
         os.replace(built, target)
         os.replace(noted, _checksum_file(target))

@@ -164,3 +164,14 @@ def test_a_launched_rank_that_dies_and_the_first_that_leaves_end_the_others(
 ) -> None:
     assert ranks.launch(2, meet, [str(tmp_path / "brought.json"), deed]) == code
     assert not list(tmp_path.iterdir())
+
+
+def test_launched_ranks_end_with_the_process_that_launched_them(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    script = Path(__file__).with_name("waiting_ranks.py")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, script, pipe], env=environment) as launching, pipe.open("rb") as said:
+        assert sorted(said.read(1) + said.read(1)) == sorted(b"01")
+        launching.kill()
+        assert said.read() == b""  # to the end, which comes when no rank holds it open

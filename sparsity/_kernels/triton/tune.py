@@ -20,7 +20,7 @@ from torch import Tensor
 from triton.runtime.errors import OutOfResources, PTXASError
 from triton.testing import do_bench
 
-from sparsity._kernels._compile import cache_folder
+from sparsity._kernels._cache import cache_folder
 
 # Below this many rows a launch takes longer than the kernel, whatever its tiles are.
 NUM_ROWS_WORTH_TUNING = 4096

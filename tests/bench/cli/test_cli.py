@@ -1,13 +1,15 @@
 """The command line as a whole: wrong lines, help, and what it does without a verb."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bench import cli
+from bench import cli, machine, ranks
 from bench.planning import own_data, recipes
 from tests.bench.fake_probe import FakeProbe
 
@@ -71,6 +73,26 @@ def test_without_arguments(
     assert "<table" in Path("report/index.html").read_text()
     assert cli.main(["report"]) == 0
     assert "EffSeg" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-signal.SIGKILL, "was ended by SIGKILL, as a system does that is out of memory."),
+        (-signal.SIGSEGV, "was ended by SIGSEGV."),
+        (70, "ended with code 70."),
+    ],
+)
+def test_a_process_that_dies_is_said_and_nothing_is_reported(
+    probe: FakeProbe, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    monkeypatch.setattr(ranks, "launch", lambda *_: code)
+    monkeypatch.setattr(machine, "card", lambda: SimpleNamespace(cores=3))
+    assert cli.main([]) == 1
+    err = capsys.readouterr().err
+    assert f"error: One of 3 processes {said}" in err
+    assert "repeat the command" in err
+    assert not Path("report").exists()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

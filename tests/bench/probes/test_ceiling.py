@@ -3,6 +3,8 @@
 import contextlib
 import io
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +124,28 @@ def test_crowds_are_no_predictions_and_empty_masks_are_lost() -> None:
     assert squeezed[0].iou > 0.9
     assert squeezed[1].iou == 0
     assert not squeezed[1].mask.mask.any()
+
+
+def test_masks_are_there_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large image with many objects all together fill the memory."""
+    truth = truth_of(*(disc(18, 8 + 4 * place, 7) for place in range(6)))
+    squeezed: list[weakref.ref[Squeezed]] = []
+    decode = coco_mask.decode
+
+    def one(mask: object) -> np.ndarray:
+        assert isinstance(mask, dict)
+        return decode(mask)
+
+    def watched(*arguments: object) -> Iterator[Squeezed]:
+        for each in squeeze(*arguments):
+            assert sum(before() is not None for before in squeezed) <= 1, "but the last one, which the loop has"
+            squeezed.append(weakref.ref(each))
+            yield each
+
+    monkeypatch.setattr(coco_mask, "decode", one)
+    monkeypatch.setattr(ceiling, "squeeze", watched)
+    ceiling._score(truth, ("coco",), Rung(side=28, soft=True), {7})
+    assert len(squeezed) == 6
 
 
 def test_other_images_are_left_out() -> None:

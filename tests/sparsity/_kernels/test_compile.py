@@ -1,11 +1,13 @@
 """Compiling on first use: the cache, and what happens where there is no compiler or no cache."""
 
+import hashlib
 import logging
 import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,8 @@ needs_compiler = pytest.mark.skipif(
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A C file with a header, and a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     (tmp_path / "tiny.h").write_text("#define ANSWER 42\n")
     path = tmp_path / "tiny.c"
     path.write_text('#include "tiny.h"\nint answer(void) { return ANSWER; }\n')
@@ -105,8 +109,47 @@ def test_without_a_cache(source: Path, tmp_path: Path, monkeypatch: pytest.Monke
     """A file where the folder should be: root may write into a read-only folder."""
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    with pytest.raises(CannotCompile, match=r"cannot be used: .*; set XDG_CACHE_HOME"):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(CannotCompile, match=r"cannot be used: .*cannot be used: .*; set XDG_CACHE_HOME"):
         build(source)
+
+
+@needs_compiler
+def test_what_others_could_have_put_into_the_cache_is_not_loaded(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An object with its checksum, where anybody may write: ours is compiled into a folder of this user, and used."""
+    planted = build(source)
+    source.with_name("evil.c").write_text("int answer(void) { return 666; }\n")
+    shutil.copy(build(source.with_name("evil.c")), planted)
+    planted.with_suffix(".sha256").write_text(hashlib.sha256(planted.read_bytes()).hexdigest())
+    planted.parent.chmod(0o777)
+    assert load(source).answer() == 42
+    assert build(source).parent == tmp_path / "temporary" / f"finegrained-bench-{os.geteuid()}"
+    assert f"others can write to {planted.parent} (mode 777)" in caplog.text
+    assert "set XDG_CACHE_HOME to a folder that only you can write to" in caplog.text
+
+
+@needs_compiler
+def test_a_lock_that_is_a_link_leaves_what_it_leads_to(source: Path, tmp_path: Path) -> None:
+    target = build(source)
+    (tmp_path / "mine").write_text("precious")
+    target.unlink()
+    target.with_suffix(".lock").unlink()
+    target.with_suffix(".lock").symlink_to(tmp_path / "mine")
+    assert build(source).parent != target.parent
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+@needs_compiler
+def test_no_umask_opens_the_cache_to_others(source: Path) -> None:
+    before = os.umask(0)
+    try:
+        target = build(source)
+    finally:
+        os.umask(before)
+    for path in (target.parent.parent, target.parent, *target.parent.iterdir()):
+        assert path.stat().st_mode & 0o077 == 0, path
 
 
 @needs_compiler
