@@ -9,6 +9,7 @@ from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bench import ranks
 
@@ -19,14 +20,19 @@ _WIDEST = 1000
 """Columns of the widest table. One that is narrower takes only the room that it needs."""
 
 
-def tell(text: str) -> None:
-    """Print a line to standard error, as rich markup."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text)
+def console(*, stderr: bool = False) -> Console:
+    """A console that prints lines as they are: rich's markup and emoji stand in paths, too (`[red]`, `a:b:c`)."""
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def tell(text: str | Text, *, mark: str = "", style: str = "red") -> None:
+    """Print a line to standard error; `mark` is the word before it, in a colour."""
+    console(stderr=True).print(Text.assemble((mark, style), " " if mark else "", text))
 
 
 def print_table(shown: Table, *, stderr: bool = False) -> None:
     """Print a table in full: rich would cut off what is wider than the terminal, or than 80 where there is none."""
-    Console(stderr=stderr, width=_WIDEST).print(shown)
+    Console(stderr=stderr, width=_WIDEST, markup=False, emoji=False).print(shown)
 
 
 def check_writable(option: str, path: Path) -> None:

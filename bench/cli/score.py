@@ -83,7 +83,8 @@ class Evaluate(DataFolder):
         if record.error is None:
             print_table(terminal(accuracy(measured([record]))), stderr=self.json == "-")
         for check in found.checks:
-            tell(f"{'[green]verified[/green]' if check.passed else '[red]FAILED[/red]'} {check.sentence()}")
+            mark, style = ("verified", "green") if check.passed else ("FAILED", "red")
+            tell(check.sentence(), mark=mark, style=style)
             for repair in check.repairs:
                 tell(f"  for the library, {repair}")
         return COMPLETE if record.error is None else INCOMPLETE
