@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import ranks
+from bench.cli.outputs import opened
 
 COMPLETE, INCOMPLETE, USAGE = 0, 1, 2
 """Exit codes."""
@@ -35,14 +36,6 @@ def print_table(shown: Table, *, stderr: bool = False) -> None:
     Console(stderr=stderr, width=_WIDEST, markup=False, emoji=False).print(shown)
 
 
-def check_writable(option: str, path: Path) -> None:
-    """Raise ValueError, before anything is computed, where a file cannot be written."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise ValueError(
-            f"{option} {path} cannot be written. It must be a file in an existing directory. Name another."
-        )
-
-
 def check_folder(option: str, path: Path) -> None:
     """Raise ValueError, before anything is computed, where a folder cannot be made or nothing be written into it."""
     nearest = next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
@@ -54,14 +47,21 @@ def check_folder(option: str, path: Path) -> None:
         )
 
 
+def json_file(target: str | None) -> Path | None:
+    """The file that `json_lines` writes, if it does."""
+    return None if target in (None, "-") else Path(str(target))
+
+
 @contextlib.contextmanager
 def json_lines(target: str | None) -> Iterator[TextIO | None]:
-    """Where records go as lines: standard output for `-`, a file, or nowhere; of ranks, the first one writes."""
+    """Where records go as lines: standard output for `-`, a file, or nowhere; of ranks, the first one writes.
+
+    A file appears when all is done, and one that was there stays until then.
+    """
     if target is None or ranks.rank() > 0:
         yield None
     elif target == "-":
         yield sys.stdout
     else:
-        check_writable("--json", Path(target))
-        with Path(target).open("w", encoding="utf-8") as file:
+        with opened(Path(target)) as file:
             yield file

@@ -63,13 +63,17 @@ class Predict(DataOptions):
             for each in boxes.of.values():
                 model.check_classes(each.boxes)
         categories = list(zip(model.task.category_ids, class_names(model.task), strict=True))
-        folder = PredictionFolder.of(
-            self.out, named.pictures, categories, others=[*model.files, *([self.boxes] if self.boxes else [])]
-        )
+        folder = PredictionFolder.of(self.out, named.pictures, categories, others=[*model.files, *self._files()])
         self._tell_model(model.files[-1], boxes)
         for fault in named.unreadable:
             tell(fault, mark="skipped")
         return self._predict(named, boxes, model, folder)
+
+    def _files(self) -> list[Path]:
+        """The files that are read beside pictures and weights."""
+        data = self.data_set()
+        of_data = [] if data is None else [data.train.annotations, data.val.annotations]
+        return [path for path in (self.boxes, *of_data) if path is not None]
 
     def _named_pictures(self) -> "GivenPictures":
         """The pictures named, or a data set's for validation. Raises ValueError for both, and for neither."""
