@@ -16,7 +16,6 @@ from typing import Annotated, TypeAlias
 import tyro
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 from tyro.conf import FlagCreatePairsOff, subcommand
 
 from bench import machine, ranks
@@ -79,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(given)
         except ValueError as error:
-            tell(f"[red]error:[/red] {escape(str(error))}")
+            tell(str(error), mark="error:")
             return USAGE
 
 

@@ -38,6 +38,6 @@ class Certify:
             failed = outcome.record.find("failed")
             if failed is not None and failed.value:
                 count = f"{failed.value} of {outcome.record.get('checks').value} checks"
-                tell(f"[red]{outcome.cell}: {count} failed[/red], see {outcome.entry.path}")
+                tell(f"see {outcome.entry.path}", mark=f"{outcome.cell}: {count} failed,")
                 code = INCOMPLETE
         return code

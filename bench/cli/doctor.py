@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from bench.cli.data_options import DataOptions
-from bench.cli.output import COMPLETE
+from bench.cli.output import COMPLETE, console
 
 if TYPE_CHECKING:
     from bench.planning.doctor import Finding
@@ -20,13 +19,13 @@ class Doctor(DataOptions):
 
     def __call__(self) -> int:
         """Print every finding with its remedy."""
-        console = Console(highlight=False, soft_wrap=True)
+        page = console()
         for finding in self._findings():
             colour = "green" if finding.good else "yellow"
             mark = "ok" if finding.good else finding.mark
-            console.print(f"[{colour}]{mark:<7}[/{colour}] {finding.name:<16} {escape(finding.detail)}")
+            page.print(Text.assemble((f"{mark:<7}", colour), f" {finding.name:<16} {finding.detail}"))
             if not finding.good:
-                console.print(f"{'':<8}{'to do:':<16} {escape(finding.remedy)}")
+                page.print(f"{'':<8}{'to do:':<16} {finding.remedy}")
         return COMPLETE
 
     def _findings(self) -> "Iterator[Finding]":

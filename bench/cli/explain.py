@@ -7,10 +7,10 @@ from typing import Annotated
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 from tyro.conf import Positional, arg
 
-from bench.cli.output import COMPLETE
+from bench.cli.output import COMPLETE, console
 from bench.explanation import Explanation, explain
 from bench.record import Value
 
@@ -31,11 +31,11 @@ class Explain:
 
 
 def _print(explanation: Explanation) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    page = console()
     entry = explanation.entry
     record = entry.record
-    console.print(f"[bold]{escape(entry.cell)}[/bold]")
-    console.print(f"{escape(explanation.what)}\n" if explanation.what else "")
+    page.print(Text(entry.cell, "bold"))
+    page.print(f"{explanation.what}\n" if explanation.what else "")
     sections: dict[str, Mapping[str, object]] = {
         "values": {_label(value): _number(value) for value in record.values},
         "how": record.protocol,
@@ -51,25 +51,25 @@ def _print(explanation: Explanation) -> None:
         },
     }
     for title, lines in sections.items():
-        _print_section(console, title, lines)
-    console.print("[bold]what to know before using it[/bold]")
+        _print_section(page, title, lines)
+    page.print(Text("what to know before using it", "bold"))
     for caution in explanation.cautions or ("Nothing in the record asks for caution.",):
-        console.print(f"  * {escape(caution)}")
+        page.print(f"  * {caution}")
     if explanation.others:
-        console.print("\n[bold]the same cell, measured otherwise or elsewhere[/bold]")
+        page.print(Text("\nthe same cell, measured otherwise or elsewhere", "bold"))
         for other in explanation.others:
-            console.print(f"  {escape(str(other.path))}")
+            page.print(f"  {other.path}")
 
 
-def _print_section(console: Console, title: str, lines: Mapping[str, object]) -> None:
+def _print_section(page: Console, title: str, lines: Mapping[str, object]) -> None:
     shown = {name: value for name, value in lines.items() if value is not None}
     if not shown:
         return
-    console.print(f"[bold]{title}[/bold]")
+    page.print(Text(title, "bold"))
     width = max(len(name) for name in shown)
     for name, value in shown.items():
-        console.print(f"  {escape(name):<{width}}  {escape(str(value))}")
-    console.print()
+        page.print(f"  {name:<{width}}  {value}")
+    page.print()
 
 
 def _label(value: Value) -> str:

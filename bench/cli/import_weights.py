@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
@@ -48,7 +47,7 @@ class Import:
                 self._import(read(path, source, self.entry))
             except ValueError as error:
                 hint = f" Such as: --entry {error.entries[0]}." if isinstance(error, SeveralEntries) else ""
-                tell(f"[red]error:[/red] {escape(f'{error}{hint}')}")
+                tell(f"{error}{hint}", mark="error:")
                 refused += 1
         if not refused:
             return COMPLETE
@@ -64,14 +63,14 @@ class Import:
         else:
             path, is_new = found.write(self.out, self.source)
             said.append(f"{'written to' if is_new else 'the same as'} {path}")
-        tell(escape(f"{found.path}: {found.converted.subject.name}, {', '.join(said)}"))
+        tell(f"{found.path}: {found.converted.subject.name}, {', '.join(said)}")
 
 
 def _print_map(found: "Imported") -> None:
     from bench.foreign.key_map import shape_of
 
     tensors = found.converted.model.state_dict()
-    table = Table("ours", "theirs", "shape", "how", title=escape(str(found.path)))
+    table = Table("ours", "theirs", "shape", "how", title=str(found.path))
     for entry in found.converted.entries:
         more = f" and {len(entry.theirs) - 1} more" if len(entry.theirs) > 1 else ""
         table.add_row(entry.ours, entry.theirs[0] + more, shape_of(tensors[entry.ours]), entry.how)

@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 from tyro.conf import Positional
 
 from bench import catalog
-from bench.cli.output import COMPLETE
+from bench.cli.output import COMPLETE, console
 from bench.planning import recipes
 
 Kind = Literal["heads", "backends", "modules", "backbones", "detectors", "probes", "recipes", "datasets"]
@@ -40,14 +39,14 @@ class List:
             "recipes": {name: (recipe.__doc__ or "").partition("\n")[0] for name, recipe in recipes.RECIPES.items()},
             "datasets": _DATASETS,
         }
-        console = Console(highlight=False, soft_wrap=True)
+        page = console()
         for kind, names in described.items():
             if self.kind not in (None, kind):
                 continue
-            console.print(f"[bold]{kind}[/bold]")
+            page.print(Text(kind, "bold"))
             for name, line in names.items():
-                console.print(f"  {name:<16} {escape(line)}")
+                page.print(f"  {name:<16} {line}")
                 if self.kind == "recipes":
                     for cell in recipes.with_weights(recipes.load(name), None):
-                        console.print(f"    {cell}")
+                        page.print(f"    {cell}")
         return COMPLETE

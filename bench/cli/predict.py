@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from bench.cli.data_options import DataOptions
@@ -64,13 +63,17 @@ class Predict(DataOptions):
             for each in boxes.of.values():
                 model.check_classes(each.boxes)
         categories = list(zip(model.task.category_ids, class_names(model.task), strict=True))
-        folder = PredictionFolder.of(
-            self.out, named.pictures, categories, others=[*model.files, *([self.boxes] if self.boxes else [])]
-        )
+        folder = PredictionFolder.of(self.out, named.pictures, categories, others=[*model.files, *self._files()])
         self._tell_model(model.files[-1], boxes)
         for fault in named.unreadable:
-            tell(f"[red]skipped[/red] {escape(fault)}")
+            tell(fault, mark="skipped")
         return self._predict(named, boxes, model, folder)
+
+    def _files(self) -> list[Path]:
+        """The files that are read beside pictures and weights."""
+        data = self.data_set()
+        of_data = [] if data is None else [data.train.annotations, data.val.annotations]
+        return [path for path in (self.boxes, *of_data) if path is not None]
 
     def _named_pictures(self) -> "GivenPictures":
         """The pictures named, or a data set's for validation. Raises ValueError for both, and for neither."""
@@ -107,7 +110,7 @@ class Predict(DataOptions):
                 try:
                     found = model(_read(picture, given, boxes), boxes=given.boxes if given else None)
                 except Unreadable as error:
-                    tell(f"[red]skipped[/red] {escape(picture.name)}: {escape(str(error))}")
+                    tell(f"{picture.name}: {error}", mark="skipped")
                     skipped += 1
                     continue
                 shown = found.above(self.min_score)
@@ -123,21 +126,21 @@ class Predict(DataOptions):
             f"{'Stopped: ' * stopped}{done} of {len(named.pictures)} pictures in {time.monotonic() - begin:.1f} s, "
             f"{objects} objects of a score of {self.min_score:g} or more, {skipped} skipped"
         )
-        tell(f"Overlays, and the results of all scores (predictions.json), are in {escape(str(self.out))}.")
+        tell(f"Overlays, and the results of all scores (predictions.json), are in {self.out}.")
         return INCOMPLETE if stopped or skipped else COMPLETE
 
     def _tell_model(self, file: Path, boxes: "BoxesFile | None") -> None:
         """Say which weights are used, what they know, and which boxes are not."""
-        tell(f"Weights: {escape(str(file))}")
+        tell(f"Weights: {file}")
         if self.weights == SHIPPED:
             tell(
                 "They come with the project and know its twenty pictographs alone: on photographs, classes mean "
                 "nothing. Train your own: run_bench.py train."
             )
         if boxes is not None and boxes.elsewhere:
-            tell(f"{boxes.elsewhere:,} boxes of {escape(str(self.boxes))} are of other pictures")
+            tell(f"{boxes.elsewhere:,} boxes of {self.boxes} are of other pictures")
         if boxes is not None and boxes.without_area:
-            tell(f"{boxes.without_area:,} boxes of {escape(str(self.boxes))} have no area and are left out")
+            tell(f"{boxes.without_area:,} boxes of {self.boxes} have no area and are left out")
 
 
 def _read(picture: "GivenPicture", given: "PictureBoxes | None", boxes: "BoxesFile | None") -> "Image.Image":

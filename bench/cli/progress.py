@@ -1,16 +1,16 @@
 """What `run` says around its cells: the plan first, a line for each, a summary and where to look."""
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.control import Control
-from rich.markup import escape
 from rich.segment import ControlType
+from rich.text import Text
 
 from bench import machine
-from bench.cli.output import tell
+from bench.cli.output import console, tell
 from bench.planning.estimate import duration, estimate
 from bench.planning.plan import Cell, Outcome, Step
 from bench.planning.session import Plan
@@ -21,7 +21,7 @@ from bench.store import Store
 def tell_data(planned: Plan) -> None:
     """Say which images and objects there are."""
     if planned.data:
-        tell(escape(f"Data: {'; '.join(planned.data)}"))
+        tell(f"Data: {'; '.join(planned.data)}")
 
 
 def tell_lacking(planned: Plan, *, asked_for: Sequence[str]) -> None:
@@ -42,10 +42,7 @@ def tell_lacking(planned: Plan, *, asked_for: Sequence[str]) -> None:
     for path, cells in planned.without_file.items():
         subjects = ", ".join(dict.fromkeys(cell.subject.name for cell in cells))
         names = ", ".join(dict.fromkeys(cell.probe for cell in cells))
-        tell(
-            f"Left out: {escape(subjects)} ({names}), without weights: {escape(str(path))} is not there. "
-            "Train it: run_bench.py train."
-        )
+        tell(f"Left out: {subjects} ({names}), without weights: {path} is not there. Train it: run_bench.py train.")
 
 
 class Progress:
@@ -60,7 +57,7 @@ class Progress:
         self._steps = steps
         self._known: list[Record] = [entry.record for entry in store if entry.record.machine.name == here]
         self._outcomes: list[Outcome] = []
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console(stderr=True)
         self._begin = time.monotonic()
 
     def tell_plan(self, *, each: bool) -> None:
@@ -70,14 +67,14 @@ class Progress:
         judged = f" ({estimate(self._steps, self._known)})" if to_do else ""
         tell(f"{len(self._steps)} cells: {in_store} in store, {to_do} to do{judged}")
         for step in self._steps if each else ():
-            tell(f"  {'in store' if step.found else 'to do':<8} {escape(_called(step.cell))}")
+            tell(f"  {'in store' if step.found else 'to do':<8} {_called(step.cell)}")
 
     def begin(self) -> None:
         """Say, on a terminal, what is measured next."""
         rest = self._steps[len(self._outcomes) :]
         if self._console.is_terminal and rest and rest[0].found is None:
             text = f"{self._count(1)} {_called(rest[0].cell)}  measuring; left: {estimate(rest, self._known)}"
-            self._console.print(escape(text), end="\r", no_wrap=True, overflow="crop")
+            self._console.print(text, end="\r", no_wrap=True, overflow="crop")
 
     def finish(self, outcome: Outcome) -> None:
         """Say how a cell went."""
@@ -85,14 +82,14 @@ class Progress:
         self._clear()
         record = outcome.record
         if record.error is not None:
-            failure = escape(f"{record.error.type}: {record.error.message} ({outcome.entry.path})")
-            what = f"[red]failed[/red]: {failure}"
+            message = f": {record.error.type}: {record.error.message} ({outcome.entry.path})"
+            what = Text.assemble(("failed", "red"), message)
         elif outcome.measured:
             self._known.append(record)
-            what = f"{record.seconds:.1f} s"
+            what = Text(f"{record.seconds:.1f} s")
         else:
-            what = "in store"
-        tell(f"{escape(self._count(0))} {escape(_called(outcome.cell))}  {what}")
+            what = Text("in store")
+        tell(Text.assemble(f"{self._count(0)} {_called(outcome.cell)}  ", what))
 
     def interrupted(self) -> None:
         """Say what an interrupted run leaves."""
@@ -110,10 +107,10 @@ class Progress:
             f"{len(self._outcomes)} cells: {measured} measured in {seconds}, "
             f"{len(self._outcomes) - measured} from the store, {len(failed)} failed"
         )
-        where = "" if results == Path("results") else f" --results {escape(str(results))}"
-        tell(f"Records are in {escape(str(results))}. Tables and figures of all: run_bench.py report{where}")
+        where = "" if results == Path("results") else f" --results {shlex.quote(str(results))}"
+        tell(f"Records are in {results}. Tables and figures of all: run_bench.py report{where}")
         asked, first = ("Why it failed", failed[0]) if failed else ("What a number means", self._outcomes[0])
-        tell(f"{asked}: run_bench.py explain {escape(str(first.cell))}{where}")
+        tell(f"{asked}: run_bench.py explain {shlex.quote(str(first.cell))}{where}")
 
     def _count(self, ahead: int) -> str:
         return f"[{len(self._outcomes) + ahead}/{len(self._steps)}]"

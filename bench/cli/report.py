@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from bench.cli.output import COMPLETE, check_folder, print_table, tell
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ class Report:
         for shown in tables[:_NUM_PRINTED]:
             print_table(terminal(shown), stderr=False)
         if len(tables) > _NUM_PRINTED:
-            written = escape(str(self.out / "tables.md"))
+            written = self.out / "tables.md"
             tell(f"Printed: the first {_NUM_PRINTED} of {len(tables)} tables; all of them are in {written}")
         return COMPLETE
 

@@ -12,7 +12,8 @@ from tyro.conf import Positional, arg
 from bench import catalog
 from bench.cli import train
 from bench.cli.data_options import DataOptions
-from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_lines, print_table
+from bench.cli.output import COMPLETE, INCOMPLETE, check_folder, json_file, json_lines, print_table
+from bench.cli.outputs import check_outputs
 from bench.cli.progress import Progress, tell_data, tell_lacking
 from bench.contract import Context, Dtype
 from bench.planning import narrow, plan, recipes, session
@@ -163,6 +164,8 @@ class Run(DataOptions):
                 "Check the path."
             )
         check_folder("--results", self.results)
+        of_data = [] if data is None else [data.train.annotations, data.val.annotations, data.lvis]
+        check_outputs(self, {"--json": json_file(self.json)}, also=of_data)
         if self.images is not None and self.images < 1:
             raise ValueError(f"--images is {self.images}. It must be at least 1. Leave it out for the usual number.")
         for option, number in (("--regions", self.regions), ("--budget", self.budget)):

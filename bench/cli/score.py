@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from bench.cli.data_options import DataFolder
-from bench.cli.output import COMPLETE, INCOMPLETE, check_writable, json_lines, print_table, tell
+from bench.cli.output import COMPLETE, INCOMPLETE, json_file, json_lines, print_table, tell
+from bench.cli.outputs import check_outputs, opened
 from bench.record import encode
 
 _File = Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="(optional)")]
@@ -51,14 +52,13 @@ class Evaluate(DataFolder):
         """Score, print the table, write what was asked for."""
         from bench.accuracy.evaluate import evaluate
         from bench.accuracy.predictions import read_images
-        from bench.files import write_whole
         from reports.renderers.terminal import terminal
         from reports.select.measured import measured
         from reports.tables.accuracy import accuracy
 
-        if self.per_class is not None:
-            check_writable("--per-class", self.per_class)
         coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
+        outputs = {"--json": json_file(self.json), "--per-class": self.per_class}
+        check_outputs(self, outputs, also=(coco, lvis))
         with json_lines(self.json) as lines:
             found = evaluate(
                 self.predictions,
@@ -79,11 +79,13 @@ class Evaluate(DataFolder):
             if lines is not None:
                 lines.write(encode(record).decode() + "\n")
         if self.per_class is not None:
-            write_whole(self.per_class, found.per_class_csv().encode())
+            with opened(self.per_class) as file:
+                file.write(found.per_class_csv())
         if record.error is None:
             print_table(terminal(accuracy(measured([record]))), stderr=self.json == "-")
         for check in found.checks:
-            tell(f"{'[green]verified[/green]' if check.passed else '[red]FAILED[/red]'} {check.sentence()}")
+            mark, style = ("verified", "green") if check.passed else ("FAILED", "red")
+            tell(check.sentence(), mark=mark, style=style)
             for repair in check.repairs:
                 tell(f"  for the library, {repair}")
         return COMPLETE if record.error is None else INCOMPLETE
@@ -129,8 +131,9 @@ class Compare(DataFolder):
         from reports.renderers.terminal import terminal
         from reports.tables.accuracy import comparison
 
-        ran = None if self.images is None else read_images(self.images)
         coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
+        check_outputs(self, {"--json": json_file(self.json)}, also=(coco, lvis))
+        ran = None if self.images is None else read_images(self.images)
         with json_lines(self.json) as lines:
             first, second = (
                 result(

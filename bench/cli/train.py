@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from bench import catalog, ranks
@@ -95,7 +94,7 @@ class Train(DataOptions):
         recipe = {"own": "own", HEADS_ON_FROZEN: "frozen"}.get(self.schedule)
         if code == COMPLETE and recipe is not None:
             data = f" {self.said()}" if self.said() else ""
-            tell(escape(f"Next: run_bench.py run {recipe}{data} --weights {shlex.quote(str(out))}"))
+            tell(f"Next: run_bench.py run {recipe}{data} --weights {shlex.quote(str(out))}")
         return code
 
     def _schedule(self) -> "Schedule":
@@ -150,12 +149,12 @@ def make(
         device=ranks.device(device),
         workers=workers,
         command=shlex.join(["python", "run_bench.py", *sys.argv[1:]]),
-        tell=lambda text: tell(escape(text)) if ranks.rank() == 0 else None,
+        tell=lambda text: tell(text) if ranks.rank() == 0 else None,
     )
     try:
         for path, trained in setup.train(schedule, subjects):
             tell(f"{'Trained' if trained else 'In the folder'}: {path}")
     except (TrainingStopped, ranks.RankFailed) as error:
-        tell(f"[red]stopped:[/red] {escape(str(error))}")
+        tell(str(error), mark="stopped:")
         return INCOMPLETE
     return COMPLETE

@@ -28,7 +28,8 @@ def write(out: Path, split: Split, num_images: int) -> None:
     `OUT/train2017` (`val2017` for tune and test), `OUT/annotations/instances_train2017.json` with the coarse polygons,
     and `glyphs_fine_train.json` beside it with the exact masks. Every file appears whole or not at all, and the
     annotations come last: where they are, their images are. Those of an earlier run are replaced.
-    Raises ValueError for a number of images that a split cannot have, and where a file cannot be written.
+    Raises ValueError for a number of images that a split cannot have, where a file cannot be written, and for a folder
+    with other annotations, such as COCO's own.
     """
     check_num_images(num_images)
     part = _PARTS[split]
@@ -36,6 +37,12 @@ def write(out: Path, split: Split, num_images: int) -> None:
     images: list[_Entry] = []
     coarse: list[_Entry] = []
     fine: list[_Entry] = []
+    names = (f"instances_{part}2017.json", f"glyphs_fine_{part}.json")
+    for path in (annotations / name for name in names):
+        if path.exists() and not _is_ours(path):
+            raise ValueError(
+                f"{path} is there, and holds no glyphs; expected a folder without a data set; name another one."
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         annotations.mkdir(parents=True, exist_ok=True)
@@ -46,13 +53,20 @@ def write(out: Path, split: Split, num_images: int) -> None:
             coarse += [_coarse(each, number) for each in made.objects]
             fine += [_fine(each, number) for each in made.objects]
         info = f"glyphs {VERSION}, {split}"
-        write_whole(annotations / f"instances_{part}2017.json", _file(f"{info}, coarse polygons", images, coarse))
-        write_whole(annotations / f"glyphs_fine_{part}.json", _file(f"{info}, exact masks", images, fine))
+        write_whole(annotations / names[0], _file(f"{info}, coarse polygons", images, coarse))
+        write_whole(annotations / names[1], _file(f"{info}, exact masks", images, fine))
     except OSError as error:
         raise ValueError(
             f"The glyphs cannot be written to {out}: {error.strerror}; expected a folder with enough space; "
             "make room or name another one."
         ) from error
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is an annotation file that `write` made, of this version or another."""
+    start = b'{"info":{"description":"glyphs '
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def _png(image: UInt8[np.ndarray, "H W 3"]) -> bytes:

@@ -125,6 +125,7 @@ class TrainingSetup:
 
     def _train(self, job: Job, missing: Collection[str], source: DataSource, dtype: torch.dtype | None) -> None:
         directory = self._directory(job)
+        self._check_not_read(job, missing)
         task = Task(
             subject=job.subject,
             category_ids=source.category_ids,
@@ -172,6 +173,16 @@ class TrainingSetup:
                 log.warning("%s", _unreadable(record))
 
         all_gather(lambda: keep() if ranks.rank() == 0 else None)
+
+    def _check_not_read(self, job: Job, files: Collection[str]) -> None:
+        """Raise ValueError where a file that would be made is one that the training starts from."""
+        read = [path for path in (job.detector, *job.initial) if path is not None]
+        for path in (weights_folder.file(self.folder, name) for name in files):
+            if path.exists() and any(path.samefile(each) for each in read):
+                raise ValueError(
+                    f"{path} would be written over, and the training starts from it. Weights must go elsewhere. Give "
+                    "another folder."
+                )
 
     def _tell_cost(self, job: Job, model: Segmenter, order: Order) -> None:
         """Say what the steps that are left will take, where there are any."""

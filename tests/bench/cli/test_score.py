@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -159,3 +160,34 @@ def test_certify(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     assert cli.main(arguments) == 1
     assert "certify/sps-none-seed0/certificate: 1 of 3 checks failed" in capsys.readouterr().err
     assert len(list(tmp_path.rglob("certificate-*.json"))) == 2
+
+
+@pytest.mark.parametrize("option", ["--json", "--per-class"])
+@pytest.mark.parametrize("given", ["--predictions", "--coco-annotations", "--images"])
+@pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to], ids=["itself", "symlink", "hardlink"])
+def test_no_output_is_written_over_what_is_read(
+    tmp_path: Path,
+    option: str,
+    given: str,
+    link: Callable[[Path, Path], None] | None,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    read, target = tmp_path / "read.json", tmp_path / "written.json"
+    read.write_text("[]")
+    if link is None:
+        target = read
+    else:
+        link(target, read)
+    options = {"--predictions": str(GOLDEN / "coco_results.json"), "--coco-annotations": COCO[1], given: str(read)}
+    line = [part for pair in {**options, option: str(target)}.items() for part in pair]
+    assert cli.main(["evaluate", *line]) == 2
+    assert f"error: {option} {target} would be written over, and {read} is read." in capsys.readouterr().err
+    assert read.read_text() == "[]"
+
+
+def test_an_output_of_before_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    for option in ("--json", "--per-class"):
+        (tmp_path / "before").write_text("mine")
+        assert evaluate(*COCO, option, str(tmp_path / "before"), "--resamples", "-1") == 2
+        assert (tmp_path / "before").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["before"]

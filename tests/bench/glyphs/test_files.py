@@ -158,3 +158,12 @@ def test_no_images_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="0 glyph images were asked for"):
         write(tmp_path, "test", 0)
     assert not any(tmp_path.iterdir())
+
+
+def test_annotations_of_another_data_set_stay(tmp_path: Path) -> None:
+    other = tmp_path / "annotations" / "instances_val2017.json"
+    other.parent.mkdir()
+    other.write_text('{"info":{"description":"COCO"}}')
+    with pytest.raises(ValueError, match=r"instances_val2017\.json is there, and holds no glyphs"):
+        write(tmp_path, "test", 1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [other]

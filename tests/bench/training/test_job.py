@@ -31,6 +31,7 @@ from bench.training import schedule as schedules
 from bench.training.job import TrainingRecord, TrainingSetup
 from bench.training.recipe import small, small_head
 from bench.training.schedule import SCHEDULES, DataSource, Schedule, heads_on_frozen
+from bench.training.start import of_file
 from tests.bench.found import numbers_at
 
 GLYPH_IDS = tuple(category.id for category in CATEGORIES)
@@ -371,3 +372,13 @@ class TestVerb:
         told = " ".join(capsys.readouterr().err.split())
         assert "In the folder" in told
         assert f"Next: run_bench.py run frozen --weights {made[0]}" in " ".join(told.split())
+
+
+def test_weights_to_start_from_are_not_written_over(tmp_path: Path) -> None:
+    """A file of weights without its record counts as missing: it may be anybody's."""
+    mine = weights_folder.file(tmp_path, weights_folder.DETECTOR)
+    mine.write_bytes(b"mine")
+    schedule = dataclasses.replace(QUICK, start=of_file(mine))
+    with pytest.raises(ValueError, match=r"detector.safetensors would be written over, and the training starts"):
+        next(TrainingSetup(folder=tmp_path, command="train").train(schedule, [EFFSEG]))
+    assert mine.read_bytes() == b"mine"
