@@ -50,7 +50,8 @@ class Measurement:
     """Result of a probe: values as rows of a `Record`, no two with the same name and axes.
 
     `samples` are arrays kept in the npz file beside the record, `files` whole files by name, such as
-    {"predictions.json.gz": content}. `uncounted` names operations that a cost does not include.
+    {"predictions.json.gz": content}. `uncounted` names operations that a cost does not include. Where an array has a
+    number for every image, `compare` says how sure a difference is: `bench.per_image` finds them by their names.
     """
 
     values: Sequence[Value] = ()

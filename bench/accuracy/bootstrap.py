@@ -17,19 +17,20 @@ from bench.accuracy.weighted import resampled
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """One metric of two results on the same images, 0-100; `interval` is the 95 % one of the difference.
+    """One number of two results on the same images, such as an AP from 0 to 100.
 
-    `p` is twice the share of resamples in which the difference has the other sign or is zero, between 1 / resamples
-    and 1. It is below 0.05 exactly where the interval excludes zero. Both are None where the images are too few.
+    `interval` is the 95 % one of the difference. `p` is twice the share of resamples in which the difference has the
+    other sign or is zero, between 1 / resamples and 1. It is below 0.05 exactly where the interval excludes zero. Both
+    are None where the images are too few.
     """
 
-    first: float
-    second: float
+    first: int | float
+    second: int | float
     interval: tuple[float, float] | None
     p: float | None
 
     @property
-    def difference(self) -> float:
+    def difference(self) -> int | float:
         """The second minus the first."""
         return self.second - self.first
 

@@ -1,4 +1,4 @@
-"""What separates two results on the same images, metric by metric: the Python twin of the verb `compare`.
+"""What separates the accuracies of two results on the same images, metric by metric.
 
 A result is a cell of a store, whose match tables lie beside its record, or a results file with its annotation files.
 """
@@ -14,26 +14,34 @@ from bench.accuracy.evaluate import Evaluation, evaluate, value_name
 from bench.accuracy.matching import Matches
 from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES
 from bench.data.image_ids import Id
-from bench.record import Scalar
-from bench.store import Store
+from bench.record import Record, Scalar
+from bench.store import Entry, Store
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operand:
-    """One side of a comparison: match tables by protocol, and the checksum of the annotation file of each."""
+    """One side of a comparison: match tables by protocol, and the checksum of the annotation file of each.
+
+    `probe` is that of a cell, None for a results file.
+    """
 
     name: str
     tables: Mapping[str, Matches]
     annotations: Mapping[str, str]
+    probe: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One metric of two results; `name` is that of the value in records, such as `ap_star50`."""
+    """One metric of two results; `name` is that of the value in records, such as `ap_star50`.
+
+    `probe` is that of the second result, if it is a cell.
+    """
 
     protocol: str
     name: str
     comparison: Comparison
+    probe: str | None = None
 
     @property
     def verdict(self) -> str:
@@ -48,6 +56,7 @@ class Difference:
         """The difference in plain values, as a table takes it."""
         low, high = self.comparison.interval or (None, None)
         return {
+            "probe": self.probe,
             "name": self.name,
             "first": self.comparison.first,
             "second": self.comparison.second,
@@ -75,7 +84,7 @@ def compare(first: Operand, second: Operand, *, resamples: int = 1000, seed: int
         _require_same_objects(first, second, protocol)
         compared = bootstrap.compare(first.tables[protocol], second.tables[protocol], resamples=resamples, seed=seed)
         differences += [
-            Difference(protocol=protocol, name=value_name(protocol, metric), comparison=comparison)
+            Difference(protocol=protocol, name=value_name(protocol, metric), comparison=comparison, probe=second.probe)
             for metric, comparison in compared.items()
         ]
     return differences
@@ -117,7 +126,16 @@ def result(
             cap=cap,
         )
         return _of_file(path, found)
-    return _of_cell(operand, Store(results))
+    try:
+        newest, *_ = Store(results).cell(operand)
+    except ValueError as error:
+        raise no_result(operand, error) from error
+    return of_cell(newest)
+
+
+def no_result(name: str, error: ValueError) -> ValueError:
+    """Say that there is no results file of a name, and with the error of the store no such cell either."""
+    return ValueError(f"There is no results file {name}, so it should be a cell. {error}")
 
 
 def _of_file(path: Path, evaluation: Evaluation) -> Operand:
@@ -128,24 +146,26 @@ def _of_file(path: Path, evaluation: Evaluation) -> Operand:
     )
 
 
-def _of_cell(name: str, store: Store) -> Operand:
-    try:
-        newest, *_ = store.cell(name)
-    except ValueError as error:
-        raise ValueError(f"There is no results file {name}, so it should be a cell. {error}") from error
-    if newest.record.error is not None:
+def has_matches(record: Record) -> bool:
+    """Whether a record has match tables, which accuracies are compared by."""
+    return record.samples is not None and any(record.find(f"{prefix}_classes") for prefix in COUNT_PREFIXES.values())
+
+
+def of_cell(entry: Entry) -> Operand:
+    """The side of a measured cell. Raises ValueError where its record has an error, or no accuracy."""
+    record = entry.record
+    if record.error is not None:
         raise ValueError(
-            f"The newest record of {name} has an error ({newest.record.error.message}); expected one with an accuracy; "
-            f"measure it again; the record is {newest.path}."
+            f"The newest record of {entry.cell} has an error ({record.error.message}); expected one with an accuracy; "
+            f"measure it again; the record is {entry.path}."
         )
-    record = newest.record
-    if record.samples is None or not any(record.find(f"{prefix}_classes") for prefix in COUNT_PREFIXES.values()):
+    if not has_matches(record):
         raise ValueError(
-            f"The record of {name} holds no match tables; expected that of a probe of accuracy; "
-            f"name another cell; the record is {newest.path}."
+            f"The record of {entry.cell} holds no match tables; expected that of a probe of accuracy; "
+            f"name another cell; the record is {entry.path}."
         )
-    tables = {table.protocol.name: table for table in unpack(newest.arrays())}
-    return Operand(name=name, tables=tables, annotations=_annotations(record.protocol))
+    tables = {table.protocol.name: table for table in unpack(entry.arrays())}
+    return Operand(name=entry.cell, tables=tables, annotations=_annotations(record.protocol), probe=record.probe)
 
 
 def _annotations(protocol: Mapping[str, Scalar]) -> dict[str, str]:

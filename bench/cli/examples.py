@@ -35,6 +35,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "compare mine.json theirs.json --coco-annotations instances_val2017.json",
         "compare demo/mask_rcnn-small_fpn-small-glyphs-seed0/accuracy "
         "demo/point_rend-small_fpn-small-glyphs-seed0/accuracy",
+        "compare demo/mask_rcnn-small_fpn-small-glyphs-seed0 demo/point_rend-small_fpn-small-glyphs-seed0  # by all",
     ),
     "explain": (
         "explain heads/mask_rcnn-r50_fpn-paper-none-seed0/flops",

@@ -1,6 +1,7 @@
-"""`evaluate`, `compare`: accuracy of finished predictions, of anybody's model."""
+"""`evaluate`, `compare`: accuracy of finished predictions, of anybody's model, and what separates two results."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -93,10 +94,11 @@ class Evaluate(DataFolder):
 
 @dataclass(frozen=True, kw_only=True)
 class Compare(DataFolder):
-    """What separates two results on the same images: differences with 95 % intervals and p values."""
+    """What separates two results on the same images: differences and ratios with 95 % intervals and p values."""
 
     first: Annotated[Positional[str], arg(metavar="CELL_A")]
-    """A cell as `list` prints it (recipe/subject/probe), or a results file in COCO's format."""
+    """A cell as `list` prints it (recipe/subject/probe), a subject (recipe/subject) for all probes that both have, or a
+    results file in COCO's format."""
     second: Annotated[Positional[str], arg(metavar="CELL_B")]
     """The one that is called higher or lower."""
     coco_annotations: _File = None
@@ -123,35 +125,48 @@ class Compare(DataFolder):
     """Also write every difference as a line of JSON to this file; - is standard output."""
 
     def __call__(self) -> int:
-        """Print a table with a row per metric."""
+        """Print a table per probe of accuracies and one of all costs, and what could not be compared."""
         import msgspec
 
-        from bench.accuracy.comparison import compare, result
+        from bench.accuracy.comparison import result
         from bench.accuracy.predictions import read_images
+        from bench.comparison import compare
         from reports.renderers.terminal import terminal
         from reports.tables.accuracy import comparison
+        from reports.tables.cost_differences import cost_differences
 
         coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
         check_outputs(self, {"--json": json_file(self.json)}, also=(coco, lvis))
-        ran = None if self.images is None else read_images(self.images)
+        scored = partial(
+            result,
+            results=self.results,
+            coco=coco,
+            lvis=lvis,
+            images=None if self.images is None else read_images(self.images),
+            boxes=self.boxes,
+            class_agnostic=self.class_agnostic,
+            cap=self.cap,
+            allow_unknown=self.allow_unknown,
+            leave_out_maskless=self.leave_out_maskless,
+        )
         with json_lines(self.json) as lines:
-            first, second = (
-                result(
-                    operand,
-                    self.results,
-                    coco=coco,
-                    lvis=lvis,
-                    images=ran,
-                    boxes=self.boxes,
-                    class_agnostic=self.class_agnostic,
-                    cap=self.cap,
-                    allow_unknown=self.allow_unknown,
-                    leave_out_maskless=self.leave_out_maskless,
-                )
-                for operand in (self.first, self.second)
+            found = compare(
+                self.first, self.second, self.results, scored=scored, resamples=self.resamples, seed=self.seed
             )
-            rows = [difference.row() for difference in compare(first, second, resamples=self.resamples, seed=self.seed)]
             if lines is not None:
+                rows = [difference.row() for each in found for difference in each.differences]
                 lines.writelines(msgspec.json.encode(row).decode() + "\n" for row in rows)
-        print_table(terminal(comparison(first.name, second.name, rows)), stderr=self.json == "-")
+        tables = [
+            comparison(each.first, each.second, [difference.row() for difference in each.accuracies])
+            for each in found
+            if each.accuracies
+        ]
+        costs = [difference.row() for each in found for difference in each.costs]
+        if costs:
+            tables.append(cost_differences(self.first, self.second, costs))
+        for table in tables:
+            print_table(terminal(table), stderr=self.json == "-")
+        for each in found:
+            for note in each.notes:
+                tell(f"{each.probe}: {note}")
         return COMPLETE

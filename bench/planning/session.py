@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     import bench.accuracy.comparison
+    import bench.comparison
     import bench.inference.prediction
 
 MIN_SCORE = 0.3
@@ -208,26 +210,25 @@ def compare(
     cap: int | None = None,
     resamples: int = 1000,
     seed: int = 0,
-) -> "list[bench.accuracy.comparison.Difference]":
-    """What separates two cells of a store, or two results files with their annotations: a difference per metric.
+) -> "list[bench.accuracy.comparison.Difference | bench.comparison.CostDifference]":
+    """What separates two cells of a store, or two results files with their annotations: a difference per number.
 
-    `boxes`, `class_agnostic` and `cap` are how files are scored, as by `evaluate`. Raises ValueError as
-    `bench.accuracy.comparison`.
+    Cells are named `recipe/subject/probe`; without the probe, all probes that both subjects have are compared, and
+    `probe` says which a difference is of. `boxes`, `class_agnostic` and `cap` are how files are scored, as by
+    `evaluate`. `bench.comparison.compare` also says what could not be compared, and why; ValueError is raised as there.
     """
-    from bench.accuracy import comparison
+    from bench import comparison
+    from bench.accuracy.comparison import result
 
-    annotations = (None if coco is None else Path(coco), None if lvis is None else Path(lvis))
-    sides = [
-        comparison.result(
-            str(side),
-            Path(results),
-            coco=annotations[0],
-            lvis=annotations[1],
-            images=images,
-            boxes=boxes,
-            class_agnostic=class_agnostic,
-            cap=cap,
-        )
-        for side in (first, second)
-    ]
-    return comparison.compare(*sides, resamples=resamples, seed=seed)
+    scored = partial(
+        result,
+        results=Path(results),
+        coco=None if coco is None else Path(coco),
+        lvis=None if lvis is None else Path(lvis),
+        images=images,
+        boxes=boxes,
+        class_agnostic=class_agnostic,
+        cap=cap,
+    )
+    found = comparison.compare(str(first), str(second), Path(results), scored=scored, resamples=resamples, seed=seed)
+    return [difference for each in found for difference in each.differences]
