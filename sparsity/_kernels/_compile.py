@@ -21,7 +21,7 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 
-_FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-pthread", "-Wno-psabi")
+_FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-Wno-psabi")
 
 _PATIENCE_SECONDS = 300
 """How long a compiler may take: it takes seconds, minutes on a busy machine."""
