@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from heads._pointwise import Linear, in_blocks
-from sparsity import Grid, conv2d, depthwise, sfm
+from heads._pointwise import WIDENED, Linear, in_blocks, is_cpu_inference
+from sparsity import Grid, conv2d, depthwise, feedforward, sfm
 
 
 def mlp(*features: int) -> nn.Sequential:
@@ -141,14 +141,38 @@ class SemanticFusion(nn.Module):
         return in_blocks(self.leave, sfm(grid, self.weight, self.bias, self.dilations))
 
 
-def normalised_feedforward(features: int) -> nn.Sequential:
+class NormalisedFeedforward(nn.Sequential):
     """LayerNorm, Linear F -> 4F, ReLU, Linear 4F -> F: what ends the smaller processing modules (Table 5)."""
-    return nn.Sequential(
-        nn.LayerNorm(features),
-        Linear(features, 4 * features),
-        nn.ReLU(inplace=True),
-        Linear(4 * features, features),
-    )
+
+    def __init__(self, features: int) -> None:
+        norm, widen, narrow = nn.LayerNorm(features), Linear(features, 4 * features), Linear(4 * features, features)
+        super().__init__(norm, widen, nn.ReLU(inplace=True), narrow)
+        self.epsilon = norm.eps
+
+    def add_to(self, added: Float[Tensor, "N F"], rows: Float[Tensor, "N F"]) -> Float[Tensor, "N F"]:
+        """`added + self(rows)`, at inference on a CPU in one pass over memory (float32) or in blocks.
+
+        While gradients are wanted, and on other devices, all is left to torch.
+        """
+        if not is_cpu_inference(rows) or rows.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+            return in_blocks(lambda onto, block: onto + self(block), added, rows, numbers=WIDENED)
+        scale, shift, weight_in, bias_in, weight_out, bias_out = self.parameters()
+        return feedforward(
+            rows,
+            added,
+            scale=scale,
+            shift=shift,
+            weight_in=weight_in,
+            bias_in=bias_in,
+            weight_out=weight_out,
+            bias_out=bias_out,
+            epsilon=self.epsilon,
+        )
+
+
+def normalised_feedforward(features: int) -> NormalisedFeedforward:
+    """Build the block for rows of `features` numbers."""
+    return NormalisedFeedforward(features)
 
 
 def _initialise_conv(weight: Float[Tensor, "*branches O F k k"], bias: Float[Tensor, "*branches O"]) -> None:

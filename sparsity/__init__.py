@@ -14,6 +14,7 @@ Files with an underscore are private to this package: what others need is handed
                         reach, contract, contract_channels; what every backend refuses: check_active, check_children,
                         check_weight, check_channels
     to write a layer    product: the faster matrix product of many rows;  WORTH_CONVOLVING: from which size on
+                        feedforward: normalise, widen, activate, narrow, add, in one pass over memory
     to keep a registry  names, plugin, unknown_name: of the plug-ins of any package
 
 The alphabet of shapes, in this project everywhere:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sparsity._full_map import FullMap
     from sparsity._grid import Grid, GridType, Unsupported, check_active, check_children, with_zero_row
     from sparsity._kernels._choose import why_kernel
+    from sparsity._kernels._feedforward import feedforward
     from sparsity._lattice import (
         all_cells,
         cell_rows,
@@ -61,7 +63,8 @@ else:
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
-        homes = ("_backend", "_check", "_full_map", "_grid", "_kernels._choose", "_lattice", "_ops", "_product")
+        homes = ("_backend", "_check", "_full_map", "_grid", "_kernels._choose", "_kernels._feedforward", "_lattice")
+        homes += ("_ops", "_product")
         for module in (import_module(f"sparsity.{home}") for home in homes if name in __all__):
             if hasattr(module, name):
                 globals()[name] = getattr(module, name)
@@ -92,6 +95,7 @@ __all__ = [
     "conv2d",
     "deform_conv2d",
     "depthwise",
+    "feedforward",
     "interpolate",
     "map_size",
     "names",

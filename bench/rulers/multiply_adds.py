@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 import sparsity.sps  # noqa: F401  (registers sps::conv, for the same reason)
+from sparsity import feedforward  # noqa: F401  (registers sps::feedforward)
 
 aten = torch.ops.aten
 T = TypeVar("T")
@@ -81,12 +82,14 @@ _COUNTED_BY_TORCH = {
     # A kernel of SPS does what a gather and one matrix product per branch would do.
     torch.ops.sps.conv: "matmul",
     torch.ops.sps.depthwise: "matmul",
+    torch.ops.sps.feedforward: "matmul",
 }
 
 # Multiply-adds per element of the output (of the input for pooling), as fvcore charges them; torch leaves them out.
 _COUNTED_BY_US = {
     aten.native_layer_norm: ("norm", 5),
     aten.native_group_norm: ("norm", 5),
+    torch.ops.sps.feedforward: ("norm", 5),  # what it normalises is as large as what it gives
     aten.upsample_bilinear2d: ("resample", 4),
     aten.upsample_nearest2d: ("resample", 1),
     aten.grid_sampler_2d: ("resample", 4),
@@ -161,6 +164,7 @@ _KIND_OF_FVCORE = {
     "einsum": "matmul",
     "sps_conv": "matmul",
     "sps_depthwise": "matmul",
+    "sps_feedforward": "matmul",
     "scaled_dot_product_attention": "matmul",
     "layer_norm": "norm",
     "group_norm": "norm",
@@ -199,10 +203,15 @@ def count_fvcore(module: nn.Module, inputs: tuple[Tensor, ...]) -> Count:
         (num_active,), weight = get_shape(inputs[2]), get_shape(inputs[3])
         return Counter({"sps_depthwise": num_active * prod(weight)})
 
+    def feedforward_block(inputs: list[object], outputs: list[object]) -> Counter[str]:
+        num_rows, features = get_shape(inputs[0])
+        macs = 2 * num_rows * prod(get_shape(inputs[4]))
+        return Counter({"sps_feedforward": macs, "layer_norm": 5 * num_rows * features})
+
     analysis = FlopCountAnalysis(module, inputs)
     analysis.set_op_handle("torchvision::roi_align", roi_align, "aten::scaled_dot_product_attention", attention)
     analysis.set_op_handle("aten::embedding_bag", bags_of_four, "sps::conv", sparse_convolution)
-    analysis.set_op_handle("sps::depthwise", sparse_depthwise)
+    analysis.set_op_handle("sps::depthwise", sparse_depthwise, "sps::feedforward", feedforward_block)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     # fvcore logs on the root of its own hierarchy; what it cannot count is in the result.
     logging.getLogger("fvcore").setLevel(logging.ERROR)

@@ -7,7 +7,7 @@ and whose activation is that of the other modules' feed-forward block, ReLU.
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from heads import WIDENED, GridDepthwise, in_blocks, normalised_feedforward
+from heads import GridDepthwise, normalised_feedforward
 from sparsity import Grid
 
 REFINE_ALL = False
@@ -23,11 +23,7 @@ class ConvNext(nn.Module):
 
     def forward(self, grid: Grid) -> Float[Tensor, "A F"]:
         """Process: new features of the active cells."""
-
-        def close(active: Float[Tensor, "N F"], around: Float[Tensor, "N F"]) -> Float[Tensor, "N F"]:
-            return active + self.feedforward(around)
-
-        return in_blocks(close, grid.active, self.depthwise(grid), numbers=WIDENED)
+        return self.feedforward.add_to(grid.active, self.depthwise(grid))
 
 
 def build(features: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The tasks of a kernel: sparse convolutions of several branches, full and depthwise, and the signs of the former."""
+"""The tasks of a kernel: sparse convolutions, full and depthwise, the signs of the former, and feed-forward blocks."""
 
 from dataclasses import dataclass
 from math import isqrt
@@ -63,6 +63,26 @@ class DepthwiseCall:
     def kernel_size(self) -> int:
         """`k`, of T = k*k taps."""
         return isqrt(self.weight.shape[1])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeedforwardCall:
+    """A normalised feed-forward block on many rows: only this one knows no cells.
+
+    The result [N F] is `added + bias_out + weight_out relu(bias_in + weight_in normed)`, where `normed` is
+    `torch.nn.functional.layer_norm` of `rows` with `scale`, `shift` and `epsilon`; in the dtype of `rows`, which all
+    have. All is contiguous.
+    """
+
+    rows: Float[Tensor, "N F"]
+    added: Float[Tensor, "N F"]
+    scale: Float[Tensor, "F"]
+    shift: Float[Tensor, "F"]
+    weight_in: Float[Tensor, "hidden F"]
+    bias_in: Float[Tensor, "hidden"]
+    weight_out: Float[Tensor, "F hidden"]
+    bias_out: Float[Tensor, "F"]
+    epsilon: float
 
 
 def num_sign_bytes(outputs: int) -> int:

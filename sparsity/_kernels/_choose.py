@@ -9,7 +9,7 @@ from typing import cast
 import torch
 
 from sparsity._grid import Unsupported
-from sparsity._kernels._trial import FAILURES, DepthwiseKernel, Kernel, Operation
+from sparsity._kernels._trial import FAILURES, DepthwiseKernel, FeedforwardKernel, Kernel, Operation
 from sparsity._plugins import names, plugin, unknown_name
 
 VARIABLE = "SPS_KERNEL"
@@ -49,6 +49,17 @@ def depthwise_kernel_for(device: torch.device, dtype: torch.dtype, name: str | N
     return cast(DepthwiseKernel, _chosen("depthwise", device, dtype, name))
 
 
+def feedforward_kernel_for(device: torch.device, dtype: torch.dtype) -> FeedforwardKernel:
+    """The best for feed-forward blocks; the one of `SPS_KERNEL` where it computes them there.
+
+    A block is no operation of a backend, so no name comes with it. Raises ValueError where `SPS_KERNEL` names none.
+    """
+    forced = os.environ.get(VARIABLE)
+    if forced and _unavailable("feedforward", forced, device, dtype) is None:
+        return cast(FeedforwardKernel, _kernel(forced))
+    return cast(FeedforwardKernel, _kernel(_best("feedforward", device, dtype)))
+
+
 def why_kernel(device: torch.device, dtype: torch.dtype, operation: Operation = "convolution") -> list[str]:
     """Say which kernel runs there, and of each other one why not. Raises ValueError as `kernel_for`."""
     forced = os.environ.get(VARIABLE)
@@ -85,6 +96,8 @@ def _unavailable(operation: Operation, name: str, device: torch.device, dtype: t
     reason = kernel.unavailable(device, dtype)
     if reason is None and operation == "depthwise" and not isinstance(kernel, DepthwiseKernel):
         return "it has no depthwise convolution"
+    if reason is None and operation == "feedforward" and not isinstance(kernel, FeedforwardKernel):
+        return "it has no feed-forward block"
     return reason
 
 

@@ -23,7 +23,7 @@ from sparsity._kernels import _cache
 
 _log = logging.getLogger(__name__)
 
-_FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-pthread", "-Wno-psabi")
+_FLAGS = ("-std=gnu11", "-O3", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-Wno-psabi")
 
 _PATIENCE_SECONDS = 300
 """How long a compiler may take: it takes seconds, minutes on a busy machine."""

@@ -5,14 +5,14 @@ and 5 cells, one branch and three, with and without bias, activation and sibling
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import Literal, Protocol, TypeVar, cast, runtime_checkable
+from dataclasses import fields, replace
+from typing import Any, Literal, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sparsity._kernels._call import Call, DepthwiseCall
+from sparsity._kernels._call import Call, DepthwiseCall, FeedforwardCall
 from sparsity._lattice import children_of
 
 FORWARD_LIMITS = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -27,7 +27,7 @@ _FAR = 16.0
 """A bias that is far more than a convolution here adds up to: rounding changes no sign."""
 
 
-AnyCall = TypeVar("AnyCall", Call, DepthwiseCall)
+AnyCall = TypeVar("AnyCall", Call, DepthwiseCall, FeedforwardCall)
 
 
 @runtime_checkable
@@ -64,7 +64,16 @@ class DepthwiseKernel(Protocol):
         ...
 
 
-Operation = Literal["convolution", "depthwise"]
+@runtime_checkable
+class FeedforwardKernel(Protocol):
+    """A module of this folder that computes feed-forward blocks too."""
+
+    def feedforward(self, call: FeedforwardCall) -> Float[Tensor, "N F"]:
+        """Compute a normalised feed-forward block."""
+        ...
+
+
+Operation = Literal["convolution", "depthwise", "feedforward"]
 
 
 def failure(kernel: Kernel, reference: Kernel, device: torch.device, dtype: torch.dtype) -> str | None:
@@ -77,6 +86,18 @@ def depthwise_failure(kernel: object, reference: object, device: torch.device, d
     return _first_fault(
         _depthwise_calls(),
         lambda one, call: _depthwise_results(cast(DepthwiseKernel, one), call),
+        kernel,
+        reference,
+        device,
+        dtype,
+    )
+
+
+def feedforward_failure(kernel: object, reference: object, device: torch.device, dtype: torch.dtype) -> str | None:
+    """The same for the feed-forward block of a `FeedforwardKernel`."""
+    return _first_fault(
+        _feedforward_calls(),
+        lambda one, call: {"output": cast(FeedforwardKernel, one).feedforward(call)},
         kernel,
         reference,
         device,
@@ -149,6 +170,26 @@ def _depthwise_calls() -> Iterator[DepthwiseCall]:
         )
 
 
+def _feedforward_calls() -> Iterator[FeedforwardCall]:
+    generator = torch.Generator().manual_seed(3)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    for num_rows, features, hidden in ((100, 32, 128), (100, 64, 256), (20, 128, 512), (3, 37, 19), (1, 5, 300)):
+        yield FeedforwardCall(
+            rows=normal(num_rows, features) + 2,
+            added=normal(num_rows, features),
+            scale=normal(features),
+            shift=normal(features),
+            weight_in=normal(hidden, features) / features**0.5,
+            bias_in=normal(hidden),
+            weight_out=normal(features, hidden) / hidden**0.5,
+            bias_out=normal(features),
+            epsilon=1e-5,
+        )
+
+
 def _call(
     features: int,
     outputs: int,
@@ -189,14 +230,13 @@ def _call(
 
 
 def _converted(call: AnyCall, device: torch.device, dtype: torch.dtype) -> AnyCall:
-    return replace(
-        call,
-        buffer=call.buffer.to(device, dtype),
-        rows=call.rows.to(device),
-        cells=call.cells.to(device),
-        weight=call.weight.to(device, dtype),
-        bias=None if call.bias is None else call.bias.to(device, dtype),
-    )
+    given = {field.name: getattr(call, field.name) for field in fields(call)}
+    moved: dict[str, Any] = {
+        name: value.to(device, dtype if value.is_floating_point() else None)
+        for name, value in given.items()
+        if isinstance(value, Tensor)
+    }
+    return replace(call, **moved)
 
 
 def _results(kernel: Kernel, call: Call) -> dict[str, Tensor]:
@@ -229,7 +269,10 @@ def _error(found: Float[Tensor, "*shape"], expected: Float[Tensor, "*shape"]) ->
     return float((found.cpu().double() - expected).abs().max() / expected.abs().max())
 
 
-def _described(call: Call | DepthwiseCall) -> str:
+def _described(call: Call | DepthwiseCall | FeedforwardCall) -> str:
+    if isinstance(call, FeedforwardCall):
+        hidden, features = call.weight_in.shape
+        return f"{len(call.rows)} rows of {features} features, {hidden} hidden"
     num_taps, features = call.weight.shape[-2:]
     to = f"to {call.weight.shape[1]}" if isinstance(call, Call) else "depthwise"
     return f"{features} {to} features, {num_taps} taps, dilations {', '.join(map(str, call.dilations))}"
@@ -238,5 +281,6 @@ def _described(call: Call | DepthwiseCall) -> str:
 FAILURES: dict[Operation, Callable[[Kernel, Kernel, torch.device, torch.dtype], str | None]] = {
     "convolution": failure,
     "depthwise": depthwise_failure,
+    "feedforward": feedforward_failure,
 }
 """The certificate of each operation."""

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int32, UInt8
 from torch import Tensor
 
 from sparsity import product, reach, unravel, window
-from sparsity._kernels import Call, DepthwiseCall, num_sign_bytes, pack, unpack
+from sparsity._kernels import Call, DepthwiseCall, FeedforwardCall, num_sign_bytes, pack, unpack
 
 _BLOCK = {"cpu": 2048}
 """Rows at a time, by device; half or twice of it is as fast on a CPU."""
@@ -100,6 +100,16 @@ def depthwise_backward(
                 for tap, ours in enumerate(rows[block].unbind(1)):
                     of_weight[branch, tap] += (call.buffer.index_select(0, ours) * gradient[block].to(precise)).sum(0)
     return of_buffer.to(dtype), of_weight.to(dtype)
+
+
+def feedforward(call: FeedforwardCall) -> Float[Tensor, "N F"]:
+    """All layers of a block of rows, then the next block."""
+    result = torch.empty_like(call.rows)
+    for block in _slices(len(result), result.device):
+        normed = F.layer_norm(call.rows[block], call.scale.shape, call.scale, call.shift, call.epsilon)
+        hidden = product(normed, call.weight_in, call.bias_in).relu_()
+        torch.add(call.added[block], product(hidden, call.weight_out, call.bias_out), out=result[block])
+    return result
 
 
 def _depthwise(

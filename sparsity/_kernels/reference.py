@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from sparsity import contract_channels, neighbors_of, window
-from sparsity._kernels import Call, DepthwiseCall, pack, unpack
+from sparsity._kernels import Call, DepthwiseCall, FeedforwardCall, pack, unpack
 
 
 def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -83,6 +83,13 @@ def depthwise_backward(
         by_feature = torch.bmm(_all_taps(call).permute(2, 1, 0), gradient.T[:, :, None])
         of_weight = by_feature[:, :, 0].T.reshape(call.weight.shape)
     return of_buffer, of_weight
+
+
+def feedforward(call: FeedforwardCall) -> Float[Tensor, "N F"]:
+    """Layer by layer, all rows at once; differentiable, as `forward`."""
+    normed = F.layer_norm(call.rows, call.scale.shape, call.scale, call.shift, call.epsilon)
+    hidden = F.relu(F.linear(normed, call.weight_in, call.bias_in))
+    return call.added + F.linear(hidden, call.weight_out, call.bias_out)
 
 
 def _all_taps(call: DepthwiseCall) -> Float[Tensor, "A taps F"]:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from heads._blocks import GridConv, QueryFusion, SemanticFusion, class_channel, fcn
+from heads._blocks import GridConv, QueryFusion, SemanticFusion, class_channel, fcn, normalised_feedforward
 from sparsity import backend
 
 
@@ -53,6 +53,30 @@ def test_semantic_fusion_equals_dense_convolutions_where_all_cells_are_active() 
     ]
     expected = module.leave(torch.stack(branches).sum(0).movedim(1, -1)).flatten(0, 2)
     torch.testing.assert_close(module(backend("sps").dense(features)), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_feedforward_block_is_one_operation_only_at_inference_in_float32() -> None:
+    block = normalised_feedforward(8)
+    assert [name for name, _ in block.named_parameters()] == [
+        f"{n}.{of}" for n in (0, 1, 3) for of in ("weight", "bias")
+    ]
+    rows, added = torch.randn(2, 11, 8, generator=torch.Generator().manual_seed(0)).unbind()
+
+    def is_one(dtype: torch.dtype = torch.float32) -> bool:
+        block.to(dtype)
+        with torch.profiler.profile() as profile:
+            found = block.add_to(added.to(dtype), rows.to(dtype))
+        torch.testing.assert_close(found, (added.to(dtype) + block(rows.to(dtype))).to(found.dtype))
+        return "sps::feedforward" in {event.key for event in profile.key_averages()}
+
+    assert not is_one()
+    with torch.no_grad():
+        assert is_one()
+        assert not is_one(torch.bfloat16)
+        assert not is_one(torch.float64)
+        block.float()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert not is_one()
 
 
 def test_class_channel() -> None:

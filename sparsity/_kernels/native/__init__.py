@@ -17,6 +17,7 @@ from torch import Tensor
 from sparsity._kernels import Call
 from sparsity._kernels.native import _library
 from sparsity._kernels.native._depthwise import depthwise, depthwise_backward
+from sparsity._kernels.native._feedforward import feedforward
 from sparsity._kernels.native._library import Instructions, instruction_sets
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "depthwise",
     "depthwise_backward",
     "differentiate",
+    "feedforward",
     "forward",
     "instruction_sets",
     "unavailable",

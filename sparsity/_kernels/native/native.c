@@ -1,4 +1,4 @@
-/* Gather convolutions on partly refined lattices, full and depthwise, on the CPU: the entries, and who does the work.
+/* Gather convolutions on partly refined lattices, full and depthwise, and blocks of layers, on the CPU: the entries.
  *
  * Plain C, one shared object for all CPUs of an architecture: every instruction set is compiled in and chosen when
  * called. Called from __init__.py through ctypes; the entries give a `status`. The design in three lines: look up where
@@ -130,6 +130,17 @@ int sps_depthwise(const struct depthwise *d, int instructions, int64_t num_threa
     case AVX2: return depthwise_avx2(d, num_threads);
 #endif
     default: return depthwise_portable(d, num_threads);
+    }
+}
+
+int sps_feedforward(const struct feedforward *f, int instructions, int64_t num_threads)
+{
+    switch (instructions) {
+#if defined(__x86_64__)
+    case AVX512: return feedforward_avx512(f, num_threads);
+    case AVX2: return feedforward_avx2(f, num_threads);
+#endif
+    default: return feedforward_portable(f, num_threads);
     }
 }
 

@@ -80,6 +80,17 @@ struct depthwise {
     float *out;            /* [A F]; zero and [N F] of the buffer, [D T F] of the weight */
 };
 
+/* out = added + bias_out + weight_out relu(bias_in + weight_in normalised(rows)). */
+struct feedforward {
+    int64_t num_rows, num_features, num_hidden;
+    const float *rows, *added;          /* [N F] */
+    const float *scale, *shift;         /* [F], of the normalisation */
+    const float *weight_in, *bias_in;   /* [H F], [H] */
+    const float *weight_out, *bias_out; /* [F H], [F] */
+    float *out;                         /* [N F] */
+    float epsilon;
+};
+
 /* The weights of one branch in the orientation of a convolution: strides to the next output, tap and input. */
 struct weight_view {
     int64_t num_in, num_out, num_taps;

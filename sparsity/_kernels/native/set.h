@@ -7,6 +7,7 @@
 #ifndef BFLOAT16
 #include "gradient.h"
 #include "depthwise.h"
+#include "feedforward.h"
 #endif
 
 /* Memory for packed weights: `count` of them, `size` elements each, and where each one is. NULL if there is none. */
@@ -86,6 +87,23 @@ static int NAME(depthwise)(const struct depthwise *d, int64_t num_threads)
         return share_among(num_threads, work, d->num_features, LANES, NAME(depthwise_weight), d, NULL);
     default: return share_among(num_threads, work, d->lattice.num_active, 1, NAME(depthwise_rows), d, NULL);
     }
+}
+
+static int NAME(feedforward)(const struct feedforward *f, int64_t num_threads)
+{
+    const int64_t features = f->num_features, hidden = f->num_hidden;
+    const struct weight_view in = {.num_in = features, .num_out = hidden, .num_taps = 1, .out = features, .in = 1};
+    const struct weight_view out = {.num_in = hidden, .num_out = features, .num_taps = 1, .out = hidden, .in = 1};
+    const int64_t of_in = NAME(padded)(hidden) * features, of_out = NAME(padded)(features) * hidden;
+    float **weights = NAME(reserve)(2, of_in > of_out ? of_in : of_out);
+    if (!weights)
+        return NO_MEMORY;
+    NAME(pack)(f->weight_in, &in, weights[0]);
+    NAME(pack)(f->weight_out, &out, weights[1]);
+    const int64_t work = 2 * f->num_rows * features * hidden;
+    const int status = share_among(num_threads, work, f->num_rows, MOST_ROWS, NAME(feedforward_rows), f, weights);
+    free(weights);
+    return status;
 }
 #endif
 

@@ -7,6 +7,7 @@ from torch import nn
 from torchvision.ops import roi_align
 
 from bench.rulers.multiply_adds import count_fvcore, count_torch, counting
+from heads import normalised_feedforward
 from sparsity import backend, conv2d, depthwise, sfm
 
 
@@ -89,6 +90,29 @@ def test_a_kernel_costs_what_its_gather_and_products_cost(name: str, monkeypatch
         (by_torch, _), by_fvcore = count_torch(lambda: model(*inputs)), count_fvcore(model, inputs)
         on_meta, _ = count_torch(lambda: model.to("meta")(*(value.to("meta") for value in inputs)))
     assert by_torch.macs == by_fvcore.macs == on_meta.macs == expected
+
+
+class Feedforward(nn.Module):
+    """A block as processing modules have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = normalised_feedforward(6)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return self.block.add_to(rows, rows)
+
+
+def test_a_block_in_one_pass_costs_what_its_layers_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    model, rows = Feedforward(), torch.zeros(7, 6)
+    with counting():
+        (by_torch, _), by_fvcore = count_torch(lambda: model(rows)), count_fvcore(model, (rows,))
+        by_layers, _ = count_torch(lambda: rows + model.block(rows))
+        on_meta, _ = count_torch(lambda: model.to("meta")(rows.to("meta")))
+    assert by_torch.macs == by_fvcore.macs == {"matmul": 2 * 7 * 6 * 24, "norm": 5 * 7 * 6}
+    assert by_layers.macs == on_meta.macs == by_torch.macs
+    assert not by_torch.uncounted
 
 
 def test_meta_tensors_give_the_same_count() -> None:

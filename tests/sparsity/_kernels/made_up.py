@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sparsity._kernels._call import Call, DepthwiseCall
+from sparsity._kernels._call import Call, DepthwiseCall, FeedforwardCall
 from sparsity._kernels._trial import AnyCall
 from sparsity.sps import Backend
 
@@ -143,3 +143,34 @@ def expected_depthwise_gradients(call: DepthwiseCall, gradient: Float[Tensor, "A
     )
     of_buffer[:1] = 0
     return of_buffer, of_weight
+
+
+def made_up_feedforward(
+    num_rows: int, features: int, hidden: int, dtype: torch.dtype = torch.float32
+) -> FeedforwardCall:
+    """A feed-forward block whose rows have a mean that is not zero."""
+    generator = torch.Generator().manual_seed(num_rows + features)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator).to(dtype)
+
+    return FeedforwardCall(
+        rows=normal(num_rows, features) + 2,
+        added=normal(num_rows, features),
+        scale=normal(features),
+        shift=normal(features),
+        weight_in=normal(hidden, features) / features**0.5,
+        bias_in=normal(hidden),
+        weight_out=normal(features, hidden) / hidden**0.5,
+        bias_out=normal(features),
+        epsilon=1e-5,
+    )
+
+
+def expected_feedforward(call: FeedforwardCall) -> Float[Tensor, "N F"]:
+    """The block in float64, by its formula."""
+    tensors = [value.double() for value in vars(call).values() if isinstance(value, Tensor)]
+    rows, added, scale, shift, weight_in, bias_in, weight_out, bias_out = tensors
+    centred = rows - rows.mean(1, keepdim=True)
+    normed = centred / (centred.square().mean(1, keepdim=True) + call.epsilon).sqrt() * scale + shift
+    return added + (normed @ weight_in.T + bias_in).clamp(min=0) @ weight_out.T + bias_out

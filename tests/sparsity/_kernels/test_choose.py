@@ -11,8 +11,8 @@ import sparsity
 import sparsity._kernels
 from sparsity import names
 from sparsity._kernels import _choose
-from sparsity._kernels._choose import VARIABLE, depthwise_kernel_for, kernel_for, why_kernel
-from sparsity._kernels._trial import DepthwiseKernel, depthwise_failure, failure
+from sparsity._kernels._choose import VARIABLE, depthwise_kernel_for, feedforward_kernel_for, kernel_for, why_kernel
+from sparsity._kernels._trial import DepthwiseKernel, FeedforwardKernel, depthwise_failure, failure, feedforward_failure
 
 CPU = torch.device("cpu")
 
@@ -73,6 +73,8 @@ def test_every_kernel_that_can_run_passes_the_trial() -> None:
                 assert failure(kernel, reference, CPU, dtype) is None, (name, dtype)
                 if isinstance(kernel, DepthwiseKernel):
                     assert depthwise_failure(kernel, reference, CPU, dtype) is None, (name, dtype)
+                if isinstance(kernel, FeedforwardKernel):
+                    assert feedforward_failure(kernel, reference, CPU, dtype) is None, (name, dtype)
 
 
 def test_the_first_right_kernel_in_order_is_chosen(plant: Callable[..., str]) -> None:
@@ -136,6 +138,25 @@ def test_a_kernel_without_depthwise_leaves_it_to_the_next(
     assert caplog.text == ""
     with pytest.raises(sparsity.Unsupported, match=r"it has no depthwise convolution\. Take another"):
         depthwise_kernel_for(CPU, torch.float32, name)
+
+
+def test_a_forced_kernel_without_blocks_leaves_them_to_the_best(
+    plant: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = plant("kernel_without_blocks")
+    assert f"{name}: it has no feed-forward block" in why_kernel(CPU, torch.float32, "feedforward")
+    best = feedforward_kernel_for(CPU, torch.float32)
+    monkeypatch.setenv(VARIABLE, name)
+    assert feedforward_kernel_for(CPU, torch.float32) is best
+    monkeypatch.setenv(VARIABLE, "reference")
+    assert feedforward_kernel_for(CPU, torch.float32) is _choose._kernel("reference")
+
+
+@pytest.mark.parametrize("factor", [1, 1.1])
+def test_a_wrong_block_is_not_chosen(factor: float, plant: Callable[..., str]) -> None:
+    name = f"kernel_block_{int(10 * factor)}"
+    plant(name, depthwise=f"def feedforward(call): return {factor} * blocked.feedforward(call)")
+    assert (feedforward_kernel_for(CPU, torch.float32) is _choose._kernel(name)) == (factor == 1)
 
 
 RIGHT_FORWARD = "def depthwise(call): return blocked.depthwise(call)"

@@ -7,8 +7,8 @@ from itertools import product
 import torch
 
 from sparsity._kernels import native
-from sparsity._kernels.native import _depthwise, _library
-from tests.sparsity._kernels.made_up import made_up, made_up_depthwise
+from sparsity._kernels.native import _depthwise, _feedforward, _library
+from tests.sparsity._kernels.made_up import made_up, made_up_depthwise, made_up_feedforward
 
 SHAPES = ((1, 1, 1, (1,)), (3, 5, 3, (1, 6)), (33, 70, 3, (1,)), (17, 9, 5, (1, 2)), (130, 2, 3, (2,)))
 
@@ -31,6 +31,10 @@ def main() -> None:
         _depthwise.differentiate_depthwise(
             channels, _depthwise.convolve_depthwise(channels, instructions), (True, True), instructions
         )
+    for sizes, instructions in product(
+        ((0, 3, 5), (1, 1, 1), (13, 33, 70), (97, 17, 300)), native.instruction_sets(torch.float32)
+    ):
+        _feedforward.compute_feedforward(made_up_feedforward(*sizes), instructions)
     for (features, outputs, kernel_size, dilations), name in product(SHAPES, native.instruction_sets(torch.bfloat16)):
         made = made_up(
             features=features, outputs=outputs, kernel_size=kernel_size, dilations=dilations, dtype=torch.bfloat16
