@@ -101,7 +101,7 @@ def _decompressed(content: bytes, name: str) -> bytes:
             if unpacked.tell() > most:
                 raise ValueError(
                     f"{name} unpacks to more than {most:,} bytes from {len(content):,}; expected JSON, which gzip "
-                    "makes about ten times smaller; if you trust it, unpack it and give that file."
+                    "makes about ten times smaller; unpack it and give that file, if you trust it."
                 )
     return unpacked.getvalue()
 
