@@ -45,6 +45,7 @@ def demo() -> list[Cell]:
     return [
         *cells("demo", four, ("speed",), images=20),
         *cells("demo", four, ("flops",), images=3),
+        *cells("demo", four, ("region_cost",)),
         # What looks at the same images with the same boxes and preset stands together: the detector does so once.
         *cells("demo", agnostic, ("params", "accuracy_true_boxes")),
         *cells("demo", [*four, *seeds, *modules], ("params", "accuracy_true_boxes")),
@@ -64,7 +65,8 @@ def main() -> list[Cell]:
 
 def heads() -> list[Cell]:
     """Table 4: the cost of the heads alone, of the paper's and of all others."""
-    return cells("heads", [subject(head) for head in every_head()], ("params", "flops", "head_cost", "time_budget"))
+    probes = ("params", "flops", "region_cost", "head_cost", "time_budget")
+    return cells("heads", [subject(head) for head in every_head()], probes)
 
 
 def modules() -> list[Cell]:
