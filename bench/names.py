@@ -19,6 +19,7 @@ AXES = {
     "place": "a setting on an axis of a study: percent of active cells, number of regions, `point` (EffSeg's own)",
     "policy": "a rule of where to refine",
     "reference": "what a difference is taken from: the value here less that at this place",
+    "regions": "how many regions a head was given",
     "ruler": "the counter of multiply-adds: torch, fvcore",
     "stage": "a stage of refinement, from 1 on; 0 is what comes before the first",
     "sweep": "what changes in a study while all else is held",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from bench.record import Record
 from reports.layout import Table
+from reports.select.comparable import comparable
 from reports.select.measured import Measured
 from reports.tables import backends, break_even, demo, frozen, kernels, lengths, own, published, studies
 from reports.tables.accuracy import accuracy
@@ -12,6 +13,7 @@ from reports.tables.ceiling import ceiling
 from reports.tables.certificates import certificates
 from reports.tables.elsewhere import elsewhere
 from reports.tables.of_paper import TABLES, table
+from reports.tables.region_cost import region_cost
 from reports.tables.relative import relative
 from reports.tables.time_budget import head_budget
 from reports.tables.values import values
@@ -64,7 +66,7 @@ def _others(each: Measured) -> bool:
 def _of_paper(recipe: str) -> _Shown:
     return _Shown(
         tables=lambda found, failures: _tables_of_paper(recipe, found, failures),
-        probes=frozenset({"params", "flops", "head_cost", "speed", "accuracy", "time_budget"}),
+        probes=frozenset({"params", "flops", "region_cost", "head_cost", "speed", "accuracy", "time_budget"}),
         subjects=lambda each: each.subject.preset == "paper" and not (_frozen(each) or _published(each)),
     )
 
@@ -73,7 +75,7 @@ def _tables_of_paper(recipe: str, found: Sequence[Measured], failures: Sequence[
     """The table of a recipe, and what continues it."""
     made = [table(name, found, failures) for name in (recipe, f"{recipe}_sizes") if name in TABLES]
     if recipe == "heads":
-        return [*made, relative(found, failures), head_budget(found)]
+        return [*made, relative(found, failures), region_cost(comparable(found, "region_cost")), head_budget(found)]
     return [*made, elsewhere(found)] if recipe == "main" else made
 
 
@@ -89,7 +91,7 @@ def _titled(tables: list[Table], addition: str) -> list[Table]:
 
 _SPARSITY = frozenset({"backend_cost", "backend_speed", "memory"})
 _ACCURACY = frozenset({"accuracy", "accuracy_true_boxes"})
-_HEADS = _ACCURACY | {"box_accuracy", "params", "flops", "speed"}
+_HEADS = _ACCURACY | {"box_accuracy", "params", "flops", "speed", "region_cost"}
 
 _SHOWN: dict[str, _Shown] = {
     "demo": _Shown(

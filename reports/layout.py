@@ -12,7 +12,8 @@ CellValue = str | float | None
 class Column:
     """A column of text, or of numbers with `digits` decimals; `signed` numbers show their plus.
 
-    `best` says which of its numbers is bold. `show_as` says how else its numbers are written.
+    `best` says which of its numbers is bold. `show_as` says how else its numbers are written. `tinted` numbers
+    have a colour on the page where their interval leaves out 0, one for each sign.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Column:
     signed: bool = False
     best: Literal["highest", "lowest"] | None = None
     show_as: Callable[[float], str] | None = None
+    tinted: bool = False
 
     def show(self, value: CellValue) -> str:
         """Text of a value of this column; nothing measured is empty."""

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from bench.record import encode
 from bench.store import Entry
-from reports.cells import record_of, title_of
+from reports.cells import Number, record_of, title_of
 from reports.figures import Figure
 from reports.layout import CellValue, Column, Table
 
@@ -41,7 +41,7 @@ class _Card:
 class _TableCell:
     """A value in its column: `anchor` is that of its record's card, `title` what is shown on demand.
 
-    Text that `is_long` may be broken into lines.
+    Text that `is_long` may be broken into lines; `tint` is a class of the page, or empty.
     """
 
     column: Column
@@ -49,6 +49,7 @@ class _TableCell:
     sort_key: str
     is_best: bool
     is_long: bool
+    tint: str
     anchor: str | None
     title: str | None
 
@@ -125,6 +126,7 @@ def _groups(table: Table, anchors: dict[str, str]) -> list[list[list[_TableCell]
                 sort_key=_sort_key(value),
                 is_best=(place_of_row, place_of_column) in best,
                 is_long=len(text) > _LONG,
+                tint=_tint(column, value),
                 anchor=anchors.get(record_of(value) or ""),
                 title=title_of(value),
             )
@@ -132,6 +134,12 @@ def _groups(table: Table, anchors: dict[str, str]) -> list[list[list[_TableCell]
         ]
         numbered.append((number, cells))
     return [[cells for _, cells in group] for _, group in groupby(numbered, key=lambda each: each[0])]
+
+
+def _tint(column: Column, value: CellValue) -> str:
+    """The class of a number whose interval leaves out 0, in a column that has its numbers tinted."""
+    interval = value.interval if column.tinted and isinstance(value, Number) else None
+    return "" if interval is None else "better" if interval[0] > 0 else "worse" if interval[1] < 0 else ""
 
 
 def _sort_key(value: CellValue) -> str:

@@ -7,7 +7,7 @@ from reports.select.comparable import comparable
 from reports.select.field import Field
 from reports.select.measured import Measured
 from reports.select.trained import AGNOSTIC, BOXES, PRESET, by_seed, first_seeds, numbers, usual
-from reports.tables.differences import difference
+from reports.tables.differences import difference, shared_seeds
 
 _OUTLINES = ("apb_star", "apb")
 _COSTS = (
@@ -48,9 +48,7 @@ def _outlines(models: Sequence[Sequence[Measured]], boxes: str) -> Iterator[str]
 
 def _is_separate(metric: str, first: Sequence[Measured], second: Sequence[Measured]) -> bool:
     """Whether the interval of the difference leaves out 0; without an interval nothing is known."""
-    seeds = {each.subject.seed for each in first} & {each.subject.seed for each in second}
-    sides = [[each for each in side if each.subject.seed in seeds] for side in (first, second)]
-    found = difference(metric, *sides) if seeds else None
+    found = difference(metric, *shared_seeds(first, second))
     return found is not None and found.significant
 
 
@@ -59,6 +57,11 @@ def _cost(found: Sequence[Measured], cost: Field) -> Iterator[str]:
     known = [(number, each) for each in found if (number := cost.number(each)) is not None]
     if len(known) > 1:
         known.sort(key=lambda each: each[0])
-        told = ", ".join(f"{each.head} {number:.3g}" for number, each in known)
+        told = ", ".join(f"{each.head} {_three_digits(number)}" for number, each in known)
         where = f", on {known[0][1].machine}" if cost.probe == "speed" else ""
         yield f"Cost ({cost.heading}{where}; less is better): {told}."
+
+
+def _three_digits(number: float) -> str:
+    """Three digits that count, or all before the point: never an exponent."""
+    return f"{number:.0f}" if number >= 1000 else f"{number:.3g}"

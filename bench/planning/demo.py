@@ -31,6 +31,7 @@ def demo(weights: Path | None = None) -> list[Cell]:
     return [
         *cells(_NAME, first, ("speed",), images=20),
         *cells(_NAME, first, ("flops",), images=3),
+        *cells(_NAME, first, ("region_cost",)),
         # What looks at the same images with the same boxes and preset stands together: the detector does so once.
         *cells(_NAME, (each for each in trained if each.preset != "small"), ("params", "accuracy_true_boxes")),
         *cells(_NAME, (each for each in trained if each.preset == "small"), ("params", "accuracy_true_boxes")),

@@ -43,7 +43,8 @@ def main() -> list[Cell]:
 
 def heads() -> list[Cell]:
     """Table 4: the cost of the heads alone, of the paper's and of all others."""
-    return cells("heads", [subject(head) for head in every_head()], ("params", "flops", "head_cost", "time_budget"))
+    probes = ("params", "flops", "region_cost", "head_cost", "time_budget")
+    return cells("heads", [subject(head) for head in every_head()], probes)
 
 
 def modules() -> list[Cell]:

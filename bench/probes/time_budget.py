@@ -6,29 +6,25 @@ time of the same pass without this is among the values, as `latency_ms_head`. On
 one before, and what kernels overlap or launches leave idle is not seen.
 """
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from time import perf_counter, thread_time
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from bench.contract import Context, Measurement
 from bench.inference.image_run import images_protocol, input_protocol, open_run
-from bench.model.assemble import assemble
-from bench.model.build import CHANNELS, base_preset, initial_weights, load
+from bench.model.build import base_preset, initial_weights, load
 from bench.model.segmenter import Segmenter, image_size
 from bench.names import HEAD_PARTS
 from bench.record import Scalar, Subject, Value, rows
 from bench.rulers.clock import NUM_WARM_UP
 from bench.rulers.op_clock import OUTSIDE, OpClock, PartTimes
-from bench.rulers.parts import PYRAMID_LEVELS
-from heads import Detections, MaskHead, Pyramid
+from bench.rulers.random_input import Input, random_input
+from heads import MaskHead, Pyramid
 
 VERSION = 1
 TIMED = True
@@ -37,25 +33,6 @@ NEEDS_WEIGHTS = False
 
 REPETITIONS = 5
 NUM_REGIONS = 100
-SIZES = {"paper": (800, 1112)}
-SMALL_SIZE = (320, 448)
-ORIGINAL_SIZE = (480, 640)
-SIDES = (0.03, 0.4)
-"""Shortest and longest side of a random region, as shares of the shorter side of the image."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Input:
-    """Input of a head for one image, and the sizes (height, width) that its masks are scored and pasted at."""
-
-    pyramid: Pyramid
-    regions: Detections
-    input_size: tuple[int, int]
-    original_size: tuple[int, int]
-
-    def walk(self, head: MaskHead) -> None:
-        """Predict the masks and paste them."""
-        assemble(head(self.pyramid, self.regions), self.regions, [self.input_size], [self.original_size])
 
 
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
@@ -125,44 +102,12 @@ def stages_of(head: MaskHead) -> Sequence[nn.Module]:
     return [stage for child in head.children() if isinstance(child, nn.ModuleList) for stage in child]
 
 
-def random_input(num_regions: int, channels: int, size: tuple[int, int], context: Context) -> Input:
-    """Regions of one prediction each, of sides that are uniform in their logarithm, anywhere in an image."""
-    generator = torch.Generator().manual_seed(context.seed)
-    dtype: torch.dtype = getattr(torch, context.dtype)
-
-    def draw(*shape: int) -> Float[Tensor, "*shape"]:
-        return torch.randn(shape, generator=generator).to(context.device, dtype)
-
-    pyramid = {
-        level: draw(1, channels, -(-size[0] // 2**level), -(-size[1] // 2**level)).contiguous(
-            memory_format=torch.channels_last
-        )
-        for level in PYRAMID_LEVELS
-    }
-    low, high = (math.log(share * min(size)) for share in SIDES)
-    sides = (low + (high - low) * torch.rand(num_regions, 2, generator=generator)).exp()
-    corners = torch.rand(num_regions, 2, generator=generator) * (torch.tensor([size[1], size[0]]) - sides)
-    zeros = torch.zeros(num_regions, dtype=torch.long, device=context.device)
-    regions = Detections(
-        boxes=torch.cat([corners, corners + sides], 1).to(context.device),
-        image=zeros,
-        queries=draw(num_regions, channels),
-        region=torch.arange(num_regions, device=context.device),
-        labels=zeros,
-        scores=torch.ones(num_regions, device=context.device),
-        region_counts=(num_regions,),
-        prediction_counts=(num_regions,),
-        image_size=size,
-    )
-    return Input(pyramid=pyramid, regions=regions, input_size=size, original_size=ORIGINAL_SIZE)
-
-
 def _inputs(subject: Subject, context: Context) -> Iterator[tuple[Segmenter, Input]]:
     """The model with every image of the run, or with the random one."""
     preset = base_preset(subject.preset or "paper")
     if context.data is None:
         model = load(subject, context)
-        yield model, random_input(_num_regions(context), CHANNELS[preset], SIZES.get(preset, SMALL_SIZE), context)
+        yield model, random_input(_num_regions(context), preset, context)
         return
     run = open_run(subject, context)
     model = load(subject, context, run.files.category_ids)

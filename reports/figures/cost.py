@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
 
 from bench.names import METRICS
 from bench.record import Subject
@@ -13,12 +14,16 @@ from reports.figures.places import Labelled, label_points
 from reports.figures.style import INK, Figure, colour, house_style, marker, pdf, svg
 from reports.select.comparable import comparable
 from reports.select.field import Field, measured_of
+from reports.select.front import front
 from reports.select.measured import Measured
 from reports.select.naming import names
 from reports.select.trained import BOXES, any_seed, first_seeds, of_models
 
 _PANEL = (2.4, 2.2)
 """About the size of a panel, in inches."""
+
+_ROOM = 5
+"""So many models have their names beside their points; of more, a legend has them."""
 
 _COSTS = {
     "params": Field(heading="million parameters", name="params_total", scale=1e6),
@@ -59,7 +64,8 @@ def cost(found: Sequence[Measured]) -> Figure | None:
         return None
     called = dict(zip(models, names(models), strict=True))
     with house_style():
-        drawing = Drawing(figsize=(0.5 + (_PANEL[0] + 0.15) * len(shown), (_PANEL[1] + 0.3) * len(rows) + 0.3))
+        height = (_PANEL[1] + 0.3) * len(rows) + 0.3 + 0.6 * (len(models) > _ROOM)
+        drawing = Drawing(figsize=(0.5 + (_PANEL[0] + 0.15) * len(shown), height))
         grid = drawing.subplots(len(rows), len(shown), squeeze=False, sharex="col", sharey="row")
         points = []
         for panels, (boxes, of_row) in zip(grid, rows.items(), strict=True):
@@ -69,8 +75,11 @@ def cost(found: Sequence[Measured]) -> Figure | None:
             panels[0].set_ylabel(f"{outlines[boxes].heading}, {BOXES[boxes]}")
         for panel, probe in zip(grid[-1], shown, strict=True):
             panel.set_xlabel(_COSTS[probe].heading)
-        for panel, of_panel in points:
-            label_points(panel, of_panel, _PANEL)
+        if len(models) > _ROOM:
+            _legend(drawing, called)
+        else:
+            for panel, of_panel in points:
+                label_points(panel, of_panel, _PANEL)
         spoken = "; ".join(f"{BOXES[probe]}: {_spoken(of_row, called)}" for probe, of_row in rows.items())
         picture = svg(drawing, "cost", f"Accuracy against cost. {spoken}")
         printed = pdf(drawing)
@@ -107,8 +116,8 @@ def _draw(
 ) -> list[Labelled]:
     """Draw points, bars and Pareto front; what is to be labelled, once the panels of a row have the same limits."""
     places = {model: (costs[model], y) for model, y in accuracies.items() if model in costs}
-    front = _pareto([*places.values()], is_rate=is_rate)
-    panel.plot(*zip(*front, strict=True), linestyle=":", color=INK, linewidth=1, zorder=1)
+    best = front([*places.values()], is_rate=is_rate)
+    panel.plot(*zip(*best, strict=True), linestyle=":", color=INK, linewidth=1, zorder=1)
     points = []
     for model, (x, y) in places.items():
         low, high = accuracies[model].interval or (y, y)
@@ -126,14 +135,13 @@ def _draw(
     return points
 
 
-def _pareto(points: Sequence[tuple[float, float]], *, is_rate: bool) -> list[tuple[float, float]]:
-    """The points (cost, accuracy) that no other one beats in both, by cost."""
-
-    def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-        is_cheaper = one[0] >= other[0] if is_rate else one[0] <= other[0]
-        return is_cheaper and one[1] >= other[1] and one != other
-
-    return sorted(point for point in points if not any(beats(other, point) for other in points))
+def _legend(drawing: Drawing, called: Mapping[Subject, str]) -> None:
+    """Say which marker is whose, below all panels."""
+    handles = [
+        Line2D([], [], linestyle="", marker=marker(model.head), color=colour(model.head), label=name)
+        for model, name in called.items()
+    ]
+    drawing.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False, fontsize=8, handletextpad=0.2)
 
 
 def _spoken(accuracies: Mapping[Subject, Number], called: Mapping[Subject, str]) -> str:

@@ -27,6 +27,9 @@ from reports.select.trained import first_seeds
 NUM_CASES = 4
 """So many of the worst objects are drawn, and of the best."""
 
+ROOM = 6
+"""So many heads are drawn beside each other at a size at which outlines can be told apart."""
+
 _SIDE_INCHES = 1.15
 _TRUTH_COLOUR = "#808080"
 
@@ -96,7 +99,8 @@ def masks(found: Sequence[Measured]) -> Figure | None:
     several seeds, the first one is shown.
     """
     chosen = comparable(found, "pictures")
-    columns = _columns(chosen.shown)
+    every = _columns(chosen.shown)
+    columns, others = every[:ROOM], every[ROOM:]
     cases = _cases(columns)
     if not cases:
         return None
@@ -125,6 +129,7 @@ def masks(found: Sequence[Measured]) -> Figure | None:
             f"The worst and the best cases by the mean boundary IoU of these heads, chosen among all {counts} large "
             "objects of the images that were evaluated; one of an image and of a class.",
             "All heads got the boxes and classes of the true objects.",
+            *([f"Not drawn, for want of room: {', '.join(each.name for each in others)}."] if others else []),
             *chosen.sentences(),
         ),
     )

@@ -1,6 +1,6 @@
 """Trained heads: the usual ones, the seeds of one model, their order, and how the interval of a value is written."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -55,6 +55,20 @@ def by_seed(found: Iterable[Measured]) -> dict[Subject, list[Measured]]:
 def first_seeds(found: Iterable[Measured]) -> list[Measured]:
     """The first seed of each model, in the paper's order: a figure shows one point for each, and its interval."""
     return in_order(seeds[0] for seeds in by_seed(found).values())
+
+
+def seeds_in_words(models: Iterable[Sequence[Measured]]) -> Iterator[str]:
+    """A sentence about which seeds the numbers of models are means of; none without models."""
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for seeds in models:
+        groups.setdefault(tuple(each.subject.seed for each in seeds), []).append(seeds[0].head)
+    told = []
+    for alike, heads in sorted(groups.items(), key=lambda group: -len(group[0])):
+        listed = f"{'means of seeds' if len(alike) > 1 else 'seed'} {', '.join(map(str, alike))}"
+        told.append(f"{listed}: {', '.join(heads)}" if len(groups) > 1 else listed)
+    if told:
+        sentence = "; ".join(told)
+        yield f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def in_order(found: Iterable[Measured]) -> list[Measured]:

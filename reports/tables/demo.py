@@ -3,15 +3,17 @@
 Beside the four heads, their class-agnostic variants and EffSeg's processing modules.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from reports.cells import mean
 from reports.layout import CellValue, Column, Table
 from reports.select.comparable import Comparable, comparable
 from reports.select.measured import Measured
-from reports.select.trained import MAIN_METRICS, by_seed, interval, numbers, usual
+from reports.select.trained import MAIN_METRICS, by_seed, interval, numbers, seeds_in_words, usual
 from reports.tables.costs import costs
 from reports.tables.differences import claim, differences
+from reports.tables.matrix import matrix
+from reports.tables.region_cost import region_cost
 from reports.tables.variants import agnostic, modules
 
 _SIZES = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_s": "APS", "ap_m": "APM", "ap_l": "APL"}
@@ -26,9 +28,12 @@ def tables(found: Sequence[Measured]) -> list[Table]:
         _accuracy("Heads on true boxes", true, _TRUE_BOXES),
         _accuracy("Heads on detected boxes", detected, "All heads get the boxes of one common detector."),
         _sizes("Heads on detected boxes, AP by overlap and size", detected),
+        matrix("true boxes", true),
+        matrix("detected boxes", detected),
         differences("What separates the heads, on true boxes", claim(true.shown), true.sentences()),
         differences("What separates the heads, on detected boxes", claim(detected.shown), detected.sentences()),
         costs(usual(params), usual(comparable(found, "flops")), usual(comparable(found, "speed"))),
+        region_cost(usual(comparable(found, "region_cost"))),
         _boxes(comparable(found, "box_accuracy")),
         *agnostic(every_true, params),
         *modules(every_true, params),
@@ -54,7 +59,7 @@ def _accuracy(title: str, found: Comparable, note: str) -> Table:
             cells += [f"{min(values):.1f}..{max(values):.1f}" if len(values) > 1 else ""] * several
             cells.append(interval(seeds[0].number(name)))
         rows.append(tuple(cells))
-    caption = [note, *_data(found), *_seeds(models)]
+    caption = [note, *_data(found), *seeds_in_words(models)]
     if several:
         caption.append("'seeds': lowest..highest seed, the noise of training; '95%': interval of the first seed.")
     caption += ["Intervals are from resampled images and speak of their choice, not of the training seed."]
@@ -87,7 +92,7 @@ def _sizes(title: str, found: Comparable) -> Table:
         rows=tuple((seeds[0].head, *(mean(numbers(seeds, name)) for name in _SIZES)) for seeds in models),
         caption=(
             "S, M, L: objects of less than 32 x 32, up to 96 x 96, and more pixels.",
-            *_seeds(models),
+            *seeds_in_words(models),
             *found.sentences(),
         ),
     )
@@ -105,18 +110,3 @@ def _data(found: Comparable) -> Iterator[str]:
                 # A checksum's first digits tell data sets apart; the record has all of it.
                 file_name = str(each.protocol.get(file))[:15]
                 yield f"{what}, {file_name}, {images:.0f} images, {classes:.0f} classes."
-
-
-def _seeds(models: Sequence[Sequence[Measured]]) -> Iterator[str]:
-    """Which seeds the means are of."""
-    seeds = dict.fromkeys(tuple(each.subject.seed for each in of_model) for of_model in models)
-    if len(seeds) == 1:
-        (alike,) = seeds
-        yield f"{'Means of seeds' if len(alike) > 1 else 'Seed'} {_list(alike)}."
-    elif models:
-        by_head = (f"{of[0].head} {_list(each.subject.seed for each in of)}" for of in models)
-        yield f"Means of seeds: {'; '.join(by_head)}."
-
-
-def _list(seeds: Iterable[int]) -> str:
-    return ", ".join(map(str, seeds))

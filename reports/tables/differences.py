@@ -53,6 +53,11 @@ class PairedDifference:
         """Whether 0 is outside the interval. Without one, nothing is known."""
         return self.interval is not None and not self.interval[0] <= 0 <= self.interval[1]
 
+    def mirrored(self) -> "PairedDifference":
+        """The same difference the other way round."""
+        bounds = None if self.interval is None else (-self.interval[1], -self.interval[0])
+        return PairedDifference(points=-self.points, interval=bounds)
+
     def number(self, source: Source | None) -> Number:
         """The points as a cell of a column that is shown by `with_interval`."""
         return Number(self.points, interval=self.interval, source=source)
@@ -60,7 +65,7 @@ class PairedDifference:
 
 def with_interval(points: float) -> str:
     """A difference as tables show it: +1.2 [0.5, 2.0]."""
-    text = _signed(points)
+    text = signed(points)
     if not isinstance(points, Number) or points.interval is None:
         return text
     low, high = (round(bound, 1) + 0.0 for bound in points.interval)
@@ -115,18 +120,24 @@ def differences(title: str, pairs: Iterable[Pair], left_out: Iterable[str] = ())
 
 
 def difference(metric: str, first: Sequence[Measured], second: Sequence[Measured]) -> PairedDifference | None:
-    """The mean of the second records minus that of the first ones; None where one of them has no such value.
+    """The mean of the second records minus that of the first ones; None without any, or where one has no such value.
 
     All must be of the same images. For several seeds this is the mean of the seeds' differences, and so are the
     resamples that the interval is made of: it is the interval of the mean.
     """
     values = [numbers(side, metric) for side in (first, second)]
-    if [len(side) for side in values] != [len(first), len(second)]:
+    if not first or [len(side) for side in values] != [len(first), len(second)]:
         return None
     means = [sum(side) / len(side) for side in values]
     before, after = _mean_of_resamples(metric, first), _mean_of_resamples(metric, second)
     found = None if before is None or after is None else paired(before, after)
     return PairedDifference(points=means[1] - means[0], interval=None if found is None else found[0])
+
+
+def shared_seeds(first: Iterable[Measured], second: Iterable[Measured]) -> tuple[list[Measured], list[Measured]]:
+    """The records of two models of the seeds that both have, ascending; none where they share no seed."""
+    both = pair("", first, second)
+    return [both.first[seed] for seed in both.seeds], [both.second[seed] for seed in both.seeds]
 
 
 def not_significant(found: Mapping[str, PairedDifference]) -> str:
@@ -137,7 +148,7 @@ def not_significant(found: Mapping[str, PairedDifference]) -> str:
 
 def _rows(of: Pair) -> Iterator[tuple[CellValue, ...]]:
     """The rows of the seeds, and what they have in common."""
-    first, second = ([side[seed] for seed in of.seeds] for side in (of.first, of.second))
+    first, second = shared_seeds(of.first.values(), of.second.values())
     of_seeds = [_of_all_metrics([before], [after]) for before, after in zip(first, second, strict=True)]
     if len(of_seeds) == 1:
         yield _row(of.name, of_seeds[0], second[0])
@@ -147,7 +158,7 @@ def _rows(of: Pair) -> Iterator[tuple[CellValue, ...]]:
         yield _row(f"  seed {after.subject.seed}", found, after)
     yield _row(f"  mean of {len(of_seeds)} seeds", _of_all_metrics(first, second), second[0])
     spreads = [[found[name].points for found in of_seeds if name in found] for name in METRICS.values()]
-    texts = [f"{_signed(min(points))}..{_signed(max(points))}" if points else None for points in spreads]
+    texts = [f"{signed(min(points))}..{signed(max(points))}" if points else None for points in spreads]
     yield ("  lowest..highest", *texts, "")
 
 
@@ -185,6 +196,7 @@ def _reading(pairs: Sequence[Pair]) -> Iterator[str]:
     yield "Intervals speak of the choice of images for these weights, not of the noise of training: seeds show that."
 
 
-def _signed(points: float) -> str:
+def signed(points: float) -> str:
+    """A difference with its sign, to one decimal."""
     # Adding zero turns the -0.0 of a small negative difference into 0.0.
     return f"{round(points, 1) + 0.0:+.1f}"

@@ -208,7 +208,16 @@ def _new_rows(found: Iterable[Measured], layout: _Layout) -> list[paper.Row]:
                 schedule=of.schedule,
                 values={},
             )
-    return list(rows.values())
+    return sorted(rows.values(), key=_place)
+
+
+def _place(row: paper.Row) -> tuple[int, int]:
+    """Where tables have a head, and a module: what nobody has named comes last."""
+    heads, modules = list(paper.HEADS), [None, *paper.MODULES]
+    return (
+        heads.index(row.head) if row.head in heads else len(heads),
+        modules.index(row.module) if row.module in modules else len(modules),
+    )
 
 
 def _is_of_paper(subject: Subject) -> bool:

@@ -7,12 +7,14 @@ from reports.layout import CellValue, Column, Table
 from reports.select.comparable import comparable
 from reports.select.measured import Measured
 from reports.select.naming import names
+from reports.select.trained import in_order
 
 
 def head_budget(found: Iterable[Measured]) -> Table:
     """A row for every stage of a head and one for the whole; of the protocol and machine of the newest record."""
     choice = comparable(found, "time_budget")
-    heads = dict(zip(names([each.subject for each in choice.shown]), choice.shown, strict=True))
+    shown = in_order(choice.shown)
+    heads = dict(zip(names([each.subject for each in shown]), shown, strict=True))
     parts = [part for part in HEAD_PARTS if any(each.has("clocked_ms", part=part) for each in heads.values())]
     rows: list[tuple[CellValue, ...]] = []
     for head, each in heads.items():

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from bench.record import Record, Scalar, Subject
+from bench.record import Record, Scalar, Subject, Value
 from bench.store import Store
 from tests.reports.invented import invented
 
@@ -115,9 +116,24 @@ def demo_records() -> list[Record]:
         }
         made.append(record(trained(head), "flops", flops, protocol=limits))
         made.append(record(trained(head), "speed", speed, protocol=limits))
+        made.append(region_cost(trained(head), {10: (0.1, 3.0), 100: (1.0, 21.0)}))
     boxes = {"box_ap": 55.0, "box_ap50": 80.0, "images": 200}
     made.append(record(trained("effseg"), "box_accuracy", boxes, intervals={"box_ap": (53.0, 57.0)}))
     return [*made, policies(), budget()]
+
+
+def region_cost(subject: Subject, costs: Mapping[int, tuple[float, float]], *, second: int = 0) -> Record:
+    """GMACs and milliseconds of a head by its number of regions."""
+    made = record(subject, "region_cost", {}, protocol={"regions": ", ".join(map(str, costs))}, second=second)
+    values = [
+        value
+        for number, (gmacs, ms) in costs.items()
+        for value in (
+            Value(name="macs_head", value=gmacs * 1e9, unit="MACs", at={"regions": number}),
+            Value(name="latency_ms_median", value=ms, unit="ms", at={"phase": "head", "regions": number}),
+        )
+    ]
+    return msgspec.structs.replace(made, values=tuple(values))
 
 
 def policies() -> Record:

@@ -61,7 +61,7 @@ def test_the_embedded_data_change_no_other_table(tmp_path: Path) -> None:
     after = all_tables(measured(store))
     assert before[0].title.startswith("Table 3")
     assert set(before) <= set(after)
-    assert len(after) == len(before) + 13
+    assert len(after) == len(before) + 16
 
 
 def test_the_reduced_study_of_backends_does_not_take_the_place_of_the_full_one(tmp_path: Path) -> None:

@@ -49,6 +49,17 @@ def page(
     return full_page(short=short, tables=tables, figures=figures, made=made, entries=entries, folder=folder)
 
 
+def test_a_difference_has_a_colour_by_its_sign_where_its_interval_leaves_out_zero() -> None:
+    numbers = (Number(1.0, interval=(0.5, 2.0)), Number(-1.0, interval=(-2.0, -0.5)), Number(0.5, interval=(-0.5, 1.5)))
+    columns = (Column(name="Head"), *(Column(name=name, digits=1, tinted=True) for name in "abc"))
+    text = page([Table(title="Pairs", columns=columns, rows=(("head", *numbers),), caption=())])
+    assert re.findall(r'<td class="(number[a-z ]*)" data-key="([^"]+)"', text) == [
+        ("number better", "1.0"),
+        ("number worse", "-1.0"),
+        ("number", "0.5"),
+    ]
+
+
 class Outline(HTMLParser):
     """Tags that were opened and closed, ids, links and text; fails where they do not nest."""
 

@@ -136,7 +136,9 @@ def test_probes_without_images(probe: FakeProbe, capsys: pytest.CaptureFixture[s
     probe.NEEDS_IMAGES = True
     assert cli.main(["run", "heads", "--dry-run"]) == 0
     err = capsys.readouterr().err
-    assert "Left out: params, flops, head_cost, time_budget (16 cells), which need images: --data DIR." in err
+    assert (
+        "Left out: params, flops, region_cost, head_cost, time_budget (20 cells), which need images: --data DIR." in err
+    )
     assert run_heads() == 2
     assert "The probe params needs images" in capsys.readouterr().err
     assert run_heads("--coco", str(tmp_path)) == 2

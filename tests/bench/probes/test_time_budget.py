@@ -14,6 +14,7 @@ from bench.probes import time_budget
 from bench.record import Subject
 from bench.rulers import op_clock
 from bench.rulers.op_clock import OUTSIDE, OpClock
+from bench.rulers.random_input import random_input
 from heads import Budget, top_cells
 from tests.bench.found import rows_at
 
@@ -31,7 +32,7 @@ def ticking(subject: Subject) -> tuple[op_clock.PartTimes, int]:
     """The budget of a pass by a clock that ticks, a second each, whenever it is read; and how often it was."""
     ticks = count()
     head = load(subject, CONTEXT).head
-    given = time_budget.random_input(3, 64, (128, 160), CONTEXT)
+    given = random_input(3, "small", CONTEXT, size=(128, 160))
     with torch.inference_mode(), OpClock(lambda: float(next(ticks)), time_budget.stages_of(head)) as clock:
         given.walk(head)
     return clock.ms, next(ticks)

@@ -31,3 +31,10 @@ def test_what_the_first_rival_raises_comes_before_any_work_of_the_second() -> No
     with pytest.raises(Unsupported):
         alternate({"cannot": cannot, "can": lambda: calls.append(1)}, "cpu", repetitions=3, limit_s=1.0)
     assert not calls
+
+
+def test_a_slow_rival_needs_no_warm_up_of_its_own() -> None:
+    calls: list[str] = []
+    rivals = {name: lambda name=name: calls.append(name) for name in "ab"}
+    alternate(rivals, "cpu", repetitions=5, limit_s=0.0, at_least=2, warm_up=["a"])
+    assert "".join(calls) == "a" + "ab" + "ba"

@@ -7,18 +7,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bench.record import Scalar
 from bench.store import Store
+from reports import paper
 from reports.figures import all_figures
 from reports.figures.activity import activity
 from reports.figures.budget import budget
-from reports.figures.cost import _pareto, cost
+from reports.figures.cost import cost
 from reports.figures.ladder import ladder
 from reports.figures.losses import losses
-from reports.figures.masks import NUM_CASES, masks
+from reports.figures.masks import NUM_CASES, ROOM, masks
 from reports.figures.style import FAINT, INK, Figure
 from reports.layout import Table
 from reports.select.measured import Measured, measured
@@ -56,7 +55,7 @@ def test_all_figures_stand_in_one_page(store: Store, tmp_path: Path) -> None:
     with_costs(store)
     training(tmp_path / "weights" / "effseg.json", subject(), mask=[2.0, 1.0])
     figures = all_figures(with_budget(store), read_trainings(tmp_path / "weights"))
-    assert [figure.name for figure in figures] == ["cost", "masks", "time-budget", "budget", "losses"]
+    assert [figure.name for figure in figures] == ["pareto-own", "cost", "masks", "time-budget", "budget", "losses"]
     ids: list[str] = []
     for figure in figures:
         assert figure.svg.startswith('<svg role="img" aria-label="')
@@ -92,6 +91,19 @@ def test_masks_stand_in_the_order_of_the_paper_with_the_best_in_bold(store: Stor
     assert {"0.91", "0.45"} <= bold
     assert not {"0.62", "0.40"} & bold
     assert len(re.findall("<image", figure.svg)) == 8
+
+
+def test_more_heads_than_have_room_are_named_instead(store: Store) -> None:
+    """Those that tables have first are drawn."""
+    for second, head in enumerate([*list(paper.HEADS)[::-1], "my_head"]):
+        add_pictures(store, subject(head), {0: 0.9}, second=second)
+    figure = masks(measured(store))
+    assert figure is not None
+    assert figure.svg.count("<image") == 2 + ROOM
+    assert "EffSeg" in texts(figure)
+    assert figure.caption[-1] == (
+        "Not drawn, for want of room: Two-way, PatchDCT++, Mask Transfiner++, BoundaryFormer++, Mask R-CNN, my_head."
+    )
 
 
 def test_only_objects_that_all_heads_have_are_shown(store: Store) -> None:
@@ -153,6 +165,16 @@ def test_every_head_has_a_point_by_all_costs(store: Store) -> None:
     assert "APB*, detected boxes" in shown
 
 
+def test_many_heads_have_a_legend(store: Store) -> None:
+    heads = list(paper.HEADS)[:7]
+    for place, head in enumerate(heads):
+        add(store, subject(head), "accuracy", {"apb_star": 30.0 + place})
+        add(store, subject(head), "params", {"params_total": 2e6 + 1e5 * place})
+        add(store, subject(head), "speed", {"fps_paper": 20.0 + place})
+    shown = texts(cost(measured(store)))
+    assert [shown.count(paper.HEADS[head]) for head in heads] == [1] * len(heads)
+
+
 def test_no_cost_is_no_point(store: Store) -> None:
     add(store, subject(), "accuracy", {"apb_star": 30.0})
     assert cost(measured(store)) is None
@@ -165,18 +187,6 @@ def test_variants_with_fewer_costs_have_no_point(store: Store) -> None:
     add(store, variant, "accuracy", {"apb_star": 25.0})
     add(store, variant, "params", {"params_total": 1e6})
     assert not any("MLP" in text for text in texts(cost(with_costs(store))))
-
-
-points = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1)
-
-
-@given(points, st.booleans())
-def test_nothing_beats_the_pareto_front(found: list[tuple[int, int]], is_rate: bool) -> None:
-    sign = 1 if is_rate else -1
-    front = _pareto([(float(x), float(y)) for x, y in found], is_rate=is_rate)
-    for point in found:
-        beaten = any(sign * x >= sign * point[0] and y >= point[1] and (x, y) != point for x, y in found)
-        assert (point in front) == (not beaten)
 
 
 def test_budgets_are_ordered_by_cells(store: Store) -> None:

@@ -18,9 +18,12 @@ TITLES = [
     "Heads on true boxes",
     "Heads on detected boxes",
     "Heads on detected boxes, AP by overlap and size",
+    "Who draws better outlines, on true boxes",
+    "Who draws better outlines, on detected boxes",
     "What separates the heads, on true boxes",
     "What separates the heads, on detected boxes",
     "Cost of the heads",
+    "Costs at 10 and 100 regions",
     "Boxes of the common detector",
     "Class-agnostic heads on true boxes",
     "What separates class-agnostic heads, on true boxes",
@@ -74,7 +77,7 @@ def test_one_seed_has_no_spread() -> None:
 def test_seeds_that_differ_by_head_are_said() -> None:
     seeds = [("mask_rcnn", 0), ("mask_rcnn", 2), ("effseg", 0)]
     table = shown(TITLES[0], *(accuracy(trained(head, seed=seed), 40.0) for head, seed in seeds))
-    assert "Means of seeds: Mask R-CNN++ 0, 2; EffSeg 0." in table.caption
+    assert "Means of seeds 0, 2: Mask R-CNN++; seed 0: EffSeg." in table.caption
     assert table.texts()[1][2] == ""
 
 
