@@ -8,17 +8,17 @@
 #define FEEDFORWARD_ROWS 96    /* per block: a multiple of every ROWS; rows, sums and the weights between fit into L2 */
 #define FEEDFORWARD_HIDDEN 128 /* hidden features of a part: a multiple of every WIDEST * LANES */
 
-/* Add up the lanes by halves. */
+typedef float NAME(four) __attribute__((vector_size(16), aligned(4), may_alias));
+
+/* Add up the lanes, four at a time: left to halve an array of them, GCC takes each out on its own. */
 TARGET INLINE float NAME(add_lanes)(NAME(vector) value)
 {
-    float lanes[LANES];
-    memcpy(lanes, &value, sizeof lanes);
+    const NAME(four) *fours = (const NAME(four) *)&value;
+    NAME(four) sum = fours[0];
 #pragma GCC unroll 4
-    for (int half = LANES / 2; half; half /= 2)
-#pragma GCC unroll 8
-        for (int lane = 0; lane < half; lane++)
-            lanes[lane] += lanes[lane + half];
-    return lanes[0];
+    for (int n = 1; n < LANES / 4; n++)
+        sum += fours[n];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
 /* to = (row - mean) / sqrt(variance + epsilon) * scale + shift, in two passes as the variance of large means needs. */
