@@ -13,7 +13,7 @@ from bench.planning.session import Selection, compare, evaluate, predict, run
 from bench.record import Record
 from bench.store import Store
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "Context",
