@@ -30,7 +30,7 @@ def test_without_weights_it_is_the_plan_of_the_papers_heads() -> None:
 def test_with_weights_it_is_what_was_trained(tmp_path: Path) -> None:
     for head, schedule, seed in (
         ("point_rend", "frozen_1ep", 0),
-        ("mine", "frozen_1ep", 0),
+        ("bmask", "frozen_1ep", 0),
         ("mask_rcnn", "frozen_1ep", 1),
         ("mask_rcnn", "frozen_3ep", 0),
         ("mask_rcnn", "12ep", 0),
@@ -39,7 +39,7 @@ def test_with_weights_it_is_what_was_trained(tmp_path: Path) -> None:
     accuracies = [cell.subject for cell in load("frozen", tmp_path) if cell.probe == "accuracy"]
     assert [(each.head, each.schedule, each.seed) for each in accuracies] == [
         ("point_rend", "frozen_1ep", 0),
-        ("mine", "frozen_1ep", 0),
+        ("bmask", "frozen_1ep", 0),
         ("mask_rcnn", "frozen_1ep", 1),
         ("mask_rcnn", "frozen_3ep", 0),
     ]
