@@ -35,7 +35,7 @@ from reports.select.trained import (
 _PANEL = (3.3, 2.7)
 """About the size of a panel, in inches."""
 
-_PALE = 0.35
+_PALE = 0.45
 _OUTLINES = ("apb_star", "apb")
 
 _EQUAL = (
@@ -187,7 +187,7 @@ def _figure(
             "least as accurate and as cheap. Whether heads of near heights differ, the paired differences say.",
             *reading,
             *(
-                f"On {BOXES[probe]}: {sentence}"
+                f"On {BOXES[probe]}: {sentence[0].lower()}{sentence[1:]}"
                 for probe, of in accuracies.items()
                 for sentence in seeds_in_words(by_seed(in_order(of.shown)).values())
             ),

@@ -15,7 +15,7 @@ _LETTER = (0.066, 0.13)
 _GAP = 0.05
 _RINGS = (0.25, 0.4, 0.55, 0.7)
 _DIRECTIONS = 16
-_PASSES = 2
+_PASSES = 4
 """Labels are placed one after the other, then each anew beside all others, so many times."""
 
 _FAINT = 0.6
@@ -81,10 +81,12 @@ def _best(
     axes: Axes, point: Labelled, size: tuple[float, float], taken: Sequence[_Box], labels: Sequence[_Box]
 ) -> _Box:
     """The first place that touches nothing, else the least bad one, which may be far."""
-    at = _inches(axes, point.x, point.y, size)
+    x, low = _inches(axes, point.x, point.low, size)
+    _, high = _inches(axes, point.x, point.high, size)
 
     def cost(box: _Box) -> float:
-        return _cost(box, at, size, taken, labels)
+        nearest = x, min(max(low, (box.bottom + box.top) / 2), high)
+        return _cost(box, nearest, size, taken, labels)
 
     near = min(_near(axes, point, size), key=cost)
     return near if cost(near) == 0 else min([near, *_far(axes, point, size)], key=cost)
@@ -93,7 +95,10 @@ def _best(
 def _cost(
     box: _Box, point: tuple[float, float], size: tuple[float, float], taken: Iterable[_Box], labels: Iterable[_Box]
 ) -> float:
-    """How bad a place is: what it covers, what of it is outside, how far it is, and whom the line to it crosses."""
+    """How bad a place is: what it covers, what of it is outside, how far it is, and whom the line to it crosses.
+
+    `point` is what of the labelled bar is nearest.
+    """
     outside = max(0.0, box.area - box.overlap(_Box(0, 0, *size)) - 1e-9)
     covered = sum(box.overlap(other) for other in taken) + outside
     end = box.nearest(*point)
@@ -156,12 +161,12 @@ def _inches(axes: Axes, x: float, y: float, size: tuple[float, float]) -> tuple[
 def _bar(axes: Axes, point: Labelled, size: tuple[float, float]) -> _Box:
     x, low = _inches(axes, point.x, point.low, size)
     _, high = _inches(axes, point.x, point.high, size)
-    return _Box(x - 0.06, low - _GAP, x + 0.06, high + _GAP)
+    return _Box(x - 0.06, low - 0.04, x + 0.06, high + 0.04)
 
 
 def _segment(first: tuple[float, float], second: tuple[float, float]) -> _Box:
     (left, right), (bottom, top) = (sorted(places) for places in zip(first, second, strict=True))
-    return _Box(left - _GAP / 2, bottom - _GAP / 2, right + _GAP / 2, top + _GAP / 2)
+    return _Box(left - _GAP, bottom - _GAP, right + _GAP, top + _GAP)
 
 
 def _box(axes: Axes, point: Labelled, size: tuple[float, float], across: str, along: str) -> _Box:

@@ -30,8 +30,8 @@ _PRINTED = {INK: "#000000", FAINT: "#CCCCCC"}
 # Of Okabe and Ito's colours for all kinds of colour vision, those that stand out from white and from black alike; then
 # six that are far from these and from each other, where red and green look alike too.
 _COLOURS = {"mask_rcnn": "#0072B2", "point_rend": "#D55E00", "refine_mask": "#CC79A7", "effseg": "#009E73"}
-_COLOURS |= {"bmask": "#6030F0", "query_dot": "#C00030", "two_way": "#B09030"}
-_COLOURS |= {"patch_dct": "#56B4E9", "transfiner": "#8C5A2B", "boundary_former": "#306078"}
+_COLOURS |= {"bmask": "#7C55F5", "query_dot": "#C00030", "two_way": "#B09030"}
+_COLOURS |= {"patch_dct": "#56B4E9", "transfiner": "#A8703A", "boundary_former": "#3E8CA5"}
 _OTHER_COLOUR = "#7F7F7F"
 _MARKERS = {"mask_rcnn": "s", "point_rend": "^", "refine_mask": "D", "effseg": "o"}
 _MARKERS |= {

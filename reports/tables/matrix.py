@@ -54,13 +54,12 @@ def _cell(found: PairedDifference | None, row: Measured) -> CellValue:
 def _reading(heads: Sequence[Sequence[Measured]], known: Mapping[tuple[int, int], PairedDifference]) -> Iterator[str]:
     if not heads:
         return
-    num_pairs = len(known) // 2
     yield (
         "Points of the row less those of the column: a plus says that the row's head is better. *: the 95 % interval "
         "of the paired difference leaves out 0. A number without a star does not say that two heads are equal."
     )
     yield (
-        f"Of {num_pairs} pairs that did not differ, about {num_pairs / 20:.0f} would have a star by chance; and a star "
+        f"Of twenty pairs that do not differ, one is expected to have a star; here are {len(known) // 2}. A star "
         "speaks of the choice of images for these weights, not of the noise of training."
     )
     if not any(each.interval for each in known.values()):

@@ -37,7 +37,7 @@ def test_who_is_on_the_front_by_either_cost(tmp_path: Path) -> None:
     shown = texts(figure)
     assert [shown.count(name) for name in ("Mask R-CNN++", "BMask R-CNN++", "EffSeg")] == [2, 2, 2]
     assert "GMACs of the head at 100 regions" in shown
-    said = "On true boxes: Means of seeds 0, 1: Mask R-CNN++; seed 0: EffSeg, BMask R-CNN++."
+    said = "On true boxes: means of seeds 0, 1: Mask R-CNN++; seed 0: EffSeg, BMask R-CNN++."
     assert said in figure.caption
 
 
