@@ -324,7 +324,8 @@ def _notes(first: Record, second: Record) -> Iterator[str]:
 
 
 def _left_out(first: Record, second: Record, shown: Collection[tuple[object, ...]]) -> Iterator[str]:
-    names = [value.label for value in _candidates(first, second) if (value.name, *value.at.items()) not in shown]
+    kept = (value.name for value in _candidates(first, second) if (value.name, *value.at.items()) not in shown)
+    names = list(dict.fromkeys(kept))
     if names:
         more = f" and {len(names) - _NUM_NAMED} more" if len(names) > _NUM_NAMED else ""
         yield (

@@ -23,7 +23,7 @@ from bench.backends.stages import (
 )
 from bench.contract import Context, Measurement
 from bench.record import Scalar, Subject, Value, rows
-from bench.rulers.peak_memory import peak_bytes
+from bench.rulers.peak_memory import account, peak_bytes
 from sparsity import Unsupported
 
 VERSION = 2
@@ -35,12 +35,11 @@ NEEDS_WEIGHTS = False
 def protocol(subject: Subject, context: Context) -> dict[str, Scalar]:
     """Say at which operating point, and by whose account of the memory."""
     regions, budget = operating_point(context)
-    on_gpu = torch.device(context.device).type == "cuda"
     return {
         "regions": regions,
         "budget": budget,
         **stages_protocol(context),
-        "peak": "max_memory_allocated" if on_gpu else "torch profiler, allocator events",
+        "peak": account(context.device),
     }
 
 

@@ -63,7 +63,7 @@ def compared(store: Store, first: str = "demo/a-none-seed0", second: str = "demo
     def scored(operand: str) -> Operand:
         raise AssertionError(f"{operand} is no file")
 
-    return compare(first, second, store.directory, scored=scored, resamples=400)
+    return compare(first, second, store.directory, scored=scored, resamples=200)
 
 
 def of_probe(store: Store, probe: str) -> Compared:
