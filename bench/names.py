@@ -7,10 +7,12 @@ own may have another axis: its values are shown by name, and a report says that 
 AXES = {
     "ability": "what a backend can do or not: neighbors, conv, dilated, 5x5, deformable, bilinear",
     "budget": "refined cells: a multiple of those in training, by its name",
+    "category": "a class of objects by its name; `(background)`: none",
     "cells": "in closed form: at the `active` cells, or at `all` of them",
     "clock": "`thread`: CPU time of one thread; `wall`: all threads, or a GPU, synchronised",
     "cost": "what Dense and a backend are compared by: time, macs, bytes",
     "dtype": "precision of the examined side",
+    "error": "what is wrong with a prediction, or that an object is missed, and what would be mended",
     "loss": "a loss of training by its name",
     "operation": "an operation on a grid",
     "part": "a part of the whole that the value without this axis is of: of a model, of a head's time, of stored bytes",
@@ -18,8 +20,10 @@ AXES = {
     "phase": "a phase of one image's latency",
     "place": "a setting on an axis of a study: percent of active cells, number of regions, `point` (EffSeg's own)",
     "policy": "a rule of where to refine",
+    "predicted": "the class that a prediction names; `(background)`: there is no prediction",
     "reference": "what a difference is taken from: the value here less that at this place",
     "ruler": "the counter of multiply-adds: torch, fvcore",
+    "size": "objects by area: small, medium, large",
     "stage": "a stage of refinement, from 1 on; 0 is what comes before the first",
     "sweep": "what changes in a study while all else is held",
 }

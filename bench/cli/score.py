@@ -36,6 +36,8 @@ class Evaluate(DataFolder):
     """Whose area says how large a prediction is. Tools that keep `bbox` in results take that of the box."""
     allow_unknown: bool = False
     """Leave out and count predictions on images and of classes that no annotation file knows."""
+    errors: bool = False
+    """Also say where AP is lost: errors by their kind, size and class, what is taken for what, and outlines."""
     verify: bool = False
     """Have pycocotools and faster-coco-eval compute the same; differences above 1e-9 are a failure."""
     resamples: int = 1000
@@ -55,6 +57,7 @@ class Evaluate(DataFolder):
         from reports.renderers.terminal import terminal
         from reports.select.measured import measured
         from reports.tables.accuracy import accuracy
+        from reports.tables.errors import confusions, errors, outlines
 
         if self.per_class is not None:
             check_writable("--per-class", self.per_class)
@@ -69,6 +72,7 @@ class Evaluate(DataFolder):
                 class_agnostic=self.class_agnostic,
                 cap=self.cap,
                 area=self.area,
+                errors=self.errors,
                 verify=self.verify,
                 resamples=self.resamples,
                 seed=self.seed,
@@ -81,7 +85,11 @@ class Evaluate(DataFolder):
         if self.per_class is not None:
             write_whole(self.per_class, found.per_class_csv().encode())
         if record.error is None:
-            print_table(terminal(accuracy(measured([record]))), stderr=self.json == "-")
+            shown = measured([record])
+            print_table(terminal(accuracy(shown)), stderr=self.json == "-")
+            for table in (errors(shown), confusions(shown), outlines(shown)) if self.errors else ():
+                if table.rows:
+                    print_table(terminal(table), stderr=self.json == "-")
         for check in found.checks:
             tell(f"{'[green]verified[/green]' if check.passed else '[red]FAILED[/red]'} {check.sentence()}")
             for repair in check.repairs:
@@ -109,6 +117,8 @@ class Compare(DataFolder):
     """Take all classes for one: for masks without a class, or to see what naming them costs."""
     cap: Annotated[int | None, arg(metavar="N", help_behavior_hint="(optional)")] = None
     """How many predictions count: of every image and class by COCO's rules (100 without), of every image for AP*."""
+    errors: bool = False
+    """Also compare the errors of results files by their kind and size (by class in --json), and their outlines."""
     allow_unknown: bool = False
     """Leave out predictions on images and of classes that no annotation file knows."""
     resamples: int = 1000
@@ -124,10 +134,11 @@ class Compare(DataFolder):
         """Print a table with a row per metric."""
         import msgspec
 
-        from bench.accuracy.comparison import compare, result
+        from bench.accuracy.comparison import compare, compare_errors, result
         from bench.accuracy.predictions import read_images
         from reports.renderers.terminal import terminal
         from reports.tables.accuracy import comparison
+        from reports.tables.errors import errors_compared, outlines_compared
 
         ran = None if self.images is None else read_images(self.images)
         coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
@@ -142,13 +153,18 @@ class Compare(DataFolder):
                     boxes=self.boxes,
                     class_agnostic=self.class_agnostic,
                     cap=self.cap,
+                    errors=self.errors,
                     allow_unknown=self.allow_unknown,
                     leave_out_maskless=self.leave_out_maskless,
                 )
                 for operand in (self.first, self.second)
             )
             rows = [difference.row() for difference in compare(first, second, resamples=self.resamples, seed=self.seed)]
+            lost = [each.row() for each in compare_errors(first, second, resamples=self.resamples, seed=self.seed)]
             if lines is not None:
-                lines.writelines(msgspec.json.encode(row).decode() + "\n" for row in rows)
-        print_table(terminal(comparison(first.name, second.name, rows)), stderr=self.json == "-")
+                lines.writelines(msgspec.json.encode(row).decode() + "\n" for row in [*rows, *lost])
+        stderr = self.json == "-"
+        print_table(terminal(comparison(first.name, second.name, rows)), stderr=stderr)
+        for table in (errors_compared, outlines_compared) if self.errors else ():
+            print_table(terminal(table(first.name, second.name, lost)), stderr=stderr)
         return COMPLETE

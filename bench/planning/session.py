@@ -169,15 +169,16 @@ def evaluate(
     boxes: bool = False,
     class_agnostic: bool = False,
     cap: int | None = None,
+    errors: bool = False,
     verify: bool = False,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Record:
     """Score COCO results, a file or what it would hold, on the images that the model was run on, and give the record.
 
-    `boxes` asks for the AP of boxes, `class_agnostic` takes all classes for one, `cap` is how many predictions count.
-    `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what the official libraries say.
-    Raises ValueError as that does.
+    `boxes` asks for the AP of boxes, `class_agnostic` takes all classes for one, `cap` is how many predictions count,
+    `errors` adds where AP is lost. `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what
+    the official libraries say. Raises ValueError as that does.
     """
     from bench.accuracy.evaluate import evaluate as score  # with pycocotools, which only this needs
 
@@ -189,6 +190,7 @@ def evaluate(
         boxes=boxes,
         class_agnostic=class_agnostic,
         cap=cap,
+        errors=errors,
         verify=verify,
         resamples=resamples,
         seed=seed,
@@ -206,13 +208,14 @@ def compare(
     boxes: bool = False,
     class_agnostic: bool = False,
     cap: int | None = None,
+    errors: bool = False,
     resamples: int = 1000,
     seed: int = 0,
 ) -> "list[bench.accuracy.comparison.Difference]":
     """What separates two cells of a store, or two results files with their annotations: a difference per metric.
 
-    `boxes`, `class_agnostic` and `cap` are how files are scored, as by `evaluate`. Raises ValueError as
-    `bench.accuracy.comparison`.
+    `boxes`, `class_agnostic` and `cap` are how files are scored, as by `evaluate`; `errors` adds what separates where
+    files lose AP. Raises ValueError as `bench.accuracy.comparison`.
     """
     from bench.accuracy import comparison
 
@@ -227,7 +230,9 @@ def compare(
             boxes=boxes,
             class_agnostic=class_agnostic,
             cap=cap,
+            errors=errors,
         )
         for side in (first, second)
     ]
-    return comparison.compare(*sides, resamples=resamples, seed=seed)
+    found = comparison.compare(*sides, resamples=resamples, seed=seed)
+    return found + comparison.compare_errors(*sides, resamples=resamples, seed=seed)
