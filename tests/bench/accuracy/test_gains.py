@@ -6,7 +6,7 @@ import pytest
 from bench.accuracy.average_precision import means
 from bench.accuracy.bootstrap import draw
 from bench.accuracy.errors import REPAIRS, Errors, find
-from bench.accuracy.gains import compare, gains
+from bench.accuracy.gains import Gain, compare, gains
 from bench.accuracy.protocol import PRESETS
 from bench.accuracy.selection import Entries
 from bench.accuracy.weighted import Average
@@ -57,6 +57,14 @@ def test_intervals_hold_the_gain_and_need_two_images() -> None:
     assert gain.interval[0] < gain.value < gain.interval[1]
     alone = find(*with_overlaps(entries([an_object(A, 1)], [a_result(A, 2, 0.9)]), PRESETS["coco"]))
     assert all(gain.interval is None for gain in gains(alone, resamples=200))
+
+
+def test_an_interval_lies_about_the_gain_and_not_below_zero() -> None:
+    """Resampled gains are lower by what repeated images add to AP as it is."""
+    resampled = np.arange(1000) / 500
+    far = Gain(at={"error": "class"}, value=5.0, resampled=resampled).interval
+    assert far == pytest.approx((5 - 0.999 + 0.048, 5 - 0.999 + 1.95))
+    assert Gain(at={"error": "class"}, value=0.5, resampled=resampled).interval == pytest.approx((0, 1.451))
 
 
 def test_two_results_are_compared_on_the_same_resamples() -> None:
