@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bench.accuracy.bootstrap import Comparison, draw, require_drawable
-from bench.accuracy.comparison import Difference, Operand, has_matches, no_result, of_cell
+from bench.accuracy.comparison import Difference, Operand, compare_errors, has_matches, no_result, of_cell
 from bench.accuracy.comparison import compare as compare_accuracies
 from bench.accuracy.significance import SIGNIFICANCE, interval, paired
 from bench.per_image import PerImage, per_image
@@ -98,20 +98,22 @@ class CostDifference:
 class Compared:
     """Two results by one probe, which is None where one is a results file: all differences are accuracies, or none is.
 
-    `notes` are sentences on what else differs, and on what could not be compared. There may be no difference at all.
+    `lost` are those of where AP is lost, where this was asked for. `notes` are sentences on what else differs, and on
+    what could not be compared. There may be no difference at all.
     """
 
     probe: str | None
     first: str
     second: str
     accuracies: Sequence[Difference] = ()
+    lost: Sequence[Difference] = ()
     costs: Sequence[CostDifference] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def differences(self) -> Sequence[Difference | CostDifference]:
         """All of them."""
-        return [*self.accuracies, *self.costs]
+        return [*self.accuracies, *self.lost, *self.costs]
 
 
 def compare(
@@ -120,21 +122,23 @@ def compare(
     results: Path,
     *,
     scored: Callable[[str], Operand],
+    errors: bool = False,
     resamples: int = 1000,
     seed: int = 0,
 ) -> list[Compared]:
     """Compare two cells (`recipe/subject/probe`), two subjects (`recipe/subject`) by all probes, or results files.
 
     The newest record of a cell in the store `results` counts. Where either is a results file, `scored` gives both
-    sides, as `bench.accuracy.comparison.result` does. Of two subjects, a probe that cannot be compared says why in its
-    notes. Raises ValueError where nothing can be compared: unknown names, records with errors, other images, times of
-    two machines.
+    sides, as `bench.accuracy.comparison.result` does; with `errors` it also says why cells do not serve. Of two
+    subjects, a probe that cannot be compared says why in its notes. Raises ValueError where nothing can be compared:
+    unknown names, records with errors, other images, times of two machines.
     """
     require_drawable(resamples, seed)
-    if Path(first).is_file() or Path(second).is_file():
+    if errors or Path(first).is_file() or Path(second).is_file():
         sides = scored(first), scored(second)
         found = compare_accuracies(*sides, resamples=resamples, seed=seed)
-        return [Compared(probe=None, first=sides[0].name, second=sides[1].name, accuracies=found)]
+        lost = compare_errors(*sides, resamples=resamples, seed=seed)
+        return [Compared(probe=None, first=sides[0].name, second=sides[1].name, accuracies=found, lost=lost)]
     store = Store(results)
     newest = {entry.cell: entry for entry in sorted(store, key=lambda entry: entry.record.started)}
     ours, theirs = (_found(name, store, newest) for name in (first, second))

@@ -4,6 +4,7 @@ Walking down the detections of a class by score, recall is the share of its obje
 true positives. AP is the mean over 101 recalls of the best precision at that recall or a higher one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +55,8 @@ def metrics(matches: Matches) -> dict[str, float]:
     recall after all detections, averaged likewise: `ar1` `ar10` `ar100` with at most so many of an image and class,
     and `ar_s` `ar_m` `ar_l`. Federated protocols have it at the cap only: `ar300` `ar300_s` `ar300_m` `ar300_l`.
     """
-    precision = precision_recall(matches).mean(axis=3)
-    values = {
-        name: _percent(precision[average.area, average.thresholds][:, average.classes])
-        for name, average in averages(matches).items()
-    }
+    chosen = averages(matches)
+    values = dict(zip(chosen, means(matches, list(chosen.values())), strict=True))
     protocol = matches.protocol
     for cap in sorted({min(cap, protocol.cap) for cap in (1, 10, protocol.cap)}):
         if cap == protocol.cap or not protocol.federated:
@@ -68,6 +66,12 @@ def metrics(matches: Matches) -> dict[str, float]:
     for area, suffix in _sizes(protocol):
         values[prefix + suffix] = _percent(recall[area])
     return {name: value for name, value in values.items() if value is not None}
+
+
+def means(matches: Matches, chosen: Sequence[Average]) -> list[float | None]:
+    """The AP of each choice, 0-100; None where no object counts."""
+    precision = precision_recall(matches).mean(axis=3)
+    return [_percent(precision[average.area, average.thresholds][:, average.classes]) for average in chosen]
 
 
 def num_classes(matches: Matches) -> int:

@@ -98,13 +98,13 @@ def compare(first: Matches, second: Matches, *, resamples: int = 1000, seed: int
     intervals are plain percentiles. An AP by frequency that equals `ap` is left out. Raises ValueError where images,
     objects or protocols differ.
     """
-    _require_pair(first, second)
+    require_pair(first, second)
     weights = draw(len(first.image_ids), resamples, seed)
     before, after = resampled(first, weights), resampled(second, weights)
     values = metrics(first), metrics(second)
     left_out = same_as_ap(first)
     return {
-        name: _comparison(values[0][name], values[1][name], before[name], after[name], num_images=len(first.image_ids))
+        name: comparison(values[0][name], values[1][name], before[name], after[name], num_images=len(first.image_ids))
         for name in before
         if name in values[0] and name not in left_out
     }
@@ -132,7 +132,7 @@ def require_drawable(num_resamples: int, seed: int, *, fewest: int = 1) -> None:
         raise ValueError(f"The seed of the resamples is {seed}; expected a whole number from 0 on; use 0, as usual.")
 
 
-def _comparison(
+def comparison(
     first: float,
     second: float,
     before: Float64[np.ndarray, "B"],
@@ -140,12 +140,14 @@ def _comparison(
     *,
     num_images: int,
 ) -> Comparison:
+    """What separates two values, from their values on the same resamples of so many images."""
     found = paired(before, after) if num_images > 1 else None
     bounds, p = (None, None) if found is None else found
     return Comparison(first=first, second=second, interval=bounds, p=p)
 
 
-def _require_pair(first: Matches, second: Matches) -> None:
+def require_pair(first: Matches, second: Matches) -> None:
+    """Raise ValueError where the images, objects or protocols of two results differ."""
     renamed = replace(second.protocol, name=first.protocol.name)
     different = [
         f"{field.name} {getattr(first.protocol, field.name)} and {getattr(renamed, field.name)}"

@@ -4,15 +4,16 @@ A result is a cell of a store, whose match tables lie beside its record, or a re
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.accuracy import bootstrap
+from bench.accuracy import analysis, bootstrap
+from bench.accuracy.analysis import Analysis
 from bench.accuracy.archive import unpack
 from bench.accuracy.bootstrap import Comparison
-from bench.accuracy.evaluate import Evaluation, evaluate, value_name
+from bench.accuracy.evaluate import Evaluation, evaluate
 from bench.accuracy.matching import Matches
-from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES
+from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES, value_name
 from bench.data.image_ids import Id
 from bench.record import Record, Scalar
 from bench.store import Entry, Store
@@ -22,18 +23,20 @@ from bench.store import Entry, Store
 class Operand:
     """One side of a comparison: match tables by protocol, and the checksum of the annotation file of each.
 
-    `probe` is that of a cell, None for a results file.
+    `probe` is that of a cell, None for a results file. `analyses` say where it loses, by protocol, where this was asked
+    for.
     """
 
     name: str
     tables: Mapping[str, Matches]
     annotations: Mapping[str, str]
     probe: str | None = None
+    analyses: Mapping[str, Analysis] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One metric of two results; `name` is that of the value in records, such as `ap_star50`.
+    """One metric of two results; `name` is that of the value in records, such as `ap_star50`, and `at` its places.
 
     `probe` is that of the second result, if it is a cell.
     """
@@ -42,6 +45,7 @@ class Difference:
     name: str
     comparison: Comparison
     probe: str | None = None
+    at: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def verdict(self) -> str:
@@ -58,6 +62,7 @@ class Difference:
         return {
             "probe": self.probe,
             "name": self.name,
+            **self.at,
             "first": self.comparison.first,
             "second": self.comparison.second,
             "difference": self.comparison.difference,
@@ -90,6 +95,21 @@ def compare(first: Operand, second: Operand, *, resamples: int = 1000, seed: int
     return differences
 
 
+def compare_errors(first: Operand, second: Operand, *, resamples: int = 1000, seed: int = 0) -> list[Difference]:
+    """What separates the analyses that both results have: what errors cost, and how well the same objects are drawn.
+
+    Raises ValueError where the results are not of the same objects or images.
+    """
+    return [
+        Difference(protocol=protocol, name=name, at=at, comparison=found)
+        for protocol in first.analyses
+        if protocol in second.analyses
+        for name, at, found in analysis.compare(
+            first.analyses[protocol], second.analyses[protocol], resamples=resamples, seed=seed
+        )
+    ]
+
+
 def result(
     operand: str,
     results: Path,
@@ -102,14 +122,15 @@ def result(
     boxes: bool = False,
     class_agnostic: bool = False,
     cap: int | None = None,
+    errors: bool = False,
 ) -> Operand:
     """Find one side of a comparison: a results file where there is one of that name, else the cell of that name.
 
     Cells are named `recipe/subject/probe`, as `list` prints them, and looked for in the store `results`; the newest
     record counts, on the images of its own run. A results file is scored with the annotation files, on `images` or on
-    all of each, with `boxes`, `class_agnostic` and `cap` as by `evaluate`; cells are as they were measured. Raises
-    ValueError where there is neither, where the cell has no accuracy, for a file without annotations, and as
-    `evaluate`.
+    all of each, with `boxes`, `class_agnostic`, `cap` and `errors` as by `evaluate`; cells are as they were measured.
+    Raises ValueError where there is neither, where the cell has no accuracy, for the errors of a cell, for a file
+    without annotations, and as `evaluate`.
     """
     path = Path(operand)
     if path.is_file():
@@ -124,8 +145,14 @@ def result(
             boxes=boxes,
             class_agnostic=class_agnostic,
             cap=cap,
+            errors=errors,
         )
         return _of_file(path, found)
+    if errors:
+        raise ValueError(
+            f"The errors of {operand} are asked for and there is no such file; expected a results file, for cells keep "
+            "match tables and no masks; give the predictions that the probe `predictions` wrote, with the annotations."
+        )
     try:
         newest, *_ = Store(results).cell(operand)
     except ValueError as error:
@@ -143,6 +170,7 @@ def _of_file(path: Path, evaluation: Evaluation) -> Operand:
         name=path.name,
         tables={score.protocol.name: score.matches for score in evaluation.scores},
         annotations=_annotations(evaluation.protocol),
+        analyses={each.matches.protocol.name: each for each in evaluation.analyses},
     )
 
 

@@ -19,14 +19,17 @@ import numpy as np
 from jaxtyping import Float64
 
 from bench import machine
+from bench.accuracy.analysis import Analysis, analyse
 from bench.accuracy.average_precision import metrics, num_classes, per_class, same_as_ap
 from bench.accuracy.bootstrap import require_drawable, resample
 from bench.accuracy.cap import warn_of_cap
+from bench.accuracy.errors import across_classes
 from bench.accuracy.joining import NO_CLASS, image_ids
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.one_class import one_class
 from bench.accuracy.predictions import Predictions, from_results, read_predictions
-from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES, ScoringProtocol
+from bench.accuracy.protocol import COUNT_PREFIXES, PRESETS, VALUE_PREFIXES, ScoringProtocol, value_name
+from bench.accuracy.selection import Entries
 from bench.accuracy.verify import Check, check
 from bench.data.cocofy import read_cocofied
 from bench.data.findings import data_rows
@@ -115,17 +118,6 @@ def score(matches: Iterable[Matches], *, resamples: int = 1000, seed: int = 0) -
     return scores
 
 
-def value_name(protocol: str, metric: str) -> str:
-    """How a record calls a metric of a protocol: `ap50` of `ap-star` is `ap_star50`, `ar_s` of `coco-boundary` `arb_s`.
-
-    Those of boxes begin with `box_`. Raises KeyError for a protocol that has no name in records.
-    """
-    prefix = VALUE_PREFIXES[protocol]
-    if protocol in BOX_PROTOCOLS:
-        return f"box_{metric}"
-    return metric[:2] + prefix.removeprefix("ap") + metric[2:]
-
-
 def values(scores: Iterable[Score]) -> Iterator[Value]:
     """Values of a record: the metrics, and over how many classes and images each mean is.
 
@@ -183,6 +175,8 @@ def rules(scoring: Iterable[ScoringProtocol], *, resamples: int, seed: int) -> d
 class Evaluation:
     """The scores of one results file. `checks` say how far official libraries are off, where they were asked.
 
+    `analyses` say where they lose, protocol by protocol, where this was asked for.
+
     `images` are those of the run, as in a record: "all" of each annotation file, or the checksum of their list.
     """
 
@@ -192,6 +186,7 @@ class Evaluation:
     images: str
     left_out_maskless: bool
     scores: tuple[Score, ...]
+    analyses: tuple[Analysis, ...]
     checks: tuple[Check, ...]
     resamples: int
     seed: int
@@ -210,6 +205,7 @@ class Evaluation:
             "lvis_version": None if self.lvis is None else self.lvis.version,
             "images": self.images,
             **({"objects_without_mask": "left out"} if self.left_out_maskless else {}),
+            **({"errors": True} if self.analyses else {}),
             **rules((each.protocol for each in self.scores), resamples=self.resamples, seed=self.seed),
         }
 
@@ -258,6 +254,8 @@ class Evaluation:
         yield from rows(counts, "predictions")
         for scored in self.scores:
             yield from unscored(self.predictions, scored.matches)
+        for analysis in self.analyses:
+            yield from analysis.values(resamples=self.resamples, seed=self.seed)
         yield from data_rows(found for truth in (self.coco, self.lvis) if truth is not None for found in truth.findings)
         for each in self.checks:
             library = each.library.replace("-", "_")
@@ -278,6 +276,7 @@ def evaluate(
     boxes: bool = False,
     class_agnostic: bool = False,
     cap: int | None = None,
+    errors: bool = False,
     verify: bool = False,
     resamples: int = 1000,
     seed: int = 0,
@@ -319,14 +318,18 @@ def evaluate(
     else:
         found = from_results(predictions, truths, allow_unknown=allow_unknown, class_agnostic=class_agnostic)
     scores: list[Score] = []
+    analyses: list[Analysis] = []
     checks: list[Check] = []
     for truth, scoring in ((coco_truth, of_coco), (lvis_truth, of_lvis)):
         if truth is not None:
             compared = one_class(truth, found) if class_agnostic else (truth, found)
-            tables = match(*compared, scoring, images=run)
+            entries = Entries(*compared, run)
+            overlaps = across_classes(entries, scoring) if errors else None
+            tables = match(*compared, scoring, images=run, overlaps=overlaps)
             warn_of_cap(tables[0], truth.name)
             scores += score(tables, resamples=resamples, seed=seed)
             checks += [check(truth, found, table) for table in tables] if verify else []
+            analyses += [] if overlaps is None else analyse(entries, tables, overlaps)
             if scores[-1].num_classes == 0:
                 _log.warning("%s has no object on these images that counts: every number is n/a.", truth.name)
     _warn_of_nothing(found, scores)
@@ -337,6 +340,7 @@ def evaluate(
         images="all" if run is None else _named(hashlib.sha256(msgspec.json.encode(run)).hexdigest()),
         left_out_maskless=leave_out_maskless,
         scores=tuple(scores),
+        analyses=tuple(analyses),
         checks=tuple(checks),
         resamples=resamples,
         seed=seed,

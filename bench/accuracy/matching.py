@@ -51,8 +51,11 @@ def match(
     protocols: Sequence[ScoringProtocol],
     *,
     images: Collection[int] | None = None,
+    overlaps: Overlaps | None = None,
 ) -> list[Matches]:
     """Match predictions to objects under several protocols, which share the overlaps they have in common.
+
+    `overlaps` are of at least the pairs that share image and class, if they were measured before.
 
     `images` are the ids of the images that the model was run on, None for all of the annotation file; left out are
     those that the file does not list, and predictions on other images. Per image and class, detections choose in the
@@ -63,17 +66,18 @@ def match(
     entries = Entries(truth, predictions, images)
     detections = [entries.detections(protocol) for protocol in protocols]
     objects = [entries.objects(protocol) for protocol in protocols]
-    every_detection = _union(detections)
-    every_object = _union(objects)
-    overlaps = Overlaps(
-        truth,
-        predictions,
-        detections=every_detection,
-        detection_group=entries.detection_group[every_detection],
-        objects=every_object,
-        object_group=entries.object_group[every_object],
-        lowest=min((_limits(protocol).min() for protocol in protocols), default=1.0),
-    )
+    if overlaps is None:
+        every_detection = union(detections)
+        every_object = union(objects)
+        overlaps = Overlaps(
+            truth,
+            predictions,
+            detections=every_detection,
+            detection_group=entries.detection_group[every_detection],
+            objects=every_object,
+            object_group=entries.object_group[every_object],
+            lowest=min((_limits(protocol).min() for protocol in protocols), default=1.0),
+        )
     return [
         _match(entries, protocol, rows, columns, overlaps.pairs(protocol))
         for protocol, rows, columns in zip(protocols, detections, objects, strict=True)
@@ -133,23 +137,22 @@ def _match(
     objects: Int64[np.ndarray, "G"],
     pairs: Pairs,
 ) -> Matches:
-    """Match under one protocol; `pairs` may hold detections and objects that do not take part in it."""
+    """Match under one protocol; `pairs` may hold detections and objects that do not take part in it, or never match."""
     truth, predictions = entries.truth, entries.predictions
     shunned = truth.ignore if protocol.federated else truth.crowd
-    truth_ignored = shunned[objects] | _outside(truth.area[objects], protocol)
-    outside = _outside(entries.detection_area(protocol)[detections], protocol)
+    truth_ignored = shunned[objects] | outside_sizes(truth.area[objects], protocol)
+    outside = outside_sizes(entries.detection_area(protocol)[detections], protocol)
     if protocol.federated:
         outside |= entries.not_exhaustive(detections)
     group = entries.detection_group[detections]
-    detection = _inverse(detections, len(predictions.score))[pairs.detection]
-    object_ = _inverse(objects, len(truth.image))[pairs.truth]
-    takes_part = (detection >= 0) & (object_ >= 0)
-    matched, excused = _choose(
-        Pairs(detection=detection, truth=object_, iou=pairs.iou).only(takes_part),
+    limits = _limits(protocol)
+    of_class = entries.detection_group[pairs.detection] == entries.object_group[pairs.truth]
+    matched, excused, _ = choose(
+        pairs.only(of_class & (pairs.iou >= limits.min(initial=1.0))).among(detections, objects),
         group,
         truth_ignored.T,
         truth.crowd[objects] & (not protocol.federated),
-        _limits(protocol),
+        limits,
     )
     excused |= ~matched & outside.T[:, :, None]
     return Matches(
@@ -169,14 +172,16 @@ def _match(
     )
 
 
-def _choose(
+def choose(
     pairs: Pairs,
     group: Int64[np.ndarray, "D"],
     ignored: Bool[np.ndarray, "G A"],
     crowd: Bool[np.ndarray, "G"],
     limits: Float64[np.ndarray, "T"],
-) -> tuple[Bool[np.ndarray, "D A T"], Bool[np.ndarray, "D A T"]]:
-    """Which detections took an object, and which an ignored one; detections are in the order in which they choose.
+) -> tuple[Bool[np.ndarray, "D A T"], Bool[np.ndarray, "D A T"], Int32[np.ndarray, "D A T"]]:
+    """Which detections took an object, which an ignored one, and which one it was, -1 for none.
+
+    Detections are in the order in which they choose, those of a `group` among the same objects.
 
     Groups do not meet, so all choose at once: first the best detection of every group, then the second, ... Among
     objects of equal IoU the last one is taken (pycocotools). Crowds are never used up.
@@ -184,6 +189,7 @@ def _choose(
     taken = np.zeros((*ignored.shape, len(limits)), bool)
     matched = np.zeros((len(group), ignored.shape[1], len(limits)), bool)
     excused = np.zeros_like(matched)
+    whom = np.full(matched.shape, -1, np.int32)
     choosers, chooser = np.unique(pairs.detection, return_inverse=True)
     turn = ranks(group[choosers])[chooser]
     order = np.lexsort((pairs.truth, pairs.iou, pairs.detection, turn))
@@ -202,24 +208,20 @@ def _choose(
         chosen = np.nonzero(best)
         winner = object_[(best[chosen] - 1) % num]
         taken[winner, *chosen[1:]] = ~crowd[winner]
-    return matched, excused
+        whom[detection[first][chosen[0]], *chosen[1:]] = winner
+    return matched, excused, whom
 
 
 def _limits(protocol: ScoringProtocol) -> Float64[np.ndarray, "T"]:
     return np.minimum(protocol.iou_thresholds, _HIGHEST_LIMIT)
 
 
-def _outside(area: Float64[np.ndarray, "N"], protocol: ScoringProtocol) -> Bool[np.ndarray, "A N"]:
+def outside_sizes(area: Float64[np.ndarray, "N"], protocol: ScoringProtocol) -> Bool[np.ndarray, "A N"]:
+    """Which areas lie outside each size range of the protocol."""
     low, high = np.array(protocol.areas, np.float64).T[:, :, None]
     return (area < low) | ((area >= high) if protocol.half_open else (area > high))
 
 
-def _union(rows: Sequence[Int64[np.ndarray, "_"]]) -> Int64[np.ndarray, "N"]:
+def union(rows: Sequence[Int64[np.ndarray, "_"]]) -> Int64[np.ndarray, "N"]:
+    """All rows of several lists, each once and ascending."""
     return np.unique(np.concatenate([np.zeros(0, np.int64), *rows]))
-
-
-def _inverse(rows: Int64[np.ndarray, "N"], num: int) -> Int64[np.ndarray, "num"]:
-    """Where each of `num` rows is in `rows`; -1 where it is not."""
-    place = np.full(num, -1)
-    place[rows] = np.arange(len(rows))
-    return place

@@ -1,6 +1,6 @@
 """How much predictions and objects overlap: the pairs of one image and class that could match, under any protocol."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -25,13 +25,19 @@ class Pairs:
         """The pairs that `keep` chooses."""
         return Pairs(detection=self.detection[keep], truth=self.truth[keep], iou=self.iou[keep])
 
+    def among(self, detections: Int64[np.ndarray, "D"], objects: Int64[np.ndarray, "G"]) -> "Pairs":
+        """The pairs of these rows alone, as places in the two lists of rows."""
+        detection, truth = _places(self.detection, detections), _places(self.truth, objects)
+        return Pairs(detection=detection, truth=truth, iou=self.iou).only((detection >= 0) & (truth >= 0))
+
 
 class Overlaps:
     """The overlaps of a predictions file with an annotation file; each kind is computed once, when it is asked for.
 
     `detections` and `objects` are the rows that take part, `detection_group` and `object_group` are equal where these
-    share image and class. Left out are pairs below `lowest`, the lowest IoU at which anything may match, because
-    matching never looks at them.
+    share image and class, or whatever else makes them a pair. Left out are pairs below `lowest`, the lowest IoU at
+    which anything may match, because matching never looks at them; where it looks at masks below the lowest IoU of
+    boundaries, that is `lowest_of_boundaries`.
     """
 
     def __init__(
@@ -44,14 +50,16 @@ class Overlaps:
         objects: Int64[np.ndarray, "G"],
         object_group: Int64[np.ndarray, "G"],
         lowest: float,
+        lowest_of_boundaries: float = 0.0,
     ) -> None:
         self._truth = truth
         self._predictions = predictions
         self._lowest = lowest
+        self._lowest_of_boundaries = max(lowest, lowest_of_boundaries)
         shared = np.intersect1d(detection_group, object_group)
         self._detections = _rows_of_groups(detections, detection_group, shared)
         self._objects = _rows_of_groups(objects, object_group, shared)
-        self._known: dict[tuple[str | float, bool], Pairs] = {}
+        self._known: dict[tuple[str | float | bool, ...], Pairs] = {}
 
     def pairs(self, protocol: ScoringProtocol) -> Pairs:
         """The overlapping pairs as the protocol measures them. Raises ValueError for boxes where it needs masks."""
@@ -66,6 +74,10 @@ class Overlaps:
         if protocol.iou == "segm":
             return self._simple("segm", crowd)
         return self._boundary(protocol.dilation_ratio, crowd)
+
+    def bands(self, protocol: ScoringProtocol) -> Pairs:
+        """The IoU of the boundaries alone, of pairs whose masks overlap enough; 1 for crowds, which have none."""
+        return self._masks_and_bands(protocol.dilation_ratio, self._truth.crowd & (not protocol.federated))[1]
 
     def _simple(self, kind: Literal["bbox", "segm"], crowd: Bool[np.ndarray, "all_G"]) -> Pairs:
         key = (kind, bool(crowd.any()))
@@ -95,20 +107,28 @@ class Overlaps:
         return coco_mask.iou(ours, theirs, crowd.astype(np.uint8))
 
     def _boundary(self, ratio: float, crowd: Bool[np.ndarray, "all_G"]) -> Pairs:
-        """The smaller one of the IoU of masks and that of their boundaries; only that of masks for crowds.
+        """The smaller one of the IoU of masks and that of their boundaries; only that of masks for crowds."""
+        key = (ratio, bool(crowd.any()))
+        if key not in self._known:
+            masks, bands = self._masks_and_bands(ratio, crowd)
+            iou = np.where(crowd[masks.truth], masks.iou, np.minimum(masks.iou, bands.iou))
+            self._known[key] = replace(masks, iou=iou).only(iou >= self._lowest_of_boundaries)
+        return self._known[key]
+
+    def _masks_and_bands(self, ratio: float, crowd: Bool[np.ndarray, "all_G"]) -> tuple[Pairs, Pairs]:
+        """The IoU of masks and that of their boundaries, of the same pairs; that of boundaries is 1 for crowds.
 
         The pairs of masks are all that is needed: the smaller one is never above the IoU of masks (boundary-iou-api).
         """
-        key = (ratio, bool(crowd.any()))
+        masks = self._simple("segm", crowd)
+        masks = masks.only(masks.iou >= self._lowest_of_boundaries)
+        key = ("bands", ratio, bool(crowd.any()))
         if key not in self._known:
-            masks = self._simple("segm", crowd)
             single = ~crowd[masks.truth]
-            iou = masks.iou.copy()
-            bands = band_ious(self._truth, self._predictions, masks.detection[single], masks.truth[single], ratio)
-            iou[single] = np.minimum(iou[single], bands)
-            both = Pairs(detection=masks.detection, truth=masks.truth, iou=iou)
-            self._known[key] = both.only(iou >= self._lowest)
-        return self._known[key]
+            iou = np.ones(len(masks.iou))
+            iou[single] = band_ious(self._truth, self._predictions, masks.detection[single], masks.truth[single], ratio)
+            self._known[key] = replace(masks, iou=iou)
+        return masks, self._known[key]
 
 
 def _rows_of_groups(
@@ -119,6 +139,13 @@ def _rows_of_groups(
     begins = np.searchsorted(group[order], wanted, side="left").tolist()
     ends = np.searchsorted(group[order], wanted, side="right").tolist()
     return [rows[order[begin:end]] for begin, end in zip(begins, ends, strict=True)]
+
+
+def _places(rows: Int64[np.ndarray, "N"], listed: Int64[np.ndarray, "K"]) -> Int64[np.ndarray, "N"]:
+    """Where each row is in a list of rows; -1 where it is not."""
+    place = np.full(max(rows.max(initial=-1), listed.max(initial=-1)) + 1, -1)
+    place[listed] = np.arange(len(listed))
+    return place[rows]
 
 
 def _at_least(

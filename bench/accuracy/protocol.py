@@ -74,3 +74,14 @@ VALUE_PREFIXES = {
 
 COUNT_PREFIXES = {**VALUE_PREFIXES, "coco-boxes": "box"}
 """How the counts beside these values begin: `ap_classes`, `box_images`, ..."""
+
+
+def value_name(protocol: str, metric: str) -> str:
+    """How a record calls a metric of a protocol: `ap50` of `ap-star` is `ap_star50`, `ar_s` of `coco-boundary` `arb_s`.
+
+    Those of boxes begin with `box_`. Raises KeyError for a protocol that has no name in records.
+    """
+    prefix = VALUE_PREFIXES[protocol]
+    if PRESETS[protocol].iou == "bbox":
+        return f"box_{metric}"
+    return metric[:2] + prefix.removeprefix("ap") + metric[2:]

@@ -1,5 +1,6 @@
 """Which predictions and objects take part under a protocol: images that were run, caps, LVIS's federated rules."""
 
+from collections import Counter
 from collections.abc import Collection
 
 import numpy as np
@@ -29,6 +30,16 @@ class Entries:
         self.category = _positions(predictions.category_id, truth.category_ids)
         self.detection_group = self._group(self.image, self.category)
         self.object_group = self._group(truth.image, truth.category)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the annotation file's classes, with the id behind one that several have, or in parentheses."""
+        names = self.truth.category_names
+        times = Counter(names)
+        return tuple(
+            name if times[name] == 1 and not name.startswith("(") else f"{name} ({number})"
+            for name, number in zip(names, self.truth.category_ids.tolist(), strict=True)
+        )
 
     def detections(self, protocol: ScoringProtocol) -> Int64[np.ndarray, "D"]:
         """Rows of the predictions that take part, in the order of `Matches`.

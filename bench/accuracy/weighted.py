@@ -5,6 +5,7 @@ precision and recall. A set of weights is a column of arrays whose rows are dete
 """
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -25,24 +26,31 @@ _BLOCK_CELLS = 16_000_000
 
 
 def resampled(matches: Matches, weights: Int[np.ndarray, "B I"]) -> dict[str, Float64[np.ndarray, "B"]]:
-    """The AP metrics, 0-100, of every row of `weights`: how often each image is there; NaN where no class is.
+    """The AP metrics, 0-100, of every row of `weights`: how often each image is there; NaN where no class is."""
+    chosen = averages(matches)
+    return dict(zip(chosen, resampled_means(matches, list(chosen.values()), weights), strict=True))
+
+
+def resampled_means(
+    matches: Matches, chosen: Sequence[Average], weights: Int[np.ndarray, "B I"]
+) -> Float64[np.ndarray, "N B"]:
+    """The AP of each choice, 0-100, of every row of `weights`: how often each image is there; NaN where no class is.
 
     Equal to evaluating a set in which images are repeated, provided that an image's detections of a class have distinct
     scores: the copies of one detection stay together. A class without an object in a resample leaves its mean.
     """
     groups = _groups(matches)
-    chosen = averages(matches)
     largest = max((len(group.common) for group in groups), default=0)
     block = int(np.clip(_BLOCK_CELLS // (largest + 1), 1, _BLOCK))
 
-    def of_block(start: int) -> dict[str, Float64[np.ndarray, "B"]]:
+    def of_block(start: int) -> Float64[np.ndarray, "N b"]:
         # Resamples as columns: reading the weights of an image copies one contiguous row.
         columns = np.ascontiguousarray(weights[start : start + block].T, dtype=np.int32)
         return _resampled_block(groups, chosen, columns)
 
     with ThreadPoolExecutor(_NUM_THREADS) as threads:
         blocks = list(threads.map(of_block, range(0, len(weights), block)))
-    return {name: np.concatenate([np.empty(0), *(values[name] for values in blocks)]) for name in chosen}
+    return np.concatenate([np.empty((len(chosen), 0)), *blocks], axis=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,17 +117,17 @@ def _groups(matches: Matches) -> list[_Group]:
 
 
 def _resampled_block(
-    groups: list[_Group], chosen: dict[str, Average], weights: Int32[np.ndarray, "I B"]
-) -> dict[str, Float64[np.ndarray, "B"]]:
-    sums = {name: np.zeros(weights.shape[1]) for name in chosen}
-    counts = {name: np.zeros(weights.shape[1]) for name in chosen}
+    groups: list[_Group], chosen: Sequence[Average], weights: Int32[np.ndarray, "I B"]
+) -> Float64[np.ndarray, "N B"]:
+    sums = np.zeros((len(chosen), weights.shape[1]))
+    counts = np.zeros_like(sums)
     for group in groups:
         precision, present = _average_precision(group, weights)
-        for name, average in chosen.items():
+        for place, average in enumerate(chosen):
             if average.area == group.area and average.classes[group.category]:
-                sums[name] += precision[list(average.thresholds)].mean(axis=0)
-                counts[name] += present
-    return {name: np.where(counts[name] > 0, 100 * sums[name] / np.maximum(counts[name], 1), np.nan) for name in chosen}
+                sums[place] += precision[list(average.thresholds)].mean(axis=0)
+                counts[place] += present
+    return np.where(counts > 0, 100 * sums / np.maximum(counts, 1), np.nan)
 
 
 def _average_precision(

@@ -38,6 +38,8 @@ class Evaluate(DataFolder):
     """Whose area says how large a prediction is. Tools that keep `bbox` in results take that of the box."""
     allow_unknown: bool = False
     """Leave out and count predictions on images and of classes that no annotation file knows."""
+    errors: bool = False
+    """Also say where AP is lost: errors by their kind, size and class, what is taken for what, and outlines."""
     verify: bool = False
     """Have pycocotools and faster-coco-eval compute the same; differences above 1e-9 are a failure."""
     resamples: int = 1000
@@ -56,6 +58,7 @@ class Evaluate(DataFolder):
         from reports.renderers.terminal import terminal
         from reports.select.measured import measured
         from reports.tables.accuracy import accuracy
+        from reports.tables.errors import confusions, errors, outlines
 
         coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
         outputs = {"--json": json_file(self.json), "--per-class": self.per_class}
@@ -70,6 +73,7 @@ class Evaluate(DataFolder):
                 class_agnostic=self.class_agnostic,
                 cap=self.cap,
                 area=self.area,
+                errors=self.errors,
                 verify=self.verify,
                 resamples=self.resamples,
                 seed=self.seed,
@@ -83,7 +87,11 @@ class Evaluate(DataFolder):
             with opened(self.per_class) as file:
                 file.write(found.per_class_csv())
         if record.error is None:
-            print_table(terminal(accuracy(measured([record]))), stderr=self.json == "-")
+            shown = measured([record])
+            print_table(terminal(accuracy(shown)), stderr=self.json == "-")
+            for table in (errors(shown), confusions(shown), outlines(shown)) if self.errors else ():
+                if table.rows:
+                    print_table(terminal(table), stderr=self.json == "-")
         for check in found.checks:
             mark, style = ("verified", "green") if check.passed else ("FAILED", "red")
             tell(check.sentence(), mark=mark, style=style)
@@ -113,6 +121,8 @@ class Compare(DataFolder):
     """Take all classes for one: for masks without a class, or to see what naming them costs."""
     cap: Annotated[int | None, arg(metavar="N", help_behavior_hint="(optional)")] = None
     """How many predictions count: of every image and class by COCO's rules (100 without), of every image for AP*."""
+    errors: bool = False
+    """Also compare the errors of results files by their kind and size (by class in --json), and their outlines."""
     allow_unknown: bool = False
     """Leave out predictions on images and of classes that no annotation file knows."""
     resamples: int = 1000
@@ -134,6 +144,7 @@ class Compare(DataFolder):
         from reports.renderers.terminal import terminal
         from reports.tables.accuracy import comparison
         from reports.tables.cost_differences import cost_differences
+        from reports.tables.errors import errors_compared, outlines_compared
 
         coco, lvis = self.ground_truth(self.coco_annotations, self.lvis_annotations)
         check_outputs(self, {"--json": json_file(self.json)}, also=(coco, lvis))
@@ -146,12 +157,19 @@ class Compare(DataFolder):
             boxes=self.boxes,
             class_agnostic=self.class_agnostic,
             cap=self.cap,
+            errors=self.errors,
             allow_unknown=self.allow_unknown,
             leave_out_maskless=self.leave_out_maskless,
         )
         with json_lines(self.json) as lines:
             found = compare(
-                self.first, self.second, self.results, scored=scored, resamples=self.resamples, seed=self.seed
+                self.first,
+                self.second,
+                self.results,
+                scored=scored,
+                errors=self.errors,
+                resamples=self.resamples,
+                seed=self.seed,
             )
             if lines is not None:
                 rows = [difference.row() for each in found for difference in each.differences]
@@ -161,6 +179,9 @@ class Compare(DataFolder):
             for each in found
             if each.accuracies
         ]
+        for each in found if self.errors else ():
+            lost = [difference.row() for difference in each.lost]
+            tables += [table(each.first, each.second, lost) for table in (errors_compared, outlines_compared)]
         costs = [difference.row() for each in found for difference in each.costs]
         if costs:
             tables.append(cost_differences(self.first, self.second, costs))

@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 import torch
 
-from bench.accuracy.evaluate import protocols, score, value_name
+from bench.accuracy.evaluate import protocols, score
 from bench.accuracy.matching import Matches, match
 from bench.accuracy.predictions import decode_predictions
+from bench.accuracy.protocol import value_name
 from bench.accuracy.significance import paired
 from bench.contract import Context
 from bench.data.samples import Batch

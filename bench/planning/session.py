@@ -171,15 +171,16 @@ def evaluate(
     boxes: bool = False,
     class_agnostic: bool = False,
     cap: int | None = None,
+    errors: bool = False,
     verify: bool = False,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Record:
     """Score COCO results, a file or what it would hold, on the images that the model was run on, and give the record.
 
-    `boxes` asks for the AP of boxes, `class_agnostic` takes all classes for one, `cap` is how many predictions count.
-    `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what the official libraries say.
-    Raises ValueError as that does.
+    `boxes` asks for the AP of boxes, `class_agnostic` takes all classes for one, `cap` is how many predictions count,
+    `errors` adds where AP is lost. `bench.accuracy.evaluate.evaluate` gives more: match tables, rows per class, what
+    the official libraries say. Raises ValueError as that does.
     """
     from bench.accuracy.evaluate import evaluate as score  # with pycocotools, which only this needs
 
@@ -191,6 +192,7 @@ def evaluate(
         boxes=boxes,
         class_agnostic=class_agnostic,
         cap=cap,
+        errors=errors,
         verify=verify,
         resamples=resamples,
         seed=seed,
@@ -208,6 +210,7 @@ def compare(
     boxes: bool = False,
     class_agnostic: bool = False,
     cap: int | None = None,
+    errors: bool = False,
     resamples: int = 1000,
     seed: int = 0,
 ) -> "list[bench.accuracy.comparison.Difference | bench.comparison.CostDifference]":
@@ -215,7 +218,8 @@ def compare(
 
     Cells are named `recipe/subject/probe`; without the probe, all probes that both subjects have are compared, and
     `probe` says which a difference is of. `boxes`, `class_agnostic` and `cap` are how files are scored, as by
-    `evaluate`. `bench.comparison.compare` also says what could not be compared, and why; ValueError is raised as there.
+    `evaluate`; `errors` adds what separates where files lose AP. `bench.comparison.compare` also says what could not be
+    compared, and why; ValueError is raised as there.
     """
     from bench import comparison
     from bench.accuracy.comparison import result
@@ -229,6 +233,9 @@ def compare(
         boxes=boxes,
         class_agnostic=class_agnostic,
         cap=cap,
+        errors=errors,
     )
-    found = comparison.compare(str(first), str(second), Path(results), scored=scored, resamples=resamples, seed=seed)
+    found = comparison.compare(
+        str(first), str(second), Path(results), scored=scored, errors=errors, resamples=resamples, seed=seed
+    )
     return [difference for each in found for difference in each.differences]

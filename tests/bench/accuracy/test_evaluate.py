@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.accuracy.evaluate import Evaluation, evaluate, score, value_name, values
+from bench.accuracy.evaluate import Evaluation, evaluate, score, values
 from bench.accuracy.matching import match
-from bench.accuracy.protocol import PRESETS
+from bench.accuracy.protocol import PRESETS, value_name
 from bench.record import Value, decode, encode, key
 from tests.bench.accuracy.scenes import scene
 from tests.bench.found import numbers_at

@@ -66,6 +66,15 @@ def test_evaluate_scores_boxes_one_class_and_another_cap(capsys: pytest.CaptureF
     assert "The cap on detections is 0" in capsys.readouterr().err
 
 
+def test_evaluate_says_where_accuracy_is_lost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(*COCO, "--errors", "--json", "-") == 0
+    out, err = capsys.readouterr()
+    assert decode(out.encode()).get("dap50", error="missed").interval is not None
+    assert "What each kind of error costs" in err
+    assert "How found objects are drawn" in err
+    assert "What is taken for what" not in err, "no class is taken for another here"
+
+
 def test_evaluate_needs_annotations(capsys: pytest.CaptureFixture[str]) -> None:
     assert evaluate() == 2
     assert "give at least one annotation file" in capsys.readouterr().err
@@ -86,6 +95,19 @@ def test_compare_files(better: str, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = capsys.readouterr()
     assert "Box AP50" in out
     assert "Box AR" not in out
+
+
+def test_compare_errors(better: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", str(GOLDEN / "coco_results.json"), better, *COCO, "--errors", "--resamples", "50"]
+    assert cli.main([*arguments, "--json", "-"]) == 0
+    out, err = capsys.readouterr()
+    assert "Errors of better.json against coco_results.json, dAP" in err
+    assert "Outlines of better.json against coco_results.json" in err
+    rows = [json.loads(line) for line in out.splitlines()]
+    (missed,) = (row for row in rows if row["name"] == "dap50" and row["error"] == "missed" and len(row) == 9)
+    assert missed["first"] > missed["second"] == 0
+    assert cli.main(["compare", "a/cell/accuracy", better, *COCO, "--errors"]) == 2
+    assert "cells keep match tables and no masks" in capsys.readouterr().err
 
 
 def test_compare_says_what_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

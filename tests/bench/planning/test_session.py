@@ -36,3 +36,9 @@ def test_evaluate_and_compare_take_other_rules() -> None:
     differences = bench.compare(RESULTS, RESULTS, coco=COCO, boxes=True, class_agnostic=True, cap=7, resamples=10)
     assert {each.name for each in differences} >= {"box_ap", "box_ap50"}
     assert {each.comparison.difference for each in differences} == {0}
+
+
+def test_evaluate_and_compare_say_where_accuracy_is_lost() -> None:
+    assert bench.evaluate(RESULTS, coco=COCO, errors=True, resamples=0).get("dap50", error="missed").value > 0
+    differences = bench.compare(RESULTS, RESULTS, coco=COCO, errors=True, resamples=10)
+    assert {"error": "missed", "size": "medium"} in [each.at for each in differences]
