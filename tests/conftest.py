@@ -28,7 +28,6 @@ LONGEST = (
     "tests/bench/test_ranks.py",
     "tests/bench/training/test_job.py",
     "tests/bench/backends/test_certificate.py",
-    "tests/sparsity/_kernels/triton/test_triton.py",
     "tests/whole/test_page_in_a_browser.py",
     "tests/docs/test_notebook.py",
     "tests/docs/test_add_a_head.py",
