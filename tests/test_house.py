@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import LONGEST
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sparsity", "heads", "bench", "reports", "benchmarks", "tests")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -33,6 +35,10 @@ def test_a_test_stands_where_its_module_does(folder: str) -> None:
             f"{test.relative_to(ROOT)}: there is no {name} in {mirrored.relative_to(ROOT)}; a test of several modules "
             f"is test_{mirrored.name}.py or lies in tests/whole"
         )
+
+
+def test_files_that_come_first_are_there() -> None:
+    assert [name for name in LONGEST if not (ROOT / name).is_file()] == []
 
 
 REGISTRIES = ("sparsity", "sparsity/_kernels", "heads", "heads/_modules", "bench/probes")

@@ -1,6 +1,7 @@
-"""A run for `test_ranks.py`: alone or under torchrun, `python ranked_run.py RESULTS [COCO_MINI]`.
+"""A run for `test_ranks.py`: alone or under torchrun, `python ranked_run.py RESULTS COCO_MINI`.
 
-Every rank writes what its run yielded to RESULTS/rank0.json, rank1.json, ...
+Every rank writes what its run yielded to RESULTS/rank0.json, rank1.json, ..., and what the same yields once more, on
+the results that are there by then, to RESULTS/again0.json, ...
 """
 
 import sys
@@ -60,16 +61,19 @@ def models() -> list[Cell]:
     return [Cell(recipe="models", subject=subject, probe=probe) for probe in ("predictions", "accuracy_true_boxes")]
 
 
-def main(results: Path, coco: Path | None) -> None:
+def main(results: Path, coco: Path) -> None:
     torch.set_num_threads(1)
-    context, store = Context(data=None if coco is None else coco_layout(coco), images=3), Store(results)
-    plans = [plan.prepare(sums(), SUMS, context, store)]
-    if coco is not None:
-        plans.append(plan.prepare(models(), plan.load_probes(cell.probe for cell in models()), context, store))
-    outcomes = [outcome for steps in plans for outcome in plan.run(steps, context, store)]
-    said = [(str(outcome.cell), outcome.measured, outcome.entry.path.name) for outcome in outcomes]
-    (results / f"rank{ranks.rank()}.json").write_bytes(msgspec.json.encode(said))
+    context = Context(data=coco_layout(coco), images=3)
+    for name in ("rank", "again"):
+        store = Store(results)
+        of_models = plan.load_probes(cell.probe for cell in models())
+        plans = [
+            plan.prepare(cells, probes, context, store) for cells, probes in ((sums(), SUMS), (models(), of_models))
+        ]
+        outcomes = [outcome for steps in plans for outcome in plan.run(steps, context, store)]
+        said = [(str(outcome.cell), outcome.measured, outcome.entry.path.name) for outcome in outcomes]
+        (results / f"{name}{ranks.rank()}.json").write_bytes(msgspec.json.encode(said))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

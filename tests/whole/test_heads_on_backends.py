@@ -55,6 +55,7 @@ def scene(dtype: torch.dtype = torch.float64) -> tuple[dict[int, Tensor], Detect
     return pyramid, detections
 
 
+@cache
 def masks_and_gradients(backend: str, module: str) -> tuple[Tensor, list[Tensor]]:
     """Mask logits 112x112 and the gradient of a fixed projection of them in every weight."""
     head = build(backend, module)
@@ -103,6 +104,7 @@ def test_what_is_found_by_asking_is_what_the_paper_says() -> None:
     }
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("module", MODULES)
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "dense"])
 def test_masks_and_gradients_are_those_of_masked_dense_or_refused(backend: str, module: str) -> None:

@@ -12,10 +12,12 @@ from bench.names import NO_WAITING
 from bench.probes import certificate as probe
 from bench.record import Subject
 from sparsity import backend
-from tests.bench.backends.toy_backend import BUGS, SMALL, TOY, plant, quick, unchecked
+from tests.bench.backends.toy_backend import BUGS, SMALL, TOY, plant, quick
 from tests.bench.found import numbers_at, rows_at
 
-__all__ = ["plant", "unchecked"]
+__all__ = ["plant"]
+
+pytestmark = pytest.mark.usefixtures("unchecked")
 
 
 def test_a_backend_of_one_file_is_found_and_examined(plant: Callable[[str], None]) -> None:

@@ -103,6 +103,7 @@ def write() -> None:
 HEADS = ("effseg", "mask_rcnn", "point_rend", "refine_mask")
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("head", HEADS)
 def test_the_small_models_compute_what_they_did(head: str) -> None:
     with np.load(FILE) as file:

@@ -16,9 +16,9 @@ from bench.names import CERTIFIED, NO_WAITING
 from bench.probes import certificate as probe
 from bench.record import Subject
 from sparsity import Unsupported, backend, names
-from tests.bench.backends.toy_backend import OBJECTS, SMALL, unchecked
+from tests.bench.backends.toy_backend import OBJECTS, SMALL
 
-__all__ = ["unchecked"]
+pytestmark = pytest.mark.usefixtures("unchecked")
 
 
 BACKENDS = [*names("sparsity"), *(f"sps:{kernel}" for kernel in ("reference", "blocked"))]

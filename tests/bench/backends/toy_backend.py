@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import jaxtyping
 import pytest
 
 import sparsity
@@ -120,15 +119,6 @@ BUGS = {
     "other dtype": ("return self.rows[self.cells.long()]", "return self.rows[self.cells.long()].double()", "overwrite"),
     "exception": ("region, row, column = unravel", "raise KeyError('lost'); region, row, column = unravel", "conv3_d1"),
 }
-
-
-@pytest.fixture(autouse=True)
-def unchecked() -> Iterator[None]:
-    """Switch the checks of shapes off: over thousands of tiny comparisons they take ten times as long as all else."""
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @pytest.fixture

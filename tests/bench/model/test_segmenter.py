@@ -71,14 +71,18 @@ def real_batch(coco_mini: Path) -> Batch:
     return collate([*CocoDataset(files=files, transform=Resize(short=192, long=320))])
 
 
-def anchors_of_all_types(model: Segmenter, batch: Batch) -> list[Tensor]:
-    """The best anchor of every one of the nine types for every object: some of each type become queries."""
+def anchors_of_all_types(model: Segmenter, batch: Batch, num_objects: int = 10) -> list[Tensor]:
+    """The best anchor of every one of the nine types for the first objects: some of each type become queries."""
     assert batch.objects is not None
     anchors = model.detector.anchors(model.neck(model.backbone(batch.images)))
     best = []
     for truth in batch.objects:
         overlaps = box_iou(truth.boxes, anchors).view(len(truth.boxes), -1, ANCHORS_PER_CELL)
-        best.append((overlaps.argmax(1) * ANCHORS_PER_CELL + torch.arange(ANCHORS_PER_CELL)).flatten()[:90])
+        best.append(
+            (overlaps.argmax(1) * ANCHORS_PER_CELL + torch.arange(ANCHORS_PER_CELL)).flatten()[
+                : ANCHORS_PER_CELL * num_objects
+            ]
+        )
     return best
 
 
@@ -89,7 +93,8 @@ def anchors_of_all_types(model: Segmenter, batch: Batch) -> list[Tensor]:
 def test_a_training_step_on_real_images_reaches_every_parameter(head: str, preset: str, real_batch: Batch) -> None:
     model = build(subject(head, preset)).train()
     generator = torch.Generator().manual_seed(0)
-    include = anchors_of_all_types(model, real_batch)
+    # A region is as good as ten for a gradient, and dear in the large size.
+    include = anchors_of_all_types(model, real_batch, num_objects=10 if preset == "small" else 2)
     # Sampling offsets and attention weights start from zero matrices, behind which no gradient arrives: leave that
     # point, as the first training step does.
     with torch.no_grad():
@@ -160,6 +165,7 @@ def test_training_needs_annotations() -> None:
         build(subject("mask_rcnn"))(collate([unknown]))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("head", HEADS)
 def test_images_of_one_size_give_the_same_together_and_alone(head: str) -> None:
     # Double precision: among the scores of an untrained model, rounding decides ties, and with them everything after.
@@ -180,6 +186,7 @@ def test_images_of_one_size_give_the_same_together_and_alone(head: str) -> None:
         assert all(torch.equal(x.mask, y.mask) for x, y in zip(a.crops, b.crops, strict=True))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("head", HEADS)
 def test_same_seed_same_result(head: str) -> None:
     batch = collate([sample(0, [])])
@@ -263,8 +270,9 @@ def test_an_image_without_detections_has_no_masks(head: str) -> None:
     assert list(coco_results([1], [empty], [1])) == []
 
 
+# They are refused before the head sees them: one that is class-specific and one that is not are all that can differ.
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("head", ["mask_rcnn", "effseg"])
 def test_boxes_that_are_not_finite_are_an_error(head: str, number: float) -> None:
     model = build(subject(head)).eval()
     batch = collate([sample(0, []), sample(1, [])])

@@ -152,6 +152,7 @@ def test_without_a_readable_image_there_is_no_measurement(damaged: Path) -> None
         predictions.measure(small("mask_rcnn"), Context(data=coco_layout(damaged)))
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("head", recipes.HEADS)
 def test_heads_begin_to_overfit(head: str, coco_mini: Path) -> None:
     """Sixty of the thousand steps of the recipe `overfit`, which is for all heads, with the paper's."""

@@ -33,6 +33,8 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 HEADS = ("point_rend", "effseg")  # one draws points at random, the other shares a budget
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 def losses(directory: Path) -> list[dict[str, float]]:
     lines = read_log(directory / "log.jsonl")
@@ -83,15 +85,15 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) ->
 
 
 def test_a_killed_rank_ends_the_job_and_leaves_the_checkpoint(tmp_path: Path) -> None:
-    arguments = command(tmp_path, 20, 1, "mask_rcnn", torchrun=True)
+    arguments = command(tmp_path, 9, 1, "mask_rcnn", torchrun=True)
     done = subprocess.run(arguments, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert "Signal 9 (SIGKILL)" in done.stderr  # torchrun, about the rank
     assert "another rank has gone" in done.stderr, done.stderr
     assert f"The checkpoint after step 4 is in {tmp_path}/mask_rcnn" in done.stderr
     assert steps(tmp_path / "mask_rcnn") == [4]
-    trained_run.main(tmp_path, 20, -1, ["mask_rcnn"])
-    assert len(losses(tmp_path / "mask_rcnn")) == 20
+    trained_run.main(tmp_path, 9, -1, ["mask_rcnn"])
+    assert len(losses(tmp_path / "mask_rcnn")) == 9
 
 
 def test_losses_fall(tmp_path: Path) -> None:
