@@ -7,6 +7,7 @@ order mark or without. Checksums are those of the bytes of the file, whatever th
 
 import codecs
 import gzip
+import io
 import json
 import math
 import re
@@ -32,6 +33,9 @@ class State(NamedTuple):
 
 
 _GZIP = b"\x1f\x8b"
+_PIECE = 2**22
+_MOST_TIMES, _ALWAYS = 100, 2**28
+"""How many times its size gzip may become beyond so many bytes: of JSON it is about ten, of a trap a thousand."""
 _ENTRY = re.compile(r"at `\$(?:\.annotations)?\[(\d+)\]")
 
 
@@ -65,11 +69,11 @@ def state(path: Path) -> State:
 def text(content: bytes, name: str) -> bytes:
     """A file's content as UTF-8 without a byte order mark: gzip, known by its first bytes, is decompressed.
 
-    Raises ValueError for damaged gzip, and for damaged UTF-16 or UTF-32.
+    Raises ValueError for damaged gzip, for gzip of far more than JSON ever is, and for damaged UTF-16 or UTF-32.
     """
     if content.startswith(_GZIP):
         try:
-            content = gzip.decompress(content)
+            content = _decompressed(content, name)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(
                 f"{name} is damaged: {error}; expected a complete gzip file; write or copy it again."
@@ -85,6 +89,21 @@ def text(content: bytes, name: str) -> bytes:
         raise ValueError(
             f"{name} is damaged {encoding.upper()}: {error}; expected complete text; write it again as UTF-8."
         ) from error
+
+
+def _decompressed(content: bytes, name: str) -> bytes:
+    """Unpack gzip, as much as can be meant."""
+    most = max(_ALWAYS, _MOST_TIMES * len(content))
+    unpacked = io.BytesIO()
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        while piece := file.read(_PIECE):
+            unpacked.write(piece)
+            if unpacked.tell() > most:
+                raise ValueError(
+                    f"{name} unpacks to more than {most:,} bytes from {len(content):,}; expected JSON, which gzip "
+                    "makes about ten times smaller; give the unpacked file, if you trust it."
+                )
+    return unpacked.getvalue()
 
 
 def decode(content: bytes, name: str, decoder: msgspec.json.Decoder[T], entry: str) -> T:

@@ -72,8 +72,8 @@ def read_image(path: Path, size: Size, rule: ReadingRule = BY_SIZE) -> Image.Ima
 
     By the default rule, the raw pixels are taken where their size fits; where only the EXIF-rotated image fits, it is
     taken. Alpha is dropped, 16-bit greyscale is scaled to 255, the first frame counts. Raises Unreadable for a
-    missing, foreign, truncated or oversized file, unknown pixel ranges, or a size that fits in neither orientation;
-    what has more pixels than annotated is not decoded.
+    missing, foreign or truncated file, unknown pixel ranges, or a size that fits in neither orientation; what does not
+    fit is not decoded.
     """
     image, orientation = _decoded(path, rule.bits, size)
     if rule.turned:
@@ -152,10 +152,10 @@ def _reason(path: Path, error: Exception) -> Unreadable:
 
 
 def _decoded(path: Path, bits: int | None, size: Size | None = None) -> tuple[Image.Image, int | None]:
-    """Pixels as RGB, and the EXIF orientation that they are not in yet. With `size`, nothing larger is decoded."""
+    """Pixels as RGB, and the EXIF orientation that they are not in yet. With `size`, no other is decoded."""
     try:
         with _opened(path) as file:
-            if size is not None and file.height * file.width > size[0] * size[1]:
+            if size is not None and size not in ((file.height, file.width), (file.width, file.height)):
                 raise Unreadable(misfit(path, (file.height, file.width), _early_orientation(file, path), size))
             file.load()
             image = _to_rgb(file, bits)
@@ -190,11 +190,11 @@ def _early_orientation(file: Image.Image, path: Path) -> int | None:
     return Image.Image.getexif(file).get(_ORIENTATION_TAG)
 
 
-def _values(image: Image.Image) -> NDArray[np.float64]:
+def _values(image: Image.Image) -> NDArray[np.integer]:
     """Values [H W] of 16-bit greyscale. Raises Unreadable for others: the range of 32 bits is anybody's guess."""
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
     if values.min() < 0 or values.max() > _MAX_16_BIT:
-        raise Unreadable(f"32-bit pixels from {values.min():.0f} to {values.max():.0f}: no known range to scale")
+        raise Unreadable(f"32-bit pixels from {values.min()} to {values.max()}: no known range to scale")
     return values
 
 
@@ -208,8 +208,11 @@ def _to_rgb(image: Image.Image, bits: int | None) -> Image.Image:
         values = _values(image)
         limit = 2 ** (bits or _depth(int(values.max()))) - 1
         if values.max() > limit:
-            raise Unreadable(f"16-bit pixels of up to {values.max():.0f}, those of its data set end at {limit}")
-        return Image.fromarray(np.rint(values * (255 / limit)).astype(np.uint8)).convert("RGB")
+            raise Unreadable(f"16-bit pixels of up to {values.max()}, those of its data set end at {limit}")
+        scaled = np.empty(values.shape, np.uint8)
+        for into, row in zip(scaled, values, strict=True):  # all in float64 would take eight times the room
+            into[:] = np.rint(row * (255 / limit))
+        return Image.fromarray(scaled).convert("RGB")
     if image.mode == "F":
         raise Unreadable("floating-point pixels: no known range to scale")
     if image.mode == "P":

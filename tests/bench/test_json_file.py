@@ -52,6 +52,14 @@ def test_other_files_are_told(content: bytes, message: str) -> None:
         json_file.decode(content, "a.json", DECODER, "result")
 
 
+def test_gzip_is_unpacked_no_further_than_json_would_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    trap = gzip.compress(b" " * 10_000_000, mtime=0)  # in one piece of a test's memory
+    assert len(json_file.text(trap, "a.json.gz")) == 10_000_000
+    monkeypatch.setattr(json_file, "_ALWAYS", 1_000_000)
+    with pytest.raises(ValueError, match=r"a.json.gz unpacks to more than 1,000,000 bytes from 9,\d+; expected JSON"):
+        json_file.text(trap, "a.json.gz")
+
+
 def test_what_an_annotation_file_may_be_is_told_of_lists_of_results_alone() -> None:
     decoder = msgspec.json.Decoder(dict[str, list[int]])
     for content, is_told in (
