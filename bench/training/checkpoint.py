@@ -1,7 +1,7 @@
 """Checkpoints, of which two are kept: weights and optimiser in `step-<n>.safetensors`, the rest in `step-<n>.json`.
 
-The JSON file is written last and holds the checksum of the other: a checkpoint is there whole or not at all, whenever
-the process is killed.
+The JSON file is written last and holds the checksums of the other and of itself: a checkpoint is there whole or not at
+all, whenever the process is killed, and what was changed since is noticed.
 """
 
 import re
@@ -20,6 +20,7 @@ from bench.training.recipe import Recipe
 
 _SCHEMA = 1
 _NUM_KEPT = 2
+_UNSEALED = b'"checksum": ""'
 _NAME = re.compile(r"step-(\d+)\.(json|safetensors)")
 
 
@@ -27,7 +28,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The state of a training: `step` steps are done.
 
     `losses` are those of the last step; those of all steps are the first `log_bytes` bytes of the log. `seconds` is the
-    time of all steps. `tensors` is the "sha256:..." of the file beside it. `machine` and `code` did the last part.
+    time of all steps. `tensors` is the "sha256:..." of the file beside it, `checksum` that of the JSON file without it;
+    those of earlier versions have none. `machine` and `code` did the last part.
     """
 
     schema: int = _SCHEMA
@@ -40,14 +42,17 @@ class State(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     machine: Machine
     code: Code
     tensors: str = ""
+    checksum: str = ""
 
 
 def write(directory: Path, state: State, tensors: Mapping[str, Tensor]) -> None:
     """Write a checkpoint, then remove all but it and the one before it. Raises OSError, with both old ones intact."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     write_whole(_path(directory, state.step, "safetensors"), content)
-    whole = msgspec.structs.replace(state, tensors=checksum_of(content))
-    write_whole(_path(directory, state.step, "json"), msgspec.json.format(msgspec.json.encode(whole), indent=2))
+    whole = msgspec.structs.replace(state, tensors=checksum_of(content), checksum="")
+    plain = msgspec.json.format(msgspec.json.encode(whole), indent=2)
+    sealed = f'"checksum": "{checksum_of(plain)}"'.encode()
+    write_whole(_path(directory, state.step, "json"), plain.replace(_UNSEALED, sealed))
     kept = steps(directory)[-_NUM_KEPT:]
     for path in directory.iterdir():
         named = _NAME.fullmatch(path.name)
@@ -90,7 +95,8 @@ def restore(directory: Path, task: Task, recipe: Recipe, tensors: Mapping[str, T
 def _read(directory: Path, step: int) -> State:
     """Read the state of a checkpoint. Raises ValueError where a file is not what was written."""
     try:
-        state = msgspec.json.decode(_path(directory, step, "json").read_bytes(), type=State)
+        content = _path(directory, step, "json").read_bytes()
+        state = msgspec.json.decode(content, type=State)
         found = checksum(_path(directory, step, "safetensors"))
     except (OSError, msgspec.MsgspecError) as error:
         raise ValueError(str(error)) from error
@@ -98,6 +104,10 @@ def _read(directory: Path, step: int) -> State:
         raise ValueError(
             f"{_path(directory, step, 'safetensors')} has changed since it was written; expected the file of then; "
             "restore it"
+        )
+    if state.checksum and checksum_of(content.replace(f'"{state.checksum}"'.encode(), b'""')) != state.checksum:
+        raise ValueError(
+            f"{_path(directory, step, 'json')} has changed since it was written; expected the file of then; restore it"
         )
     return state
 

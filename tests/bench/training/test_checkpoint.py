@@ -66,6 +66,17 @@ def test_for_a_truncated_checkpoint_the_one_before_is_offered(suffix: str, tmp_p
     assert state.step == 5
 
 
+def test_every_change_of_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    written(tmp_path, 5, 10)
+    state = tmp_path / "step-10.json"
+    content = state.read_bytes()
+    for changed in (b'"log_bytes": 7', b'"losses": {\n    "box": 0.5', b'"seconds": 1.5'):
+        assert changed in content
+        state.write_bytes(content.replace(changed, changed[:-1] + b"6"))
+        with pytest.raises(ValueError, match=r"step-10\.json has changed since it was written.*after step 5 is whole"):
+            checkpoint.restore(tmp_path, task(), RECIPE, tensors(0))
+
+
 def test_without_another_one_a_damaged_checkpoint_is_only_named(tmp_path: Path) -> None:
     written(tmp_path, 5)
     (tmp_path / "step-5.safetensors").unlink()
