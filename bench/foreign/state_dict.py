@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.model.tensors_file import check_finite
+
 _PREFIXES = ("module.", "_orig_mod.")
 """What torch's wrappers for several processes and for compiled models put before every name."""
 
@@ -41,8 +43,8 @@ class SeveralEntries(ValueError):
 def state_dict(content: object, origin: str, entry: str | None = None) -> StateDict:
     """Find the state dict in the content of a checkpoint, or take the one of an entry, such as "model_ema".
 
-    Raises SeveralEntries where there are several and no entry is named, and ValueError where there is none and for an
-    entry that is not there.
+    Raises SeveralEntries where there are several and no entry is named, and ValueError where there is none, for an
+    entry that is not there and for weights that are NaN or infinite.
     """
     found = dict(_state_dicts(content, ""))
     if not found:
@@ -60,6 +62,7 @@ def state_dict(content: object, origin: str, entry: str | None = None) -> StateD
     name = next(iter(found)) if entry is None else entry
     notes: list[str] = []
     tensors = _single(_unprefixed(found[name], notes), notes)
+    check_finite(tensors, origin)
     epoch = content.get("epoch") if isinstance(content, Mapping) else None
     return StateDict(
         tensors=tensors,

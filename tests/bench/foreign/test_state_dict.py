@@ -64,6 +64,11 @@ def test_prefixes_of_wrappers_are_taken_off_and_said() -> None:
     assert "module.a" in state_dict({"module.a": torch.zeros(1), "b": torch.zeros(1)}, "The file").tensors
 
 
+def test_weights_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^The file holds NaN or infinite numbers in 1 of 2 tensors: b; expected"):
+        state_dict({"a": torch.zeros(1), "b": torch.tensor([1.0, torch.inf])}, "The file")
+
+
 def test_other_widths_become_float32_and_are_said() -> None:
     given = {"a": torch.rand(2).half(), "b": torch.rand(2).half(), "c": torch.rand(2).double(), "d": torch.arange(2)}
     found = state_dict(given, "The file")
