@@ -8,7 +8,7 @@ from torchvision.ops import roi_align
 
 from heads._contract import Pyramid
 from heads._pointwise import is_cpu_inference
-from heads._roi_align import align_by_rows
+from heads._roi_align import align_by_rows, check_finite
 
 COARSEST_LEVEL = 5
 FINEST_LEVEL = 2
@@ -34,8 +34,9 @@ def align_regions(
 
     `sampling_ratio` samples per bin and axis; 0 takes as many as the bin has cells. Samples up to one cell outside the
     map repeat its edge; `fading` takes zeros for everything outside, as `FlatPyramid.sample` does. The result stays
-    attached to the graph where there are no regions.
+    attached to the graph where there are no regions. Raises ValueError for a box that is not finite.
     """
+    check_finite(boxes)
     regions = torch.cat([image[:, None].to(boxes.dtype), boxes], 1)
     if level is not None:
         return _align(pyramid, level, regions, side, sampling_ratio, fading)

@@ -11,6 +11,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
+def check_finite(boxes: Float[Tensor, "R 4"]) -> None:
+    """Raise ValueError for a box that is not finite.
+
+    Where such a one lies, torchvision's operation on a CPU would read beyond the map.
+    """
+    if boxes.device.type != "cpu":
+        return
+    finite = boxes.isfinite().all(1)
+    if not bool(finite.all()):
+        region = int(finite.logical_not().nonzero()[0, 0])
+        raise ValueError(
+            f"Box {region} is {boxes[region].tolist()}; expected four finite numbers (x and y of the upper left "
+            "corner, then of the lower right one); correct it, or look at what computed it."
+        )
+
+
 def align_by_rows(
     features: Float[Tensor, "B C H W"],
     regions: Float[Tensor, "R 5"],

@@ -8,6 +8,7 @@ from torchvision.ops import roi_align
 
 from heads._contract import Stage, Targets
 from heads._regions import bilinear_corners, cell_points
+from heads._roi_align import check_finite
 
 # RoIAlign reads floating-point maps. Masks are converted by groups of objects of at most this many pixels.
 PIXELS_AT_A_TIME = 2**25
@@ -39,6 +40,7 @@ def _coverage(
     masks: Bool[Tensor, "G H W"], index: Int[Tensor, "R"], boxes: Float[Tensor, "R 4"], side: int
 ) -> Float[Tensor, "R side side"]:
     """Covered fractions for the regions of one group of objects."""
+    check_finite(boxes)
     regions = torch.cat([index[:, None].to(boxes.dtype), boxes], 1)
     covered: Tensor = roi_align(masks[:, None].to(boxes.dtype), regions, (side, side), aligned=True)
     return covered[:, 0]

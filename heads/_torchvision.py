@@ -13,6 +13,7 @@ from torchvision.ops.poolers import LevelMapper
 
 from heads._contract import Pyramid
 from heads._regions import COARSEST_LEVEL, FINEST_LEVEL
+from heads._roi_align import check_finite
 
 _SAMPLES = 2
 _USUAL_SIZE, _USUAL_LEVEL = 224, 4  # a box of ImageNet's size is read from P4, as in Eq. 1
@@ -32,6 +33,8 @@ def align_as_torchvision(pyramid: Pyramid, boxes: Sequence[Tensor], side: int) -
         # Boxes without values have no size. The level changes neither the shape nor the cost of what comes out.
         finest = maps[str(FINEST_LEVEL)]
         return roi_align(finest, places, (side, side), 1 / 2**FINEST_LEVEL, _SAMPLES).to(dtype)
+    for of_image in places:
+        check_finite(of_image)
     pool = MultiScaleRoIAlign(list(maps), side, _SAMPLES)
     # Said rather than left to it to find out: it takes them from the sizes of the first images that it sees.
     pool.scales = [1 / 2**level for level in levels]

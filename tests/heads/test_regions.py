@@ -45,6 +45,16 @@ def test_every_region_is_aligned_from_its_own_level_in_its_own_place() -> None:
         torch.testing.assert_close(aligned[index], expected[0])
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+@pytest.mark.parametrize("level", [None, 2])
+def test_a_box_that_is_not_finite_reaches_no_native_code(number: float, level: int | None) -> None:
+    """Which would read beyond the map."""
+    pyramid = {k: features.requires_grad_() for k, features in make_pyramid(torch.Generator()).items()}
+    boxes = torch.tensor([square(30), [5.0, 5.0, number, 9.0]])
+    with pytest.raises(ValueError, match=r"^Box 1 is \[5.0, 5.0, (nan|inf), 9.0\]; expected four finite numbers"):
+        align_regions(pyramid, boxes, torch.tensor([0, 1]), 14, level=level)
+
+
 def test_a_fixed_level_takes_all_regions_from_it() -> None:
     generator = torch.Generator().manual_seed(1)
     pyramid = make_pyramid(generator)

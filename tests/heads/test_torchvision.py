@@ -35,6 +35,11 @@ def test_the_number_type_is_that_of_the_pyramid(dtype: torch.dtype) -> None:
     torch.testing.assert_close(found.float(), align_as_torchvision(pyramid(), BOXES, 7), rtol=0.02, atol=0.02)
 
 
+def test_a_box_that_is_not_finite_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"Box 0 is \[nan, .*; expected four finite numbers"):
+        align_as_torchvision(pyramid(), [BOXES[0], torch.full((1, 4), torch.nan)], 7)
+
+
 def test_without_values_the_shape_is_the_same() -> None:
     maps = {level: features.to("meta") for level, features in pyramid().items()}
     found = align_as_torchvision(maps, [boxes.to("meta") for boxes in BOXES], 7)
