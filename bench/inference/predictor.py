@@ -22,6 +22,7 @@ from bench.inference.mask_crop import MaskCrop
 from bench.inference.prediction import Prediction
 from bench.model import weights_folder
 from bench.model.assemble import ImagePredictions
+from bench.model.boxes_file import is_far
 from bench.model.build import load_files
 from bench.model.segmenter import Boxes, DetectorOutput, Segmenter
 from bench.model.task import Task
@@ -50,7 +51,7 @@ class Predictor:
 
         A file is turned as every viewer shows it (EXIF); a Pillow image or an array is taken as it is. Boxes beyond
         the number of the detector's queries are taken in turns. Raises Unreadable for a picture that cannot be read,
-        ValueError for an array of another kind and classes that the model does not have.
+        ValueError for an array of another kind, classes that the model does not have and boxes far outside.
         """
         read = opened(image)
         batch = self._batch(read)
@@ -83,6 +84,12 @@ class Predictor:
 
     def _predict_in(self, batch: Batch, given: GivenBoxes) -> tuple[ImagePredictions, NDArray[np.float32]]:
         (input_size,), (size,) = batch.input_sizes, batch.original_sizes
+        for box in given.boxes.tolist():
+            if is_far(box, size):
+                raise ValueError(
+                    f"A box is {box}; expected left, top, right, bottom in pixels of the picture, which is "
+                    f"{size[0]} x {size[1]} (height x width); correct or remove it."
+                )
         scale = np.array([input_size[1] / size[1], input_size[0] / size[0]] * 2)
         number = len(given.boxes)
         boxes = Boxes(

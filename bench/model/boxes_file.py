@@ -4,7 +4,7 @@ The format is that of a results file: a list of `{image_id, category_id, bbox, s
 original pixels. This is the file boundary: behind it boxes are xyxy in input pixels and labels 0-based.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,6 +14,19 @@ from bench import json_file
 from bench.data.coco import CocoImages
 from bench.data.image_ids import number
 from bench.model.segmenter import Boxes
+
+_FARTHEST = 10.0
+"""How many sides of an image a box may reach beyond it: of one much larger, RoIAlign takes samples without end."""
+
+_LARGEST_SCORE = 1e30
+"""Beyond which it may be infinite in 32 bits."""
+
+
+def is_far(box: Sequence[float], size: tuple[int, int]) -> bool:
+    """Whether a box (xyxy) reaches so far beyond an image of `size` (height, width) that it cannot be meant."""
+    left, top, right, bottom = box
+    height, width = size
+    return max(-left, right - width) > _FARTHEST * width or max(-top, bottom - height) > _FARTHEST * height
 
 
 class _Detection(msgspec.Struct, frozen=True, gc=False):
@@ -30,8 +43,8 @@ def read_detections(
 
     `input_size` maps an original (height, width) to that of the model's input. An image without detections has an
     empty entry. Detections on images that an annotation file lists but the run leaves out are left out too; those on
-    other images are an error, as are unknown categories and boxes without area. Raises ValueError for these and for a
-    file that does not fit the format, naming the place.
+    other images are an error, as are unknown categories, boxes without area and boxes far outside of their image.
+    Raises ValueError for these and for a file that does not fit the format, naming the place.
     """
     label = {category_id: label for label, category_id in enumerate(images.category_ids)}
     by_image: dict[int, list[_Detection]] = {image_id: [] for image_id in images.ids}
@@ -58,6 +71,15 @@ def _problem(detection: _Detection, images: CocoImages, label: dict[int, int]) -
         return f"has category {detection.category_id}; expected one of the {len(label)} annotated (COCO ids, from 1)"
     if min(detection.bbox[2:]) <= 0:
         return f"has the box {list(detection.bbox)}; expected [x, y, width, height] with a positive width and height"
+    left, top, width, height = detection.bbox
+    size = images.sizes.get(number(detection.image_id))
+    if size is not None and is_far((left, top, left + width, top + height), size):
+        return (
+            f"has the box {list(detection.bbox)}; expected [x, y, width, height] in pixels of its image, which is "
+            f"{size[0]} x {size[1]} (height x width)"
+        )
+    if abs(detection.score) > _LARGEST_SCORE:
+        return f"has the score {detection.score}; expected one that 32 bits can hold, such as a probability"
     return None
 
 

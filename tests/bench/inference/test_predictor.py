@@ -116,6 +116,12 @@ def test_masks_in_given_boxes(photo: Path, shipped: Predictor) -> None:
     assert (found.scores > best.scores).all(), "the score of a given box is 1, times that of its mask"
 
 
+def test_a_box_far_outside_the_picture_is_named(photo: Path, shipped: Predictor) -> None:
+    boxes = GivenBoxes.of([[0, 0, 20, 20], [0, 0, 1e9, 1e9]])
+    with pytest.raises(ValueError, match=r"A box is \[0.0, 0.0, 1000000000.0, .*; expected left, top, right, bottom"):
+        shipped(photo, boxes=boxes)
+
+
 def test_without_classes_the_detector_says_them(photo: Path, shipped: Predictor) -> None:
     best = shipped(photo, min_score=0.4)
     found = bench.predict(photo, boxes=best.boxes.tolist(), min_score=0)
