@@ -121,6 +121,9 @@ def test_a_head_of_another_detector_is_refused(folder: Path, tmp_path: Path) -> 
     content = bytearray(detector.read_bytes())
     content[-1] ^= 1
     detector.write_bytes(content)
+    with pytest.raises(ValueError, match=r"detector\.safetensors is not the file that detector\.json beside it is"):
+        load(EFFSEG, Context(weights=tmp_path))
+    detector.with_suffix(".json").unlink()
     with pytest.raises(ValueError, match=r"was trained on another detector than .*detector\.safetensors"):
         load(EFFSEG, Context(weights=tmp_path))
 
