@@ -18,6 +18,9 @@ from bench.training.recipe import Recipe
 
 LOG = "log.jsonl"
 
+_PATIENCE = 10.0
+"""Seconds to wait for another training in the same folder: the readers of a killed one notice only after some."""
+
 _SECONDS_BETWEEN = 60.0
 _LARGEST_SHARE = 0.02
 """Of the time that writing checkpoints may take; a large model's are written less often than every minute."""
@@ -96,7 +99,7 @@ class TrainingFolder:
             return None
         self._directory.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as lock:
-            lock.enter_context(locked(self._directory))
+            lock.enter_context(locked(self._directory, patience=_PATIENCE))
             state = checkpoint.restore(self._directory, self._task, self._recipe, self._tensors)
             self._lock = lock.pop_all()
         return state
