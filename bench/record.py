@@ -29,6 +29,9 @@ _NUM_SHOWN = 40
 _NO_NAME = re.compile(r"[/\\\x00]")
 """What the name of a file cannot have."""
 
+_PROBE = re.compile(r"\w{1,100}")
+"""The name of a probe, which is a part of the names of files."""
+
 _LONGEST_FILE_NAME = 255
 """Bytes of it, by what file systems take."""
 
@@ -191,6 +194,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not {"probe", "version"} <= self.protocol.keys():
             found = ", ".join(self.protocol) or "nothing"
             raise ValueError(f"The protocol of a record has {found}; it must have 'probe' and 'version'; add them.")
+        if not _PROBE.fullmatch(self.probe):
+            raise ValueError(
+                f"A record is of the probe {self.probe[:_NUM_SHOWN]!r}; it must be called as a module of Python; "
+                "correct it."
+            )
         counts = Counter((value.name, frozenset(value.at.items())) for value in self.values)
         twice = [f"{name} {dict(sorted(at))}" if at else name for (name, at), count in counts.items() if count > 1]
         if twice:
