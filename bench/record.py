@@ -171,9 +171,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     `protocol` says how it was measured, with at least `probe` and `version`. `samples` is the name of the npz file
     beside the record, `files` maps the names of the files beside it to their "sha256:...": that of the npz file, too,
-    in records since 0.5. `uncounted` names
-    operations a cost does not include. `started` is UTC in ISO 8601, `seconds` the time the probe took. A record with
-    an `error` has no values.
+    in records since 0.4. `uncounted` names operations a cost does not include. `started` is UTC in ISO 8601, `seconds`
+    the time the probe took. A record with an `error` has no values.
     """
 
     schema: int = SCHEMA

@@ -94,8 +94,8 @@ class Entry:
     def arrays(self, *, only: Collection[str] | None = None) -> dict[str, Array]:
         """Per-sample values by name, `only` those of these names; none where the probe kept none.
 
-        Raises ValueError where the file is gone, damaged or not that of the record: records since 0.5 have its
-        checksum.
+        Raises ValueError where the file is gone, damaged or not that of the record, which has its checksum; records of
+        before 0.4 have none.
         """
         if self.record.samples is None:
             return {}
