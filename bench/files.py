@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,6 +48,26 @@ def checksum_of(content: bytes) -> str:
 
 
 def cache_folder() -> Path:
-    """Where caches lie, by the XDG Base Directory Specification and beside the compiled kernels."""
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home) if home else Path.home() / ".cache") / "finegrained-bench"
+    """Where caches lie, by the XDG Base Directory Specification and beside the compiled kernels.
+
+    A user without a home, as in containers, has them in the folder of temporary files. Raises ValueError where another
+    user has taken that place.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        home = Path(named) if named else Path.home() / ".cache"
+    except RuntimeError:
+        home = _private_folder(Path(tempfile.gettempdir()) / f"cache-of-{os.getuid()}")
+    return home / "finegrained-bench"
+
+
+def _private_folder(path: Path) -> Path:
+    """Make a folder among those of others that nobody else can write to."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise ValueError(
+            f"{path} is there, and others can write to it; expected a folder of this user alone, for caches; set "
+            "XDG_CACHE_HOME to another."
+        )
+    return path

@@ -11,8 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from bench import schema1
 
@@ -21,7 +23,29 @@ SCHEMA = 2
 _NUM_OFFERED = 5
 """How many values an error names."""
 
-Scalar = str | int | float | bool | None
+_NUM_SHOWN = 40
+"""How many letters of a wrong name an error shows."""
+
+_NO_NAME = re.compile(r"[/\\\x00]")
+"""What the name of a file cannot have."""
+
+_PROBE = re.compile(r"\w{1,100}")
+"""The name of a probe, which is a part of the names of files."""
+
+_LONGEST_FILE_NAME = 255
+"""Bytes of it, by what file systems take."""
+
+LONGEST_TEXT = 10_000
+"""Letters of a text; a longer message of an error is cut."""
+
+_LEAST, _MOST = -(2**63), 2**63 - 1
+
+Name = Annotated[str, Meta(max_length=500)]
+Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
+Whole = Annotated[int, Meta(ge=_LEAST, le=_MOST)]
+"""What is read of records that anybody may have written: bounded, so that whatever shows it takes no longer."""
+
+Scalar = Text | Whole | float | bool | None
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,16 +56,16 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     the "sha256:..." of their file.
     """
 
-    head: str | None = None
-    backend: str | None = None
-    kernel: str | None = None
-    module: str | None = None
-    backbone: str | None = None
-    detector: str | None = None
-    preset: str | None = None
-    schedule: str = "none"
-    seed: int = 0
-    weights: str = "random"
+    head: Name | None = None
+    backend: Name | None = None
+    kernel: Name | None = None
+    module: Name | None = None
+    backbone: Name | None = None
+    detector: Name | None = None
+    preset: Name | None = None
+    schedule: Name = "none"
+    seed: Whole = 0
+    weights: Name = "random"
 
     @property
     def name(self) -> str:
@@ -57,17 +81,17 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `gpu_power_limit_w` need nvidia-ml-py.
     """
 
-    cpu: str
-    cores: int
-    threads: int | None
+    cpu: Name
+    cores: Whole
+    threads: Whole | None
     clock_mhz: float | None
-    memory_bytes: int | None
-    os: str
-    python: str
-    torch: str | None
-    gpu: str | None = None
-    gpu_memory_bytes: int | None = None
-    gpu_clock_mhz: int | None = None
+    memory_bytes: Whole | None
+    os: Name
+    python: Name
+    torch: Name | None
+    gpu: Name | None = None
+    gpu_memory_bytes: Whole | None = None
+    gpu_clock_mhz: Whole | None = None
     gpu_power_limit_w: float | None = None
 
     @property
@@ -86,16 +110,16 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class Code(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which code measured. Both are None outside a git checkout, such as in an installed package."""
 
-    commit: str | None
+    commit: Name | None
     dirty: bool | None
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a cell has no values: the exception and the last frames of its traceback, innermost last."""
 
-    type: str
-    message: str
-    frames: tuple[str, ...]
+    type: Name
+    message: Text
+    frames: tuple[Text, ...]
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -106,19 +130,24 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     project are in `bench.names`. `interval` is (low, high).
     """
 
-    name: str
-    value: int | float
-    unit: str = ""
-    at: dict[str, str | int] = {}
+    name: Name
+    value: Whole | float
+    unit: Name = ""
+    at: dict[Name, Name | Whole] = {}
     interval: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError where a number or its interval is not finite, and for an axis that is a field's name."""
+        """Raise ValueError for numbers that are not finite or too large, and for an axis with the name of a field."""
         if not _RESERVED.isdisjoint(self.at):
             axis = ", ".join(sorted(_RESERVED & self.at.keys()))
             raise ValueError(
                 f"The value {self.name!r} has the axis {axis}, which is the name of a field of records; an axis must "
                 "have a name of its own; take another."
+            )
+        if isinstance(self.value, int) and not _LEAST <= self.value <= _MOST:
+            raise ValueError(
+                f"The value {self.label} is a whole number beyond 64 bits; numbers must fit; give it as a float, in "
+                "a larger unit."
             )
         if not all(map(math.isfinite, (self.value, *(self.interval or ())))):
             raise ValueError(
@@ -141,22 +170,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One measured cell. Its values are rows, never rounded; no two have the same name and axes.
 
     `protocol` says how it was measured, with at least `probe` and `version`. `samples` is the name of the npz file
-    beside the record, `files` maps the names of other files beside it to their "sha256:...". `uncounted` names
-    operations a cost does not include. `started` is UTC in ISO 8601, `seconds` the time the probe took. A record with
-    an `error` has no values.
+    beside the record, `files` maps the names of the files beside it to their "sha256:...": that of the npz file, too,
+    in records since 0.5. `uncounted` names operations a cost does not include. `started` is UTC in ISO 8601, `seconds`
+    the time the probe took. A record with an `error` has no values.
     """
 
     schema: int = SCHEMA
     subject: Subject
-    protocol: dict[str, Scalar]
+    protocol: dict[Name, Scalar]
     machine: Machine
     code: Code
     values: tuple[Value, ...] = ()
     samples: str | None = None
-    files: dict[str, str] = {}
-    uncounted: tuple[str, ...] = ()
+    files: dict[str, Name] = {}
+    uncounted: tuple[Name, ...] = ()
     error: Failure | None = None
-    started: str
+    started: Name
     seconds: float
 
     def __post_init__(self) -> None:
@@ -164,6 +193,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not {"probe", "version"} <= self.protocol.keys():
             found = ", ".join(self.protocol) or "nothing"
             raise ValueError(f"The protocol of a record has {found}; it must have 'probe' and 'version'; add them.")
+        if not _PROBE.fullmatch(self.probe):
+            raise ValueError(
+                f"A record is of the probe {self.probe[:_NUM_SHOWN]!r}; it must be called as a module of Python; "
+                "correct it."
+            )
         counts = Counter((value.name, frozenset(value.at.items())) for value in self.values)
         twice = [f"{name} {dict(sorted(at))}" if at else name for (name, at), count in counts.items() if count > 1]
         if twice:
@@ -171,6 +205,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 f"A record has two values of {', '.join(twice)}; a name must have one at each place; leave one out, or "
                 "say by an axis in what they differ."
             )
+        for name in (*self.files, *(() if self.samples is None else (self.samples,))):
+            if not _is_file_name(name):
+                raise ValueError(
+                    f"A record has the file {name[:_NUM_SHOWN]!r}; files must lie beside it and have a name without a "
+                    "path; correct it."
+                )
         if self.error is not None and self.values:
             odd = ", ".join(value.label for value in self.values)
             raise ValueError(f"A record with an error has {odd}; it must have no values; leave them out.")
@@ -237,6 +277,12 @@ def rows(
     """Values of one unit at one place, from numbers by name; `intervals` has those of some of them."""
     for name, value in named.items():
         yield Value(name=name, value=value, unit=unit, at=dict(at), interval=(intervals or {}).get(name))
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a name is that of a file in the same folder, which no file system refuses and nothing hides."""
+    num_bytes = len(name.encode("utf-8", "surrogatepass"))
+    return 0 < num_bytes <= _LONGEST_FILE_NAME and name[0] != "." and _NO_NAME.search(name) is None
 
 
 def _place(at: Mapping[str, str | int]) -> str:

@@ -2,7 +2,8 @@
 
 A record appears whole or not at all: everything is written under a temporary name, synchronised and renamed, the
 record last. A good record is never touched again. Measuring a cell once more adds `<probe>-<key8>-2.json`, and so on;
-the newest counts. A record with an error is replaced by the next attempt. Imports no torch.
+the newest counts: of a cell on one machine the last number, else by the clocks. A record with an error is replaced by
+the next attempt. Imports no torch.
 """
 
 import difflib
@@ -10,8 +11,12 @@ import glob
 import io
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import stat
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -20,9 +25,10 @@ import msgspec
 import numpy as np
 
 from bench.files import checksum_of, write_whole
+from bench.lock import locked
 from bench.record import Record, decode, encode
 
-_RECORD_NAME = re.compile(r"(?P<cell>(?P<probe>\w+)-(?P<key>[0-9a-f]{8}))(-\d+)?\.json")
+_RECORD_NAME = re.compile(r"(?P<cell>(?P<probe>\w+)-(?P<key>[0-9a-f]{8}))(-(?P<number>\d+))?\.json")
 
 _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]|^\.|%(?=[0-9A-Fa-f]{2})")
 """What a name must not have as that of a file or folder: a way out of its folder, or what `_safe` makes of that."""
@@ -30,12 +36,35 @@ _UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f]|^\.|%(?=[0-9A-Fa-f]{2})")
 _UNREADABLE = (ValueError, OSError, RecursionError)
 """What reading a file that is no record can end with; the last one for thousands of brackets."""
 
+_MOST_BYTES_OF_ARRAYS = 2**32
+"""Of the arrays of a record; match tables of all of COCO have a hundredth."""
+
+_LONGEST_FAULT = 500
+"""Letters of what is wrong with a file, which may repeat what is in it."""
+
+_MOST_BYTES = 2**22
+"""Of a record, ten times what the longest ones have."""
+
+_PATIENCE = 60.0
+"""Seconds to wait for a process that is writing a record, which takes far less."""
+
 _NUM_CLOSE = 3
 """How many of the known cells an error names."""
 
 _log = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, np.dtype[Any]]
+
+
+class _NotArrays(Exception):
+    """A file is not the arrays of its record; says why."""
+
+
+_DAMAGED = (
+    *(_NotArrays, ValueError, OSError, EOFError, KeyError, MemoryError, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What reading a damaged file of arrays can end with; RuntimeError for one with a password."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,12 +91,22 @@ class Entry:
         path = None if self.record.samples is None else self.path.with_name(self.record.samples)
         return path if path is not None and path.is_file() else None
 
-    def arrays(self) -> dict[str, Array]:
-        """Per-sample values by name; none where the probe kept none."""
+    def arrays(self, *, only: Collection[str] | None = None) -> dict[str, Array]:
+        """Per-sample values by name, `only` those of these names; none where the probe kept none.
+
+        Raises ValueError where the file is gone, damaged or not that of the record, which has its checksum; records of
+        before 0.5 have none.
+        """
         if self.record.samples is None:
             return {}
-        with np.load(self.path.with_name(self.record.samples), allow_pickle=False) as arrays:
-            return dict(arrays)
+        path = self.path.with_name(self.record.samples)
+        try:
+            return _read_arrays(path, self.record.files.get(path.name), only)
+        except _DAMAGED as error:
+            raise ValueError(
+                f"The arrays of {self.path} cannot be read from {path.name}: {error}; expected the file that was "
+                "written with the record; restore it, or measure the cell again."
+            ) from error
 
 
 class Store:
@@ -76,14 +115,15 @@ class Store:
     A folder has the name of its recipe or subject. Only what a file's name must not have, such as a slash in the name
     of a head, is written as in addresses of the web.
 
-    One process at a time may write a cell. Files that are no readable record are skipped; the log names each once, and
-    how many there are when all are read. They are not overwritten, since a newer version of the project may have
-    written them.
+    Processes may write at once: each waits for the others. Files that are no readable record are skipped; the log names
+    each once, and how many there are when all are read. They are not overwritten, since a newer version of the project
+    may have written them.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._skipped: dict[Path, str] = {}
+        self._ahead: set[Path] = set()
 
     @property
     def skipped(self) -> Mapping[Path, str]:
@@ -125,20 +165,34 @@ class Store:
         samples: Mapping[str, Array] | None = None,
         files: Mapping[str, bytes] | None = None,
     ) -> Entry:
-        """Write a record with its arrays and files, whose names and checksums are filled in here."""
+        """Write a record with its arrays and files, whose names and checksums are filled in here.
+
+        Raises OSError where one cannot be written, and ValueError where another process writes for too long.
+        """
         folder = self.directory / record.machine.name / _safe(recipe) / _safe(record.subject.name)
         folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.directory, patience=_PATIENCE):
+            return self._add(folder, recipe, key, record, samples or {}, files or {})
+
+    def _add(
+        self,
+        folder: Path,
+        recipe: str,
+        key: str,
+        record: Record,
+        samples: Mapping[str, Array],
+        files: Mapping[str, bytes],
+    ) -> Entry:
         stem = _free_stem(folder, f"{record.probe}-{key}")
+        contents = {_safe(f"{stem}.{name}"): content for name, content in files.items()}
         if samples:
             buffer = io.BytesIO()
             np.savez_compressed(buffer, allow_pickle=False, **samples)
             record = msgspec.structs.replace(record, samples=f"{stem}.npz")
-            write_whole(folder / f"{stem}.npz", buffer.getvalue())
-        checksums = {}
-        for name, content in (files or {}).items():
-            file_name = _safe(f"{stem}.{name}")
-            write_whole(folder / file_name, content)
-            checksums[file_name] = checksum_of(content)
+            contents[f"{stem}.npz"] = buffer.getvalue()
+        for name, content in contents.items():
+            write_whole(folder / name, content)
+        checksums = {name: checksum_of(content) for name, content in contents.items()}
         record = msgspec.structs.replace(record, files=checksums)
         path = folder / f"{stem}.json"
         write_whole(path, encode(record, indent=2) + b"\n")
@@ -151,15 +205,63 @@ class Store:
             if not _RECORD_NAME.fullmatch(path.name):
                 continue
             try:
-                record = decode(path.read_bytes())
+                record = _read(path)
             except _UNREADABLE as error:
-                fault = str(error).rstrip(".")
+                fault = str(error)[:_LONGEST_FAULT].rstrip(".")
                 if path not in self._skipped:
                     _log.warning("%s is no readable record and is skipped: %s. Delete it, or restore it.", path, fault)
                 self._skipped[path] = fault
                 continue
             entries.append(Entry(recipe=unquote(path.parent.parent.name), path=path, record=record))
-        yield from sorted(entries, key=lambda entry: entry.record.started)
+            if record.started > _tomorrow() and path not in self._ahead:
+                self._ahead.add(path)
+                _log.warning(
+                    "%s says that it was measured on %s, and today is before that: it counts as newer than what other "
+                    "machines measured. Correct the clock, or measure the cell again (--force).",
+                    path,
+                    record.started[:10],
+                )
+        yield from _oldest_first(entries)
+
+
+def _oldest_first(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries by when they were measured; of a cell in one folder, by their numbers, whatever the clock said."""
+    latest: dict[tuple[Path, str], str] = {}
+    placed = []
+    for entry in sorted(entries, key=lambda entry: _number(entry.path)):
+        cell = (entry.path.parent, _record_name(entry.path)["cell"])
+        latest[cell] = max(latest.get(cell, ""), entry.record.started)
+        placed.append((latest[cell], _number(entry.path), entry))
+    return [entry for *_, entry in sorted(placed, key=lambda each: each[:2])]
+
+
+def _tomorrow() -> str:
+    return (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+
+def _read(path: Path) -> Record:
+    """Read a record. Raises ValueError for what is none, also for a pipe or a device: reading one may never end."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError(f"{path.name} is no regular file; a record is one; remove it.")
+    if status.st_size > _MOST_BYTES:
+        raise ValueError(f"{path.name} has {status.st_size:,} bytes; a record has {_MOST_BYTES:,} at most; remove it.")
+    return decode(path.read_bytes())
+
+
+def _read_arrays(path: Path, checksum: str | None, only: Collection[str] | None) -> dict[str, Array]:
+    """Read arrays by name, and only as much as a probe may leave. Raises one of _DAMAGED."""
+    if not path.is_file():
+        raise _NotArrays("it is not there")
+    content = path.read_bytes()
+    if checksum not in (None, checksum_of(content)):
+        raise _NotArrays("by its checksum it is of another record")
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        num_bytes = sum(each.file_size for each in archive.infolist())
+    if num_bytes > _MOST_BYTES_OF_ARRAYS:
+        raise _NotArrays(f"it unpacks to {num_bytes:,} bytes, and {_MOST_BYTES_OF_ARRAYS:,} are the most")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files if only is None or name in only}
 
 
 def _no_cell(name: str, directory: Path, known: Sequence[str]) -> str:
@@ -183,19 +285,22 @@ def _record_name(path: Path) -> re.Match[str]:
     return match
 
 
+def _number(path: Path) -> int:
+    return int(_record_name(path)["number"] or 1)
+
+
 def _free_stem(folder: Path, cell: str) -> str:
-    """`cell`, or `cell-2`, ...: the first name that holds no record, or one with an error."""
-    number = 1
-    while True:
-        stem = cell if number == 1 else f"{cell}-{number}"
-        path = folder / f"{stem}.json"
-        if not path.exists() or _failed(path):
-            return stem
-        number += 1
+    """`cell`, or `cell-2`, ...: the name after the last one, or the last one itself where it has an error."""
+    found = [path for path in folder.glob(f"{glob.escape(cell)}*.json") if _RECORD_NAME.fullmatch(path.name)]
+    last = max((path for path in found if _record_name(path)["cell"] == cell), key=_number, default=None)
+    if last is not None and _failed(last):
+        return last.stem
+    number = 1 if last is None else _number(last) + 1
+    return cell if number == 1 else f"{cell}-{number}"
 
 
 def _failed(path: Path) -> bool:
     try:
-        return decode(path.read_bytes()).error is not None
+        return _read(path).error is not None
     except _UNREADABLE:
         return False

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from bench.record import Record
 from reports.layout import Table
 from reports.select.comparable import comparable
+from reports.select.guard import Guard
 from reports.select.measured import Measured
 from reports.tables import backends, break_even, demo, frozen, kernels, lengths, own, published, studies
 from reports.tables.accuracy import accuracy
@@ -142,7 +143,9 @@ _SHOWN: dict[str, _Shown] = {
 }
 
 
-def tables_of(recipe: str, found: Sequence[Measured], failures: Sequence[Record] = ()) -> list[Table]:
+def tables_of(
+    recipe: str, found: Sequence[Measured], failures: Sequence[Record] = (), guard: Guard | None = None
+) -> list[Table]:
     """The tables of a recipe that have numbers, then one of the records that these have no place for.
 
     Tables of the paper say of the `failures` that they failed.
@@ -151,22 +154,30 @@ def tables_of(recipe: str, found: Sequence[Measured], failures: Sequence[Record]
         return _with_numbers([values(recipe, found)])
     shown = _SHOWN[recipe]
     rest = [each for each in found if each.probe not in shown.probes]
-    return _with_numbers([*shown.tables(found, failures), values(f"{recipe}: other values", rest)])
+    tables = _guarded(recipe, shown, found, failures, guard or Guard())
+    return _with_numbers([*tables, values(f"{recipe}: other values", rest)])
 
 
-def all_tables(found: Sequence[Measured], failures: Sequence[Record] = ()) -> list[Table]:
+def all_tables(found: Sequence[Measured], failures: Sequence[Record] = (), guard: Guard | None = None) -> list[Table]:
     """Every table that has numbers, then one of the records that none of them has a place for.
 
     Each gets only the records that it is about: a table is of what is comparable with the newest record, and a table of
     the paper must not be of what a small model of the embedded data measured later.
     """
     tables: list[Table] = []
-    for shown in _SHOWN.values():
+    guard = guard or Guard()
+    for recipe, shown in _SHOWN.items():
         known = [each for each in found if shown.has(each)]
         if known or failures:
-            tables += shown.tables(known, failures)
+            tables += _guarded(recipe, shown, known, failures, guard)
     rest = [each for each in found if not any(shown.has(each) for shown in _SHOWN.values())]
     return _with_numbers([*tables, values("Other values", rest)])
+
+
+def _guarded(
+    recipe: str, shown: _Shown, found: Sequence[Measured], failures: Sequence[Record], guard: Guard
+) -> list[Table]:
+    return guard.make(f"The tables of {recipe}", lambda usable: shown.tables(usable, failures), found, [])
 
 
 def _with_numbers(tables: list[Table]) -> list[Table]:

@@ -10,6 +10,7 @@ from bench.files import write_whole
 from bench.record import Record
 from bench.store import Entry, Store
 from reports.layout import Table
+from reports.select.guard import Guard
 from reports.select.measured import Measured, failures, measured
 from reports.tables import of_paper
 
@@ -54,17 +55,18 @@ def write(results: Path | str = "results", out: Path | str = "report", *, traini
     collects = gc.isenabled()
     gc.disable()  # to look for garbage among the records of a large store, again and again, took a seventh of the time
     try:
-        tables = all_tables(found, failed)
+        guard = Guard()
+        tables = all_tables(found, failed, guard)
         trained = [] if trainings is None else read_trainings(trainings)
-        figures = all_figures(found, trained)
+        figures = all_figures(found, trained, guard)
         folder.mkdir(parents=True, exist_ok=True)
         files = write_tables(tables, folder) + write_figures(figures, folder)
         index = folder / "index.html"
         text = page(
-            short=in_short(found),
+            short=guard.make("The summary", in_short, found, []),
             tables=tables,
             figures=figures,
-            made=provenance(entries, trained, store.skipped),
+            made=provenance(entries, trained, {**store.skipped, **guard.left_out}),
             entries=entries,
             folder=folder,
         )

@@ -14,6 +14,10 @@ from bench.accuracy.matching import Matches
 from bench.accuracy.significance import SIGNIFICANCE, interval, paired
 from bench.accuracy.weighted import resampled
 
+_MOST_RESAMPLES = 100_000
+_MOST_DRAWN = 2**29
+"""Images drawn in all resamples, each of four bytes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
@@ -116,6 +120,11 @@ def draw(num_images: int, num_resamples: int, seed: int) -> Int32[np.ndarray, "B
     Raises ValueError as `require_drawable`.
     """
     require_drawable(num_resamples, seed)
+    if num_resamples * num_images > _MOST_DRAWN:
+        raise ValueError(
+            f"Asked for {num_resamples} resamples of {num_images} images; expected {_MOST_DRAWN // num_images} at "
+            "most, for memory; give fewer, 1000 are usual."
+        )
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = np.zeros((num_resamples, num_images), dtype=np.int32)
     if num_images > 0:
@@ -125,9 +134,13 @@ def draw(num_images: int, num_resamples: int, seed: int) -> Int32[np.ndarray, "B
 
 
 def require_drawable(num_resamples: int, seed: int, *, fewest: int = 1) -> None:
-    """Raise ValueError for fewer resamples than `fewest`, and for a negative seed."""
+    """Raise ValueError for fewer resamples than `fewest` or more than anybody needs, and for a negative seed."""
     if num_resamples < fewest:
         raise ValueError(f"Asked for {num_resamples} resamples; expected at least {fewest}; give more, 1000 are usual.")
+    if num_resamples > _MOST_RESAMPLES:
+        raise ValueError(
+            f"Asked for {num_resamples} resamples; expected {_MOST_RESAMPLES} at most; give fewer, 1000 are usual."
+        )
     if seed < 0:
         raise ValueError(f"The seed of the resamples is {seed}; expected a whole number from 0 on; use 0, as usual.")
 

@@ -15,10 +15,12 @@ from typing import Annotated, TypeAlias
 
 import tyro
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from tyro.conf import FlagCreatePairsOff, subcommand
 
 from bench import machine, ranks
+from bench.cli import faults
 from bench.cli.certify import Certify
 from bench.cli.doctor import Doctor
 from bench.cli.examples import COMPLETION, epilogue
@@ -40,7 +42,7 @@ _INSTALLED = "run-bench"
 
 _DESCRIPTION = (
     "Fair measurements of fine-grained instance-segmentation heads and their sparse backends. Without a verb: run "
-    "demo, then report. Exit codes: 0 complete, 1 some cells failed, 2 usage. " + COMPLETION
+    "demo, then report. Exit codes: 0 complete, 1 some cells failed or it was stopped, 2 usage. " + COMPLETION
 )
 
 Verb: TypeAlias = (
@@ -60,7 +62,7 @@ Verb: TypeAlias = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and give its exit code: 0 complete, 1 some cells failed, 2 usage.
+    """Run a verb and give its exit code: 0 complete, 1 some cells failed or it was stopped, 2 usage.
 
     Without arguments, measure the embedded benchmark and report it.
     """
@@ -68,7 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
-        handlers=[RichHandler(console=Console(stderr=True), show_time=False, show_path=False)],
+        handlers=[
+            # Its own highlighter takes minutes for a long word.
+            RichHandler(console=Console(stderr=True), show_time=False, show_path=False, highlighter=NullHighlighter())
+        ],
     )
     with contextlib.ExitStack() as stack:
         if ranks.rank() > 0:  # every rank runs the whole program, and the first one speaks for all
@@ -76,10 +81,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stack.enter_context(contextlib.redirect_stdout(nowhere))
             stack.enter_context(contextlib.redirect_stderr(nowhere))
         try:
-            return _run(given)
+            code = _run(given)
+            sys.stdout.flush()
+            return code
         except ValueError as error:
             tell(str(error), mark="error:")
             return USAGE
+        except KeyboardInterrupt:
+            tell(faults.INTERRUPTED, mark="stopped:")
+            return INCOMPLETE
+        except BrokenPipeError:
+            _lose_output()
+            return INCOMPLETE
+        except Exception as error:
+            said = faults.explained(error)
+            if said is None:
+                raise
+            tell(said, mark="error:")
+            return INCOMPLETE
+
+
+def _lose_output() -> None:
+    """Nobody reads the output any more, as after `| head`: what Python still writes at its end goes nowhere."""
+    with contextlib.suppress(OSError):  # standard output may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(given: Sequence[str]) -> int:

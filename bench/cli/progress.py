@@ -10,11 +10,12 @@ from rich.segment import ControlType
 from rich.text import Text
 
 from bench import machine
+from bench.cli.faults import explained
 from bench.cli.output import console, tell
 from bench.planning.estimate import duration, estimate
-from bench.planning.plan import Cell, Outcome, Step
+from bench.planning.plan import Cell, NotStored, Outcome, Step
 from bench.planning.session import Plan
-from bench.record import Record
+from bench.record import Record, encode
 from bench.store import Store
 
 
@@ -95,6 +96,13 @@ class Progress:
         """Say what an interrupted run leaves."""
         self._clear()
         tell(f"Stopped: {len(self._outcomes)} of {len(self._steps)} cells are in the store. Run again to go on.")
+
+    def not_stored(self, stop: NotStored) -> None:
+        """Say why a record was not kept, and print it: what it took hours to measure is not lost."""
+        self._clear()
+        said = explained(stop.__cause__) if isinstance(stop.__cause__, Exception) else None
+        tell(f"{stop} {said or ''} It is the next line.", mark="error:")
+        tell(encode(stop.record).decode())
 
     def tell_sum(self, results: Path) -> None:
         """Tell what was found, how long it took, and where to look."""

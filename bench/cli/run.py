@@ -141,6 +141,10 @@ class Run(DataOptions):
                     progress.begin()
             except KeyboardInterrupt:
                 progress.interrupted()
+            except plan.NotStored as stop:
+                progress.not_stored(stop)
+                if lines is not None:
+                    lines.write(encode(stop.record).decode() + "\n")
         return outcomes
 
     def _show(self, outcomes: Sequence[Outcome]) -> None:

@@ -64,7 +64,7 @@ class PredictionFolder:
         )
         targets = {path.resolve() for path in (*made.overlays.values(), *(folder / each for each in _OF_ALL))}
         for other in others:
-            if any(path.exists() and path.samefile(other) for path in targets):
+            if other.resolve() in targets:
                 raise ValueError(
                     f"{other} would be written over, and is read; expected results in another folder; name one."
                 )

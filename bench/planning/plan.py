@@ -16,13 +16,21 @@ from pathlib import Path
 
 from bench import catalog, machine, memory, ranks
 from bench.contract import Context, Finishing, Measurement, Probe
-from bench.record import Code, Failure, Machine, Record, Scalar, Subject, Value, key
+from bench.record import LONGEST_TEXT, Code, Failure, Machine, Record, Scalar, Subject, Value, key
 from bench.store import Entry, Store
 
 _FRAMES_KEPT = 5
 
 
 _NOTHING = Measurement()
+
+
+class NotStored(Exception):
+    """The record of a finished measurement could not be written; it is here, and the cause is what was wrong."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"The record of {record.subject.name}/{record.probe} cannot be written.")
+        self.record = record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +133,7 @@ def run(steps: Iterable[Step], context: Context, store: Store) -> Iterator[Outco
     """Measure what is missing and yield every cell, on every rank, as soon as its record is stored.
 
     An exception of a probe, on whichever rank, becomes a record and the run goes on. KeyboardInterrupt passes through;
-    the cells that finished before it are in the store.
+    the cells that finished before it are in the store. Raises NotStored with the record that cannot be written.
     """
     here, code = machine.card(), machine.code()
     context = replace(context, device=ranks.device(context.device))
@@ -175,7 +183,10 @@ def _finish(step: Step, context: Context, store: Store, here: Machine, code: Cod
         except Exception as error:  # a measurement that makes no record is a failure of its probe
             kept = _NOTHING
             finished = record(kept, _failure(error))
-        return store.add(step.cell.recipe, step.key, finished, kept.samples, kept.files)
+        try:
+            return store.add(step.cell.recipe, step.key, finished, kept.samples, kept.files)
+        except OSError as error:
+            raise NotStored(finished) from error
 
     entry = ranks.from_first(write)
     memory.trim_heap()
@@ -201,7 +212,7 @@ def _failure(error: Exception) -> Failure:
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_KEPT:]
     # Two parts of the path name a file of any package and leave out whose computer it is on.
     places = [f"{'/'.join(Path(frame.filename).parts[-2:])}:{frame.lineno} in {frame.name}" for frame in frames]
-    return Failure(type=type(error).__name__, message=str(error), frames=tuple(places))
+    return Failure(type=type(error).__name__, message=str(error)[:LONGEST_TEXT], frames=tuple(places))
 
 
 def _plain(value: Value) -> Value:

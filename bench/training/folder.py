@@ -1,5 +1,6 @@
 """The folder of a training: its log and its checkpoints. All ranks open it, rank 0 alone writes."""
 
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from bench import machine, ranks
+from bench.lock import locked
 from bench.model.task import Task
 from bench.training import checkpoint
 from bench.training.checkpoint import State
@@ -15,6 +17,9 @@ from bench.training.log import Line, Log
 from bench.training.recipe import Recipe
 
 LOG = "log.jsonl"
+
+_PATIENCE = 10.0
+"""Seconds to wait for another training in the same folder: the readers of a killed one notice only after some."""
 
 _SECONDS_BETWEEN = 60.0
 _LARGEST_SHARE = 0.02
@@ -26,11 +31,12 @@ class TrainingFolder:
 
     Opening it gives the tensors the values of the newest checkpoint that rank 0 finds there, or those of rank 0
     without one. `done` counts the steps so far. Raises ValueError for a checkpoint that is damaged or of another task
-    or recipe.
+    or recipe, and where another process trains in the directory.
     """
 
     def __init__(self, directory: Path, task: Task, recipe: Recipe, tensors: Mapping[str, Tensor]) -> None:
         self._directory, self._task, self._recipe, self._tensors = directory, task, recipe, tensors
+        self._lock = contextlib.ExitStack()
         state, *_ = all_gather(self._restore)
         broadcast(tensors)
         self.done = self._saved = 0 if state is None else state.step
@@ -83,15 +89,20 @@ class TrainingFolder:
         return f"The checkpoint after step {self._saved} is in {self._directory}; the same command goes on from there."
 
     def close(self) -> None:
-        """Close the log."""
+        """Close the log, and let others train here."""
         if self._log is not None:
             self._log.close()
+        self._lock.close()
 
     def _restore(self) -> State | None:
         if ranks.rank() > 0:
             return None
         self._directory.mkdir(parents=True, exist_ok=True)
-        return checkpoint.restore(self._directory, self._task, self._recipe, self._tensors)
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(locked(self._directory, patience=_PATIENCE))
+            state = checkpoint.restore(self._directory, self._task, self._recipe, self._tensors)
+            self._lock = lock.pop_all()
+        return state
 
     def _unwritten(self, error: OSError) -> TrainingStopped:
         return TrainingStopped(

@@ -1,6 +1,7 @@
 """A record as tables and figures take it: its values as numbers that know where they are from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,8 @@ from bench.record import Record, Scalar, Subject, Value
 from bench.store import Array, Entry
 from reports import paper
 from reports.cells import Number, Source
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -79,23 +82,25 @@ class Measured:
         return self.record.axes(axis)
 
     def arrays(self) -> Mapping[str, Array]:
-        """The arrays that the record keeps beside it; none where there are none, or their file is gone."""
-        if self.entry is None or self.entry.samples_path is None:
-            return {}
-        return self.entry.arrays()
+        """The arrays that the record keeps beside it; none where there are none, or their file is gone or damaged."""
+        return self._arrays(None)
 
     @cached_property
     def resampled(self) -> dict[str, Float64[np.ndarray, "B"]]:
         """The compared metrics on resampled images, as the record keeps them, by metric; read when first asked for."""
+        # Not all arrays: match tables lie beside these, and reading them took most of the time of a large report.
+        names = {f"resampled_{metric}": metric for metric in METRICS}
+        return {names[name]: np.asarray(array, dtype=np.float64) for name, array in self._arrays(names).items()}
+
+    def _arrays(self, only: Collection[str] | None) -> Mapping[str, Array]:
+        """Arrays of the record; a file that is damaged is named, and a report goes on without it."""
         if self.entry is None or self.entry.samples_path is None:
             return {}
-        # Not with `arrays`: match tables lie beside these, and reading them took most of the time of a large report.
-        with np.load(self.entry.samples_path, allow_pickle=False) as arrays:
-            return {
-                metric: np.asarray(arrays[name], dtype=np.float64)
-                for metric in METRICS
-                if (name := f"resampled_{metric}") in arrays
-            }
+        try:
+            return self.entry.arrays(only=only)
+        except ValueError as error:
+            _log.warning("%s What needs them is left out.", error)
+            return {}
 
     @property
     def storage(self) -> str:

@@ -217,12 +217,14 @@ def _unknown_axes(records: Iterable[Record]) -> Table:
 
 def _skipped(skipped: Mapping[Path, str]) -> Table:
     named = list(skipped.items())[:_NUM_SKIPPED]
-    caption = ["Skipped, as if they were not there: restore them, or delete them and measure again."]
+    caption = [
+        f"{len(skipped)} in all, left out as if they were not there: restore them, or delete them and measure again."
+    ]
     if len(skipped) > len(named):
         others = len(skipped) - len(named)
         caption.append(f"{others} more are not listed here; the command that made this page names all of them.")
     return Table(
-        title="Files that are no readable records",
+        title="Files that are no readable records, or lack what a table needs",
         columns=(Column(name="File"), Column(name="What is wrong")),
         rows=tuple(("/".join(path.parts[-4:]), reason) for path, reason in named),
         caption=tuple(caption),

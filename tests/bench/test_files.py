@@ -1,11 +1,13 @@
 """Files appear whole or not at all; checksums are those of contents, of several files those of all in a row."""
 
 import hashlib
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from bench.files import checksum, checksum_of, whole, write_whole
+from bench.files import cache_folder, checksum, checksum_of, whole, write_whole
 
 
 def test_a_checksum_names_the_content(tmp_path: Path) -> None:
@@ -37,3 +39,18 @@ def _fill_the_disk(path: Path) -> None:
     with whole(path) as place:
         place.write_bytes(b"thi")
         raise OSError("no space")
+
+
+def test_a_user_without_a_home_has_a_cache_of_his_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    private = tmp_path / f"cache-of-{os.getuid()}"
+    assert cache_folder() == private / "finegrained-bench"
+    assert private.stat().st_mode & 0o777 == 0o700
+    private.chmod(0o777)
+    with pytest.raises(ValueError, match=r"is there, and others can write to it; .* set XDG_CACHE_HOME"):
+        cache_folder()

@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import os
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,7 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.record import Code, Failure, Machine, Record, Subject, Value, encode
+from bench.files import checksum
+from bench.record import Code, Failure, Machine, Record, Subject, Value, decode, encode
 from bench.store import Entry, Store, _safe
 
 KEY = "0123abcd"
@@ -51,7 +54,8 @@ def test_place_and_content(tmp_path: Path) -> None:
     ]
     assert added.record.samples == f"speed-{KEY}.npz"
     assert added.record.files == {
-        f"speed-{KEY}.predictions.json.gz": f"sha256:{hashlib.sha256(b'content').hexdigest()}"
+        f"speed-{KEY}.predictions.json.gz": f"sha256:{hashlib.sha256(b'content').hexdigest()}",
+        f"speed-{KEY}.npz": checksum(folder / f"speed-{KEY}.npz"),
     }
     assert list(store) == [added] == [newest(store)]
     np.testing.assert_array_equal(added.arrays()["latency_ms"], samples["latency_ms"])
@@ -137,6 +141,10 @@ def with_value(text: bytes) -> bytes:
     return encode(record(1.5)).replace(b'"value":1.5', b'"value":' + text)
 
 
+def with_samples(name: str) -> bytes:
+    return encode(record(1.5)).replace(b'"samples":null', b'"samples":"' + name.encode() + b'"')
+
+
 def of_schema_1(*, units: str = '"fps":"1/s"') -> bytes:
     """The record of 1.5 as it was written when the values were a dict, as were their units."""
     made = msgspec.json.decode(encode(record(1.5)))
@@ -162,6 +170,14 @@ def of_schema_1(*, units: str = '"fps":"1/s"') -> bytes:
         encode(record(1.5)).replace(b'"schema":2', b'"schema":3'),
         encode(record(1.5))[:-9],
         of_schema_1(units=""),
+        with_value(b"1" * 400),
+        with_value(b'1.5,"at":{"stage":' + b"1" * 400 + b"}"),
+        encode(record(1.5)).replace(b'"cores":2', b'"cores":' + b"9" * 30),
+        encode(record(1.5)).replace(b'"head":"effseg"', b'"head":"' + b"a" * 1000 + b'"'),
+        encode(record(None)).replace(b'"message":"no"', b'"message":"' + b"a" * 100_000 + b'"'),
+        *(with_samples(name) for name in ("", ".", "..", "../up.npz", "a\\\\b", "a" * 300, "\u00e4" * 200)),
+        encode(record(1.5)).replace(b'"files":{}', b'"files":{"a/b":"sha256:0"}'),
+        encode(record(1.5)) + b" " * 5_000_000,
     ],
 )
 def test_unreadable_files_are_reported_and_kept(
@@ -194,6 +210,69 @@ def test_a_folder_in_the_place_of_a_record_is_reported_and_kept(tmp_path: Path) 
     assert list(store) == [good]
     assert list(store.skipped) == [bad]
     assert store.add("heads", "ffffffff", record(2.0)).path.name == "speed-ffffffff-2.json"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"])
+def test_what_may_never_end_is_not_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    store = Store(tmp_path)
+    good = store.add("heads", KEY, record(1.0))
+    bad = good.path.with_name("speed-ffffffff.json")
+    make(bad)
+    assert list(store) == [good]
+    assert "is no regular file" in store.skipped[bad]
+    assert store.add("heads", "ffffffff", record(2.0)).path.name == "speed-ffffffff-2.json"
+
+
+def test_a_clock_set_back_does_not_turn_the_order(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = Store(tmp_path)
+    ahead = msgspec.structs.replace(record(1.0), started="2099-01-01T00:00:00.000000+00:00")
+    first = store.add("heads", KEY, ahead)
+    with caplog.at_level(logging.WARNING):
+        assert newest(store) == first
+        assert list(store) == [first]
+    assert caplog.text.count("says that it was measured on 2099-01-01, and today is before that") == 1
+    later = store.add("heads", KEY, record(2.0))
+    assert newest(store) == later
+    assert list(store) == [later]
+    first.path.unlink()
+    assert store.add("heads", KEY, record(3.0)).path.name == f"speed-{KEY}-3.json", "the last number is the newest"
+
+
+def test_racing_writers_lose_nothing(tmp_path: Path) -> None:
+    """Each takes a name of its own, and the arrays beside a record are its own."""
+
+    def write(writer: int) -> None:
+        for number in range(5):
+            value = float(10 * writer + number)
+            Store(tmp_path).add("heads", KEY, record(value), {"x": np.full(1, value)})
+
+    writers = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = [Entry(recipe="heads", path=path, record=decode(path.read_bytes())) for path in tmp_path.rglob("*.json")]
+    assert {entry.record.get("fps").value for entry in found} == {
+        10.0 * writer + n for writer in range(4) for n in range(5)
+    }
+    assert all(entry.arrays()["x"] == entry.record.get("fps").value for entry in found)
+
+
+def test_arrays_of_another_record_or_damaged_are_not_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, other = (store.add("heads", KEY, record(1.0), {"x": np.full(1, value), "y": np.zeros(2)}) for value in (1, 2))
+    assert one.record.files == {f"speed-{KEY}.npz": checksum(one.path.with_suffix(".npz"))}
+    assert other.arrays(only=["x"]).keys() == {"x"}
+    content = other.path.with_suffix(".npz").read_bytes()
+    one.path.with_suffix(".npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"The arrays of .* cannot be read .*: by its checksum it is of ano"):
+        one.arrays()
+    old = Entry(recipe="heads", path=one.path, record=msgspec.structs.replace(one.record, files={}))
+    assert old.arrays()["x"] == 2, "records from before there were checksums are read"
+    for damaged in (b"", content[:-9], content[:60] + b"0" + content[61:], b"PK", b"\x93NUMPY"):
+        one.path.with_suffix(".npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"The arrays of .* cannot be read"):
+            old.arrays()
 
 
 def test_a_record_whose_value_is_replaced_by_itself_is_read(tmp_path: Path) -> None:
@@ -288,12 +367,13 @@ def test_a_name_that_is_no_name_of_a_file(tmp_path: Path, head: str) -> None:
     odd = msgspec.structs.replace(record(1.0), subject=Subject(head=head))
     added = store.add(f"my{head}", KEY, odd, {"x": np.zeros(1)}, {f"of-{head}.json": b"[]"})
     assert len(added.path.relative_to(tmp_path / "results").parts) == 4
-    assert {path.parent for path in tmp_path.rglob("*") if path.is_file()} == {added.path.parent}
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert {path.parent for path in files} == {added.path.parent}
     assert list(store) == [added]
     assert store.newest(f"my{head}", odd.subject.name, "speed", KEY) == added
     assert store.newest("my", odd.subject.name, "speed", KEY) is None
     assert store.cell(f"my{head}/{odd.subject.name}/speed") == [added]
-    assert all(added.path.with_name(name).read_bytes() == b"[]" for name in added.record.files)
+    assert all(added.path.with_name(name).read_bytes() == b"[]" for name in added.record.files if "of-" in name)
     assert "x" in added.arrays()
 
 

@@ -141,6 +141,10 @@ def test_bad_numbers_are_refused() -> None:
         intervals(table(0), level=95.0)
     with pytest.raises(ValueError, match="Asked for 0 resamples"):
         intervals(table(0), resamples=0)
+    with pytest.raises(ValueError, match=r"Asked for 1000000000 resamples; expected 100000 at most; give fewer"):
+        intervals(table(0), resamples=10**9)
+    with pytest.raises(ValueError, match=r"Asked for 100000 resamples of 118287 images; expected 4538 at most"):
+        draw(118_287, 100_000, 0)
     with pytest.raises(ValueError, match=r"The seed of the resamples is -1; expected a whole number from 0 on"):
         intervals(table(0), seed=-1)
 
