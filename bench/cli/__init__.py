@@ -131,7 +131,7 @@ def _embedded_benchmark() -> int:
     run = ["run", "demo"]
     code = main(run) if processes == 1 else ranks.launch(processes, main, run)
     if code not in (COMPLETE, INCOMPLETE, USAGE):
-        tell(f"[red]error:[/red] {_died(code, processes)}")
+        tell(_died(code, processes), mark="error:")
         return INCOMPLETE
     if code != USAGE:
         Report().write()

@@ -104,7 +104,7 @@ def test_compare_errors(better: str, capsys: pytest.CaptureFixture[str]) -> None
     assert "Errors of better.json against coco_results.json, dAP" in err
     assert "Outlines of better.json against coco_results.json" in err
     rows = [json.loads(line) for line in out.splitlines()]
-    (missed,) = (row for row in rows if row["name"] == "dap50" and row["error"] == "missed" and len(row) == 9)
+    (missed,) = (row for row in rows if row["name"] == "dap50" and row["error"] == "missed" and len(row) == 10)
     assert missed["first"] > missed["second"] == 0
     assert cli.main(["compare", "a/cell/accuracy", better, *COCO, "--errors"]) == 2
     assert "cells keep match tables and no masks" in capsys.readouterr().err

@@ -72,4 +72,4 @@ def test_shipped_weights_are_those_of_their_record(path: Path) -> None:
 def test_every_head_of_the_embedded_recipes_is_shipped_and_small() -> None:
     for name in own_data.EMBEDDED:
         assert recipes.with_weights(recipes.load(name), own_data.SHIPPED)
-    assert sum(path.stat().st_size for path in own_data.SHIPPED.iterdir()) < 15e6
+    assert sum(path.stat().st_size for path in own_data.SHIPPED.iterdir()) < 20e6
