@@ -12,8 +12,7 @@ from bench.record import Subject
 _NAME = "demo"
 _TRUE_BOXES_IMAGES = 150
 _DETECTED_IMAGES = 80
-"""Fewer: a head draws up to 100 masks on each of these, twenty times as many as in true boxes. Few enough that ten heads
-take five minutes, enough for the differences between heads that a seed of the training does not turn round."""
+"""Fewer: a head draws up to 100 masks on each of these, twenty times as many as in true boxes."""
 
 _DRAWN_IMAGES = 40
 """Enough for the worst and the best of a hundred objects."""
