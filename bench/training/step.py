@@ -76,8 +76,8 @@ def computes_in(recipe: Recipe, device: torch.device) -> Literal["bfloat16", "fl
         return "float32"
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    able = torch.cpu.get_capabilities()
-    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") or able.get("bf16") else "float32"
+    able: Mapping[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older releases of torch do not tell
+    return "bfloat16" if any(has for name, has in able.items() if name.endswith("bf16")) else "float32"
 
 
 def mean_losses(per_image: Sequence[ImageLosses]) -> dict[str, float]:
