@@ -26,7 +26,7 @@ def elsewhere(found: Sequence[Measured]) -> Table:
             for each in published
         ),
         caption=(
-            "Mask AP on val2017 as printed in the source: each on a detector, a schedule and a recipe of its own, so "
-            "these differ from ours, and from each other, by more than their heads.",
+            "Mask AP as printed in the source, on val2017 unless the name says otherwise: each on a detector, a "
+            "schedule and a recipe of its own, so these differ from ours, and from each other, by more than the heads.",
         ),
     )
