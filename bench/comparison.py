@@ -140,7 +140,7 @@ def compare(
         lost = compare_errors(*sides, resamples=resamples, seed=seed)
         return [Compared(probe=None, first=sides[0].name, second=sides[1].name, accuracies=found, lost=lost)]
     store = Store(results)
-    newest = {entry.cell: entry for entry in sorted(store, key=lambda entry: entry.record.started)}
+    newest = {entry.cell: entry for entry in store}  # the newest comes last
     ours, theirs = (_found(name, store, newest) for name in (first, second))
     named = [name for name, entries in ((first, ours), (second, theirs)) if name in {each.cell for each in entries}]
     if len(named) == 1:
