@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from typing import cast
 
@@ -17,7 +18,7 @@ from bench.training.joint import Joint
 from bench.training.loop import freeze
 from bench.training.order import Order, randomness
 from bench.training.recipe import Recipe
-from bench.training.step import draws_true_boxes
+from bench.training.step import computes_in, draws_true_boxes
 from heads import MaskHead
 
 _NUM_TRIED = 10
@@ -73,6 +74,8 @@ def measure(model: Segmenter, recipe: Recipe, order: Order) -> Cost | None:
     freeze(model, recipe)
     weight = next(model.parameters())
     joint = cast(Joint, model.get_submodule("head"))
+    short = computes_in(recipe, weight.device) == "bfloat16"
+    numbers = partial(torch.autocast, weight.device.type, torch.bfloat16, enabled=short)
     clocks: list[Clock] = []
     regions: list[int] = []
     for position in range(_NUM_TRIED):
@@ -83,16 +86,17 @@ def measure(model: Segmenter, recipe: Recipe, order: Order) -> Cost | None:
         batch = collate([image]).to(weight.device)
         clock("reading")
         generator = randomness(order.seed, position, weight.device)
-        with torch.no_grad():
+        with torch.no_grad(), numbers():
             true_boxes = draws_true_boxes(recipe, generator)
             lesson = model.lesson(batch, generator, true_boxes=true_boxes, max_regions=recipe.max_regions)
         if not len(lesson.detections.boxes):
             continue
         clock("detector")
         for name, head in joint.heads.items():
-            stages = head(lesson.pyramid, lesson.detections, generator)
-            losses: list[Tensor] = list(cast(MaskHead, head).loss(stages, lesson.targets).values())
-            torch.stack(losses).sum().backward()
+            with numbers():
+                stages = head(lesson.pyramid, lesson.detections, generator)
+                losses: list[Tensor] = list(cast(MaskHead, head).loss(stages, lesson.targets).values())
+            torch.stack([loss.to(weight.dtype) for loss in losses]).sum().backward()
             clock(name)
         clocks.append(clock)
         regions.append(len(lesson.detections.boxes))
